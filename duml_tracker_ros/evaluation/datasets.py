@@ -1,0 +1,284 @@
+"""Benchmark sequences on disk: frames, true boxes, attributes.
+
+Every loader gives boxes in the package's convention (0-based, continuous, ``x, y, w, h``); data
+sets whose files count pixels from 1 are converted here and nowhere else. Loading one sequence
+never spoils another: what is wrong with a sequence is collected as a `SequenceError` that carries
+its name.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .metrics import Array, present
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
+
+
+class DatasetError(Exception):
+    """The data set as a whole cannot be used; the text says what to change."""
+
+
+class SequenceError(Exception):
+    """One sequence cannot be used.
+
+    Attributes:
+        name: the sequence, as in `Sequence.name`.
+        reason: what is wrong and where, without the name.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One video with the true box of every frame.
+
+    Attributes:
+        name: path-like name, unique in the data set (``otb/Crossing``).
+        frames: image files in order.
+        truth: ``[N, 4]`` boxes; rows of NaN where the target is absent.
+        attributes: the data set's tags (occlusion, scale variation, ...).
+        cover: ``[N]`` visible share of the target where the data set gives one (GOT-10k).
+        anchors: ``[N]`` VOT anchor flags: > 0 forward run from here, < 0 backward, else 0.
+        truth_given: False where only the first box is public (test servers).
+    """
+
+    name: str
+    frames: tuple[Path, ...]
+    truth: Array
+    attributes: tuple[str, ...] = ()
+    cover: Array | None = None
+    anchors: Array | None = None
+    truth_given: bool = True
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """Frame ``index`` as uint8 ``[H, W, 3]`` in BGR order; raises SequenceError."""
+        try:
+            return read_image(self.frames[index])
+        except OSError as error:
+            raise SequenceError(self.name, f"frame {index}: {error}") from error
+
+
+@dataclass
+class Dataset:
+    """Usable sequences, and the errors of those that are not."""
+
+    name: str
+    sequences: list[Sequence]
+    problems: list[SequenceError] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Sequence]:
+        return iter(self.sequences)
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Decode an image file to uint8 BGR; raises OSError naming the file and what is wrong."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise OSError(f"image {path} is missing") from None
+    # OpenCV fills the lost part of a cut JPEG with grey and reports success.
+    if path.suffix.lower() in {".jpg", ".jpeg"} and data.rfind(b"\xff\xd9") < 0:
+        raise OSError(f"image {path} is cut off or not a JPEG ({len(data)} bytes)")
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = None
+    if data:
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error:
+            image = None
+    if image is None:
+        raise OSError(f"image {path} cannot be decoded ({len(data)} bytes)")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def natural_key(path: Path) -> tuple[tuple[int, int | str], ...]:
+    """Sort key that puts ``img2`` before ``img10``."""
+    parts = re.split(r"(\d+)", path.name)
+    return tuple((0, int(p)) if p.isdigit() else (1, p) for p in parts if p)
+
+
+def list_images(folder: Path) -> tuple[Path, ...]:
+    """Image files of a folder in natural order."""
+    return tuple(
+        sorted((p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
+    )
+
+
+def read_boxes(path: Path, name: str, *, origin: float = 0.0) -> Array:
+    """Read one ``x y w h`` per line, separated by commas, tabs or blanks.
+
+    ``nan`` and boxes without an area become rows of NaN (target absent). ``origin`` is the
+    coordinate of the first pixel in the file and is subtracted from x and y.
+
+    Raises:
+        SequenceError: the file is missing or a line is not four numbers; the line is named.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise SequenceError(name, f"ground truth {path} cannot be read: {error.strerror}") from None
+    rows: list[list[float]] = []
+    for number, line in enumerate(text.rstrip().splitlines(), start=1):
+        fields = [f for f in re.split(r"[,;\s]+", line.strip()) if f]
+        try:
+            values = [float(f) for f in fields]
+        except ValueError:
+            values = []
+        if len(values) != 4:
+            raise SequenceError(
+                name, f"{path.name} line {number} is not 'x,y,w,h': {line.strip()[:60]!r}"
+            )
+        rows.append(values)
+    boxes = np.array(rows, dtype=np.float64).reshape(-1, 4)
+    boxes[~present(boxes)] = np.nan
+    boxes[:, :2] -= origin
+    return boxes
+
+
+def make_sequence(
+    name: str,
+    frames: tuple[Path, ...],
+    truth: Array,
+    *,
+    attributes: tuple[str, ...] = (),
+    cover: Array | None = None,
+    anchors: Array | None = None,
+    truth_given: bool = True,
+) -> Sequence:
+    """A checked sequence: frames without gaps, one true box per frame, a box to start from.
+
+    Raises SequenceError with the sequence's name otherwise.
+    """
+    if not frames:
+        raise SequenceError(name, "no image found")
+    if truth_given and len(frames) != len(truth):
+        gap = _numbering_gap(frames)
+        raise SequenceError(
+            name,
+            f"{len(frames)} images but {len(truth)} ground-truth lines"
+            + (f"; {gap}" if gap else ""),
+        )
+    if len(truth) == 0 or not present(truth[:1])[0]:
+        raise SequenceError(name, "the first frame has no true box to start the tracker from")
+    return Sequence(name, frames, truth, attributes, cover, anchors, truth_given)
+
+
+def _numbering_gap(frames: tuple[Path, ...]) -> str:
+    """Text naming the first hole in the file numbers, or nothing."""
+    numbers = [re.findall(r"\d+", path.stem) for path in frames]
+    if len(frames) < 3 or not all(numbers):
+        return ""
+    values = [int(found[-1]) for found in numbers]
+    steps = [after - before for before, after in zip(values, values[1:], strict=False)]
+    usual = sorted(steps)[len(steps) // 2]
+    for path, step in zip(frames, steps, strict=False):
+        if step != usual:
+            return f"the frame after {path.name} is missing"
+    return ""
+
+
+def _collect(
+    dataset: str, names: list[str], load: Callable[[str], Sequence], pattern: str | None
+) -> Dataset:
+    """Load the sequences whose name matches, each on its own."""
+    wanted = [n for n in names if matches(n, pattern)]
+    if names and not wanted:
+        raise DatasetError(
+            f"no sequence matches --sequences {pattern!r}; there are {len(names)}: "
+            + ", ".join(names[:8])
+            + (", ..." if len(names) > 8 else "")
+        )
+    result = Dataset(dataset, [])
+    for name in wanted:
+        try:
+            result.sequences.append(load(name))
+        except SequenceError as error:
+            result.problems.append(error)
+    return result
+
+
+def matches(name: str, pattern: str | None) -> bool:
+    """Whether a sequence name, or its last part, matches one of the comma-separated globs."""
+    if not pattern:
+        return True
+    tails = (name, name.rsplit("/", 1)[-1])
+    return any(fnmatch.fnmatchcase(t, p.strip()) for p in pattern.split(",") for t in tails)
+
+
+def load_folder(root: Path, pattern: str | None = None) -> Dataset:
+    """Plain folders: ``<root>/.../<name>/img/*`` with ``groundtruth_rect.txt``, found at any depth.
+
+    Boxes count pixels from 0. Optional ``attributes.txt`` holds tags separated by commas or lines.
+    """
+    found: list[Path] = []
+    for folder, children, files in os.walk(root, followlinks=True):
+        # A sequence whose truth file is gone must be reported, not overlooked.
+        if "groundtruth_rect.txt" in files or "img" in children:
+            found.append(Path(folder))
+            children.clear()
+        children.sort()
+    found.sort()
+    if not found:
+        raise DatasetError(
+            f"no sequence below {root}: expected <name>/img/* with <name>/groundtruth_rect.txt"
+        )
+    folders = {(p.relative_to(root).as_posix() if p != root else p.name): p for p in found}
+
+    def load(name: str) -> Sequence:
+        folder = folders[name]
+        images = folder / "img"
+        if not images.is_dir():
+            raise SequenceError(name, f"image folder {images} is missing")
+        tags: tuple[str, ...] = ()
+        if (folder / "attributes.txt").is_file():
+            text = (folder / "attributes.txt").read_text(encoding="utf-8")
+            tags = tuple(t for t in re.split(r"[,\s]+", text) if t)
+        truth = read_boxes(folder / "groundtruth_rect.txt", name)
+        return make_sequence(name, list_images(images), truth, attributes=tags)
+
+    return _collect("folder", list(folders), load, pattern)
+
+
+LOADERS: dict[str, Callable[[Path, str | None], Dataset]] = {"folder": load_folder}
+
+
+def load_dataset(kind: str, root: str | Path, sequences: str | None = None) -> Dataset:
+    """Load a data set in its published layout.
+
+    Args:
+        kind: a key of `LOADERS`.
+        root: the data set's folder.
+        sequences: comma-separated globs on sequence names; None takes all.
+
+    Raises:
+        DatasetError: unknown kind, no such folder, nothing found, or nothing matches.
+    """
+    if kind not in LOADERS:
+        raise DatasetError(f"unknown data set {kind!r}; known: {', '.join(sorted(LOADERS))}")
+    path = Path(root).expanduser()
+    if not path.is_dir():
+        raise DatasetError(f"data set folder {path} does not exist; give it with --root")
+    return LOADERS[kind](path, sequences)
