@@ -1,0 +1,53 @@
+"""Installs the ROS-free part: library, training, evaluation and the `duml-tracker` command line.
+
+The ROS node needs the generated interfaces and is built by CMake instead: `make setup` in a
+virtual environment, `colcon build` in a ROS workspace.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+PACKAGE = ElementTree.parse(ROOT / "package.xml").getroot()
+
+setup(
+    name="duml_tracker_ros",
+    version=PACKAGE.findtext("version"),
+    description=" ".join((PACKAGE.findtext("description") or "").split()),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(
+        include=["duml_tracker_ros", "duml_tracker_ros.*"],
+        exclude=["duml_tracker_ros.node*", "duml_tracker_ros.demo*"],
+    ),
+    package_data={"": ["*.safetensors", "*.yaml", "*.json", "*.md", "py.typed"]},
+    install_requires=[
+        "numpy>=1.23",
+        # All four OpenCV distributions install the same cv2 and exclude each other. This one has
+        # the CSRT and KCF peers of the evaluation and needs no libGL on a server.
+        "opencv-contrib-python-headless>=4.8",
+        "pyyaml>=6.0",
+        "safetensors>=0.4",
+        "torch>=2.4",
+        "tqdm>=4.64",
+    ],
+    extras_require={
+        "plot": ["matplotlib>=3.7"],
+        "test": [
+            "hypothesis>=6.100",
+            "matplotlib>=3.7",
+            "mypy==2.4.1",
+            "pytest>=8.0",
+            "pytest-timeout>=2.3",
+            "ruff==0.17.5",
+            "types-PyYAML",
+            "types-tqdm",
+        ],
+    },
+    entry_points={"console_scripts": ["duml-tracker = duml_tracker_ros.cli.main:main"]},
+    zip_safe=False,
+)
