@@ -1,0 +1,1 @@
+"""Training: data, assignment, losses, loop."""

@@ -1,0 +1,21 @@
+"""Training data: image bank, cut-outs, synthesis of samples, batches, photometric augmentation."""
+
+from .bank import Bank, DataError, Record, Target, load_bank
+from .sampler import BatchStream, loader_of, make_loader
+from .synthesis import DEFAULT_MIX, Kind, Sample, Shape, Synthesis
+
+__all__ = [
+    "DEFAULT_MIX",
+    "Bank",
+    "BatchStream",
+    "DataError",
+    "Kind",
+    "Record",
+    "Sample",
+    "Shape",
+    "Synthesis",
+    "Target",
+    "load_bank",
+    "loader_of",
+    "make_loader",
+]

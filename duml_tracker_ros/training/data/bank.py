@@ -1,0 +1,215 @@
+"""The image bank: every training picture decoded once, with boxes, polygons and video tracks."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from .warp import Image
+
+log = logging.getLogger(__name__)
+
+Box = tuple[float, float, float, float]
+
+
+class DataError(ValueError):
+    """Training data that cannot be used; the message names the path and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One annotated object: box (x, y, w, h) in image pixels, optional polygon rings [N, 2]."""
+
+    box: Box
+    label: str = ""
+    track: int | str | None = None
+    polygon: tuple[np.ndarray, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One picture: where it lies and what is marked in it."""
+
+    path: str
+    source: str
+    width: int
+    height: int
+    video: str | None = None
+    frame: int | None = None
+    targets: tuple[Target, ...] = ()
+
+
+def decode(path: str | Path) -> Image:
+    """The picture at `path` as RGB uint8 [H, W, 3]; raises DataError when it cannot be read."""
+    try:
+        raw = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise DataError(f"image {path}: {error.strerror}; restore it or drop its record") from error
+    image = cv2.imdecode(raw, cv2.IMREAD_COLOR) if raw.size else None
+    if image is None:
+        raise DataError(f"image {path}: not a readable picture; restore it or drop its record")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+@dataclass
+class Bank:
+    """Pictures and their records, index by index; `images[i]` is None where it is decoded on demand."""
+
+    records: list[Record]
+    images: list[Image | None]
+    skipped: list[str] = field(default_factory=list)
+    tracks: list[list[tuple[int, int]]] = field(default_factory=list, init=False)
+    """Per video track the (record, target) indices in order of time; at least two frames each."""
+
+    def __post_init__(self) -> None:
+        groups: dict[tuple[str, str, object], list[tuple[int, int]]] = defaultdict(list)
+        for i, record in enumerate(self.records):
+            if record.video is None:
+                continue
+            for j, target in enumerate(record.targets):
+                groups[record.source, record.video, target.track].append((i, j))
+        for group in groups.values():
+            if len(group) > 1:
+                self.tracks.append(sorted(group, key=lambda at: self.records[at[0]].frame or 0))
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def image(self, index: int) -> Image:
+        """RGB uint8 [H, W, 3] of record `index`, decoded now if it is not held in memory."""
+        image = self.images[index]
+        return decode(self.records[index].path) if image is None else image
+
+    def target(self, at: tuple[int, int]) -> Target:
+        return self.records[at[0]].targets[at[1]]
+
+    def merge(self, other: Bank) -> Bank:
+        """A bank that holds both."""
+        return Bank(
+            self.records + other.records, self.images + other.images, self.skipped + other.skipped
+        )
+
+
+def read_index(root: str | Path) -> list[Record]:
+    """Records of `root`/index.jsonl: one JSON object a line with image, width, height, source, video,
+    frame and objects [{id, box, class, polygon?}]. Raises DataError for a missing or malformed index.
+    """
+    root = Path(root)
+    index = root / "index.jsonl"
+    if not root.is_dir():
+        raise DataError(f"data root {root}: no such folder; give the folder that holds index.jsonl")
+    if not index.is_file():
+        raise DataError(f"data root {root}: no index.jsonl in it; give the folder that holds one")
+    records = []
+    with index.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                records.append(_record(root, json.loads(line)))
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(f"{index} line {number}: {error!r}; repair or delete it") from error
+    return records
+
+
+def _record(root: Path, row: dict) -> Record:
+    targets = []
+    for item in row.get("objects", ()):
+        x, y, w, h = (float(v) for v in item["box"])
+        if not (w > 0 and h > 0):
+            raise ValueError(f"box {item['box']} is empty")
+        rings = tuple(
+            np.asarray(ring, dtype=np.float32).reshape(-1, 2)
+            for ring in item.get("polygon") or ()
+            if len(ring) >= 6
+        )
+        targets.append(Target((x, y, w, h), str(item.get("class", "")), item.get("id"), rings))
+    video = row.get("video")
+    return Record(
+        path=str(root / row["image"]),
+        source=str(row.get("source", root.name)),
+        width=int(row["width"]),
+        height=int(row["height"]),
+        video=None if video is None else str(video),
+        frame=row.get("frame"),
+        targets=tuple(targets),
+    )
+
+
+def exclude(records: Iterable[Record], videos: Sequence[str]) -> list[Record]:
+    """Records without those of `videos`, each given as `video` or `source/video`.
+
+    Raises DataError for a name that matches nothing: a typo must not leak held-out frames.
+    """
+    records = list(records)
+    known = {name for r in records if r.video for name in (r.video, f"{r.source}/{r.video}")}
+    unknown = sorted(set(videos) - known)
+    if unknown:
+        raise DataError(f"exclude_videos {unknown}: no such video in the data; check the spelling")
+    held = set(videos)
+    return [r for r in records if r.video not in held and f"{r.source}/{r.video}" not in held]
+
+
+def load_bank(
+    root: str | Path,
+    *,
+    exclude_videos: Sequence[str] = (),
+    threads: int = 0,
+    progress: bool = True,
+) -> Bank:
+    """Reads `root`/index.jsonl and decodes every picture into memory.
+
+    A picture that is missing, broken or of another size than the index says is left out; a warning
+    gives the count and names the first ones, `Bank.skipped` all of them.
+    """
+    return load_records(
+        exclude(read_index(root), exclude_videos), threads=threads, progress=progress
+    )
+
+
+def load_records(
+    records: Sequence[Record],
+    *,
+    threads: int = 0,
+    progress: bool = True,
+    read: Callable[[str | Path], Image] = decode,
+) -> Bank:
+    """Decodes the pictures of `records` in parallel threads; see `load_bank`."""
+
+    def load(record: Record) -> Image | str:
+        try:
+            image = read(record.path)
+        except DataError as error:
+            return str(error)
+        if image.shape[:2] != (record.height, record.width):
+            found = f"{image.shape[1]}x{image.shape[0]}"
+            return f"image {record.path}: {found}, but the index says {record.width}x{record.height}"
+        return image
+
+    kept: list[Record] = []
+    images: list[Image | None] = []
+    skipped: list[str] = []
+    with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
+        loaded = pool.map(load, records)
+        bar = tqdm(loaded, "images", len(records), unit="img", disable=not progress, leave=False)
+        for record, image in zip(records, bar, strict=True):
+            if isinstance(image, str):
+                skipped.append(image)
+            else:
+                kept.append(record)
+                images.append(image)
+    if skipped:
+        log.warning("%d of %d images skipped: %s", len(skipped), len(records), "; ".join(skipped[:5]))
+    if not kept:
+        raise DataError("no usable image in the training data; " + "; ".join(skipped[:3]))
+    return Bank(kept, images, skipped)

@@ -1,0 +1,143 @@
+"""Batches of training samples from worker processes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from .bank import DataError, load_bank
+from .cutouts import load_cutouts
+from .synthesis import Shape, Synthesis
+
+Batch = dict[str, Tensor]
+
+
+class BatchStream(IterableDataset):
+    """An endless stream of batches; batch k depends on (seed, k) alone.
+
+    So the stream is the same for any number of workers, and a run resumed at batch `start` sees what
+    the uninterrupted one would have seen.
+    """
+
+    def __init__(self, synthesis: Synthesis, batch_size: int, seed: int = 0, start: int = 0) -> None:
+        if batch_size < 1:
+            raise DataError(f"batch_size {batch_size}: need at least 1")
+        if start < 0:
+            raise DataError(f"start {start}: need 0 or the number of batches already used")
+        self.synthesis = synthesis
+        self.batch_size = batch_size
+        self.seed = seed
+        self.start = start
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        index, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        index += self.start
+        while True:
+            yield self.batch(index)
+            index += step
+
+    def batch(self, index: int) -> Batch:
+        """Batch number `index` of the stream."""
+        rng = random.Random(f"{self.seed}/{index}")
+        shape, count = self.synthesis.shape, self.batch_size
+        template = np.empty((count, 3, shape.template, shape.template), np.uint8)
+        search = np.empty((count, shape.n_search, 3, shape.search, shape.search), np.uint8)
+        template_box = np.empty((count, 4), np.float32)
+        box = np.full((count, shape.n_search, 4), np.nan, np.float32)
+        kind = np.empty(count, np.int64)
+        for b in range(count):
+            sample = self.synthesis.sample(rng)
+            template[b] = sample.template.transpose(2, 0, 1)
+            template_box[b] = sample.template_box
+            kind[b] = sample.kind
+            for s, (image, found) in enumerate(zip(sample.search, sample.boxes, strict=True)):
+                search[b, s] = image.transpose(2, 0, 1)
+                if found is not None:
+                    box[b, s] = found
+        return {
+            "template": torch.from_numpy(template),
+            "template_box": torch.from_numpy(template_box),
+            "search": torch.from_numpy(search),
+            "box": torch.from_numpy(box),
+            "visible": torch.from_numpy(~np.isnan(box[:, :, 0])),
+            "kind": torch.from_numpy(kind),
+        }
+
+
+def _single_threaded(_: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def loader_of(
+    synthesis: Synthesis,
+    *,
+    batch_size: int = 32,
+    workers: int = 1,
+    seed: int = 0,
+    start: int = 0,
+    pin_memory: bool = False,
+) -> DataLoader:
+    """An endless iterable of batches, made in `workers` processes (0: in this one)."""
+    if workers < 0:
+        raise DataError(f"workers {workers}: need 0 or more")
+    return DataLoader(
+        BatchStream(synthesis, batch_size, seed, start),
+        batch_size=None,
+        num_workers=workers,
+        # fork shares the decoded pictures with the workers instead of copying them.
+        multiprocessing_context="fork" if workers else None,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_single_threaded,
+        pin_memory=pin_memory,
+    )
+
+
+def make_loader(
+    root: str | Path,
+    *,
+    template_size: int = 97,
+    search_size: int = 193,
+    n_search: int = 2,
+    batch_size: int = 32,
+    workers: int = 1,
+    seed: int = 0,
+    mix: Mapping[str, float] | None = None,
+    cache_dir: str | Path | None = None,
+    exclude_videos: Sequence[str] = (),
+    grabcut_limit: int = 2500,
+    start: int = 0,
+    pin_memory: bool = False,
+    progress: bool = True,
+) -> DataLoader:
+    """Loads the data of `root` and returns an endless iterable of batches (dict):
+
+    - template uint8 [B, 3, Z, Z] and template_box float32 [B, 4]: x, y, w, h in template pixels
+    - search uint8 [B, S, 3, X, X]; crop 0 is the support frame, where the target is always visible
+    - box float32 [B, S, 4]: the target's full extent in search pixels, NaN where it is absent
+    - visible bool [B, S]; kind int64 [B], see `Kind`
+
+    exclude_videos: held-out videos, as `video` or `source/video`. start: batches already used by an
+    interrupted run. grabcut_limit 0 does without the cut-outs that take minutes at the first start.
+    Raises DataError when the data cannot be used.
+    """
+    shape = Shape(template_size, search_size, n_search)
+    bank = load_bank(root, exclude_videos=exclude_videos, progress=progress)
+    cutouts = load_cutouts(bank, cache_dir=cache_dir, grabcut_limit=grabcut_limit, progress=progress)
+    synthesis = Synthesis(bank, cutouts, shape, mix)
+    return loader_of(
+        synthesis,
+        batch_size=batch_size,
+        workers=workers,
+        seed=seed,
+        start=start,
+        pin_memory=pin_memory,
+    )
