@@ -121,9 +121,9 @@ def check_compiler() -> None:
     """Raises SetupError when the interfaces could not be compiled."""
     for variable, names in (("CC", ("cc", "gcc", "clang")), ("CXX", ("c++", "g++", "clang++"))):
         wanted = os.environ.get(variable)
-        names = (shlex.split(wanted)[0],) if wanted else names
-        if not any(shutil.which(name) for name in names):
-            what = f"{variable}={wanted}" if wanted else f"{names[0]} or {names[1]}"
+        candidates = shlex.split(wanted)[:1] if wanted else names
+        if not any(shutil.which(name) for name in candidates):
+            what = f"{variable}={wanted}" if wanted else " or ".join(names)
             raise SetupError(f"no C/C++ compiler ({what}) found; apt-get install build-essential")
     header = Path(sysconfig.get_paths()["include"]) / "Python.h"
     if not header.exists():
@@ -203,28 +203,27 @@ def python_requirements() -> list[str]:
 
 def pip(arguments: list[str]) -> None:
     """Installs with the environment's pip; errors from it are shown as they are."""
+    command = [VENV / "bin" / "python", "-m", "pip", "install", "--quiet"]
     call(
-        [VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        + arguments,
+        [*command, "--disable-pip-version-check", *arguments],
         "pip install failed (its message is above); the next make setup goes on from here",
     )
 
 
 def mend_cmake_files() -> None:
     """Replaces paths of the machine that built the wheels, which CMake refuses, by this one's."""
-    code = "import numpy, sysconfig; print(sysconfig.get_paths()['include']); print(numpy.get_include())"
-    done = subprocess.run(
-        [VENV / "bin" / "python", "-c", code], check=True, capture_output=True, text=True
+    python = VENV / "bin" / "python"
+    code = (
+        "import numpy, sysconfig as s; print(s.get_path('include'), numpy.get_include(), sep='\\n')"
     )
-    include, numpy_include = done.stdout.split("\n")[:2]
-    patterns = (
-        (r"/opt/python/[^/;\"]+/lib/python[\d.]+t?/site-packages/numpy/_?core/include", numpy_include),
-        (r"/opt/python/[^/;\"]+/include/python[\d.]+t?(?=[;\"/])", include),
-    )
+    done = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True)
+    include, numpy_include = done.stdout.splitlines()
+    numpy_pattern = r"/opt/python/[^/;\"]+/lib/python[\d.]+t?/site-packages/numpy/_?core/include"
+    python_pattern = r"/opt/python/[^/;\"]+/include/python[\d.]+t?(?=[;\"/])"
     for file in (VENV / "share").glob("*/cmake/*.cmake"):
-        text = mended = file.read_text(encoding="utf-8")
-        for pattern, path in patterns:
-            mended = re.sub(pattern, lambda _, path=path: path, mended)
+        text = file.read_text(encoding="utf-8")
+        mended = re.sub(numpy_pattern, lambda _: numpy_include, text)
+        mended = re.sub(python_pattern, lambda _: include, mended)
         if mended != text:
             file.write_text(mended, encoding="utf-8")
 

