@@ -26,7 +26,7 @@ def test_perfect_tracker_scores_20_of_21() -> None:
 
 def test_shifted_tracker_scores_what_the_definition_says() -> None:
     truth = np.tile([50.0, 60.0, 40.0, 20.0], (10, 1))
-    shifted = truth + [10.0, 0.0, 0.0, 0.0]
+    shifted = truth + np.array([10.0, 0.0, 0.0, 0.0])
     # Overlap 30/50 = 0.6; thresholds 0, 0.05, ..., 0.55 lie strictly below it: 12 of 21.
     assert metrics.iou(shifted, truth) == pytest.approx(0.6)
     score = metrics.score_pass(shifted, truth)
@@ -41,15 +41,16 @@ def test_shifted_tracker_scores_what_the_definition_says() -> None:
 
 def test_normalised_error_uses_width_for_x_and_height_for_y() -> None:
     truth = np.array([[0.0, 0.0, 100.0, 10.0]])
-    assert metrics.center_error(truth + [10, 0, 0, 0], truth, normalized=True)[0] == 0.1
-    assert metrics.center_error(truth + [0, 10, 0, 0], truth, normalized=True)[0] == 1.0
+    assert metrics.center_error(truth + np.array([10, 0, 0, 0]), truth, normalized=True)[0] == 0.1
+    assert metrics.center_error(truth + np.array([0, 10, 0, 0]), truth, normalized=True)[0] == 1.0
 
 
 def test_strict_success_threshold() -> None:
     truth = np.array([[0.0, 0.0, 10.0, 10.0]])
     half = np.array([[0.0, 0.0, 10.0, 5.0]])  # IoU exactly 0.5
     success = metrics.score_pass(half, truth).success
-    assert success[9] == 1.0 and success[10] == 0.0
+    assert success[9] == 1.0
+    assert success[10] == 0.0
 
 
 def test_absent_frames_are_left_out() -> None:
@@ -62,7 +63,8 @@ def test_absent_frames_are_left_out() -> None:
     score = metrics.score_pass(boxes, truth)
     assert whole.precision20 == 0.5
     assert (score.frames, score.absent) == (10, 10)
-    assert score.auc == pytest.approx(20 / 21) and score.precision20 == 1.0
+    assert score.auc == pytest.approx(20 / 21)
+    assert score.precision20 == 1.0
 
 
 def test_prediction_of_nan_is_a_miss() -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .metrics import Array, present
+import itertools
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
 
@@ -192,7 +193,7 @@ def _numbering_gap(frames: tuple[Path, ...]) -> str:
     if len(frames) < 3 or not all(numbers):
         return ""
     values = [int(found[-1]) for found in numbers]
-    steps = [after - before for before, after in zip(values, values[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(values)]
     usual = sorted(steps)[len(steps) // 2]
     for path, step in zip(frames, steps, strict=False):
         if step != usual:

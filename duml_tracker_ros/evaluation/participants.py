@@ -1,0 +1,100 @@
+"""Any tracker by name behind one interface: this package's and OpenCV's."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .peers import PEERS, Box, Observation, create_peer
+
+
+class Participant(Protocol):
+    """What a run needs of a tracker; images are uint8 ``[H, W, 3]`` BGR."""
+
+    name: str
+
+    def init(self, image: NDArray[np.uint8], box: Box) -> None: ...
+
+    def update(self, image: NDArray[np.uint8]) -> Observation: ...
+
+    def describe(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class TrackerSpec:
+    """How to make a participant; plain data, so that it travels to worker processes.
+
+    Attributes:
+        name: a tracker of this package (``duml``) or of `peers.PEERS`.
+        device, size, weights, overrides: arguments of ``create_tracker``; peers ignore them.
+        models: model files of a peer that needs them.
+    """
+
+    name: str
+    device: str = "auto"
+    size: str | None = None
+    weights: str = "default"
+    overrides: dict[str, Any] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+
+
+class OwnTracker:
+    """One of this package's trackers as a participant."""
+
+    def __init__(self, spec: TrackerSpec, *, profile: bool = False) -> None:
+        from ..tracker import create_tracker
+
+        options: dict[str, Any] = dict(spec.overrides)
+        if spec.size is not None:
+            options["size"] = spec.size
+        if profile:
+            options["profile"] = True
+        self.name = spec.name
+        self.tracker = create_tracker(
+            spec.name, weights=spec.weights, device=spec.device, **options
+        )
+
+    def init(self, image: NDArray[np.uint8], box: Box) -> None:
+        self.tracker.init(image, box, order="bgr")
+
+    def update(self, image: NDArray[np.uint8]) -> Observation:
+        result = self.tracker.update(image, order="bgr")
+        return Observation(result.box, result.confidence, result.state.value)
+
+    def describe(self) -> dict[str, Any]:
+        return {**self.tracker.info(), "code": source_digest()}
+
+
+def known_trackers() -> tuple[str, ...]:
+    """Every name `create_participant` takes."""
+    from ..tracker import TRACKERS
+
+    return (*TRACKERS, *PEERS)
+
+
+def create_participant(spec: TrackerSpec) -> Participant:
+    """Make the tracker of a spec.
+
+    Raises:
+        PeerError, TrackerError: the tracker cannot be made; the text names the remedy.
+    """
+    if spec.name in PEERS:
+        return create_peer(spec.name, spec.models)
+    return OwnTracker(spec)
+
+
+@functools.cache
+def source_digest() -> str:
+    """Digest of the tracker library's source: results of other code are not taken for its own."""
+    root = Path(__file__).resolve().parent.parent / "tracker"
+    digest = hashlib.sha256()
+    for path in sorted((*root.rglob("*.py"), *root.rglob("*.yaml"))):
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

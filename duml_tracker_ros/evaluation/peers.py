@@ -1,0 +1,185 @@
+"""OpenCV's own single-object trackers, to be run beside this package's in the same evaluation.
+
+CSRT, KCF and the legacy ones need a build with the contrib modules (``opencv-contrib-python`` or
+its ``-headless`` twin); MIL is in every build; Nano, Vit and DaSiamRPN need model files, which
+OpenCV does not ship and which the user gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Box = tuple[float, float, float, float]
+
+
+class PeerError(Exception):
+    """A peer cannot be made here; the text says what to install or which file to give."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a tracker says about one frame, in the package's box convention.
+
+    ``confidence`` is NaN where the tracker gives none; ``state`` is ``tracking``, ``uncertain``
+    or ``lost``.
+    """
+
+    box: Box
+    confidence: float
+    state: str
+
+
+@dataclass(frozen=True)
+class _Peer:
+    """How to make one OpenCV tracker: constructor names to try, and the model files it wants."""
+
+    constructors: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    contrib: bool = True
+
+
+_PEERS: dict[str, _Peer] = {
+    "opencv_csrt": _Peer(("TrackerCSRT_create", "legacy.TrackerCSRT_create")),
+    "opencv_kcf": _Peer(("TrackerKCF_create", "legacy.TrackerKCF_create")),
+    "opencv_mil": _Peer(("TrackerMIL_create", "legacy.TrackerMIL_create"), contrib=False),
+    "opencv_mosse": _Peer(("legacy.TrackerMOSSE_create",)),
+    "opencv_medianflow": _Peer(("legacy.TrackerMedianFlow_create",)),
+    "opencv_nano": _Peer(("TrackerNano_create",), ("backbone", "neckhead"), contrib=False),
+    "opencv_vit": _Peer(("TrackerVit_create",), ("net",), contrib=False),
+    "opencv_dasiamrpn": _Peer(
+        ("TrackerDaSiamRPN_create",), ("model", "kernel_cls1", "kernel_r1"), contrib=False
+    ),
+}
+PEERS: tuple[str, ...] = tuple(_PEERS)
+"""Names `create_peer` takes."""
+
+
+def peer_files(name: str) -> tuple[str, ...]:
+    """The model files a peer wants, in the order in which they are given."""
+    return _PEERS[name].files
+
+
+def _constructor(name: str) -> tuple[Callable[..., Any], bool]:
+    """The first constructor this build has, and whether it is of the legacy API (float boxes)."""
+    for path in _PEERS[name].constructors:
+        found: Any = cv2
+        for part in path.split("."):
+            found = getattr(found, part, None)
+        if found is not None:
+            return found, path.startswith("legacy.")
+    remedy = (
+        "install opencv-contrib-python-headless in place of opencv-python-headless"
+        if _PEERS[name].contrib
+        else "install a newer OpenCV"
+    )
+    raise PeerError(f"{name}: this OpenCV ({cv2.__version__}) does not have it; {remedy}")
+
+
+class OpenCvTracker:
+    """One OpenCV tracker behind the runner's interface.
+
+    OpenCV says only whether it found the target: on a miss the last box is repeated with the
+    state ``lost``. Its main API takes and gives whole pixels, so boxes are rounded on the way in.
+    """
+
+    def __init__(
+        self, name: str, make: Callable[[], Any], legacy: bool = False, scored: bool = False
+    ) -> None:
+        self.name = name
+        self._make = make
+        self._legacy = legacy
+        self._scored = scored
+        self._tracker: Any = None
+        self._last: Box = (0.0, 0.0, 0.0, 0.0)
+
+    def init(self, image: NDArray[np.uint8], box: Box) -> None:
+        """Start on a BGR image with a box in pixels."""
+        height, width = image.shape[:2]
+        x0, y0 = max(0.0, box[0]), max(0.0, box[1])
+        x1, y1 = min(float(width), box[0] + box[2]), min(float(height), box[1] + box[3])
+        if x1 - x0 < 1 or y1 - y0 < 1:
+            raise PeerError(f"{self.name}: the box {box} is outside the {width}x{height} image")
+        cv2.setRNGSeed(0)  # MIL draws its samples at random
+        self._tracker = self._make()
+        self._last = box
+        if self._legacy:
+            self._tracker.init(image, (x0, y0, x1 - x0, y1 - y0))
+        else:
+            left, top = round(x0), round(y0)
+            size = (max(1, round(x1) - left), max(1, round(y1) - top))
+            self._tracker.init(image, (left, top, *size))
+
+    def update(self, image: NDArray[np.uint8]) -> Observation:
+        """Follow the target into the next BGR image."""
+        if self._tracker is None:
+            raise PeerError(f"{self.name}: update before init")
+        found, box = self._tracker.update(image)
+        # The trackers without a network answer -1.
+        score = self._tracker.getTrackingScore() if self._scored else float("nan")
+        confidence = float(score)
+        if not found:
+            return Observation(self._last, confidence, "lost")
+        self._last = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
+        return Observation(self._last, confidence, "tracking")
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies this tracker in results."""
+        return {"name": self.name, "opencv": cv2.__version__, "legacy": self._legacy}
+
+
+def create_peer(name: str, models: Sequence[str | Path] = ()) -> OpenCvTracker:
+    """Make an OpenCV tracker by name.
+
+    Args:
+        name: one of `PEERS`.
+        models: the model files of `peer_files`, in that order.
+
+    Raises:
+        PeerError: unknown name, missing contrib modules, missing or unreadable model files.
+    """
+    if name not in _PEERS:
+        raise PeerError(f"unknown peer {name!r}; known: {', '.join(PEERS)}")
+    make, legacy = _constructor(name)
+    wanted = _PEERS[name].files
+    if len(models) != len(wanted):
+        raise PeerError(
+            f"{name} needs {len(wanted)} model files ({', '.join(wanted) or 'none'}), got "
+            f"{len(models)}; give them as --model {name}="
+            + ",".join(f"{w.upper()}.onnx" for w in wanted)
+        )
+    if not wanted:
+        return OpenCvTracker(name, make, legacy)
+    paths = [Path(m).expanduser() for m in models]
+    for path in paths:
+        if not path.is_file():
+            raise PeerError(f"{name}: model file {path} does not exist")
+    params = getattr(cv2, make.__name__.replace("_create", "_Params"))()
+    for field, path in zip(wanted, paths, strict=True):
+        setattr(params, field, str(path))
+
+    def build() -> Any:
+        try:
+            return make(params)
+        except cv2.error as error:
+            files = ", ".join(map(str, paths))
+            raise PeerError(f"{name}: OpenCV cannot load {files}: {error.err}") from None
+
+    return OpenCvTracker(name, build, scored=True)
+
+
+def peer_models(pairs: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """Parse ``NAME=FILE[,FILE...]`` arguments; raises PeerError on a malformed one."""
+    models: dict[str, tuple[str, ...]] = {}
+    for pair in pairs:
+        name, sign, files = pair.partition("=")
+        if not sign or name not in _PEERS or not files:
+            raise PeerError(f"--model {pair!r} is not NAME=FILE[,FILE] with a NAME of {PEERS}")
+        models[name] = tuple(files.split(","))
+    return models
