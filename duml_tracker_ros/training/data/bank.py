@@ -58,12 +58,12 @@ def decode(path: str | Path) -> Image:
     image = cv2.imdecode(raw, cv2.IMREAD_COLOR) if raw.size else None
     if image is None:
         raise DataError(f"image {path}: not a readable picture; restore it or drop its record")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 @dataclass
 class Bank:
-    """Pictures and their records, index by index; `images[i]` is None where it is decoded on demand."""
+    """Pictures and their records by index; `images[i]` is None where it is decoded on demand."""
 
     records: list[Record]
     images: list[Image | None]
@@ -101,8 +101,10 @@ class Bank:
 
 
 def read_index(root: str | Path) -> list[Record]:
-    """Records of `root`/index.jsonl: one JSON object a line with image, width, height, source, video,
-    frame and objects [{id, box, class, polygon?}]. Raises DataError for a missing or malformed index.
+    """Records of `root`/index.jsonl.
+
+    One JSON object a line: image, width, height, source, video, frame and objects
+    [{id, box, class, polygon?}]. Raises DataError for a missing or malformed index.
     """
     root = Path(root)
     index = root / "index.jsonl"
@@ -193,7 +195,8 @@ def load_records(
             return str(error)
         if image.shape[:2] != (record.height, record.width):
             found = f"{image.shape[1]}x{image.shape[0]}"
-            return f"image {record.path}: {found}, but the index says {record.width}x{record.height}"
+            said = f"{record.width}x{record.height}"
+            return f"image {record.path}: {found}, but the index says {said}"
         return image
 
     kept: list[Record] = []
@@ -209,7 +212,8 @@ def load_records(
                 kept.append(record)
                 images.append(image)
     if skipped:
-        log.warning("%d of %d images skipped: %s", len(skipped), len(records), "; ".join(skipped[:5]))
+        first = "; ".join(skipped[:5])
+        log.warning("%d of %d images skipped: %s", len(skipped), len(records), first)
     if not kept:
         raise DataError("no usable image in the training data; " + "; ".join(skipped[:3]))
     return Bank(kept, images, skipped)

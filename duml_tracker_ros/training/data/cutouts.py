@@ -21,25 +21,26 @@ log = logging.getLogger(__name__)
 
 MAX_SIDE = 120
 MIN_SIDE = 20
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Cutout:
     """An object without its background.
 
-    rgba: uint8 [H, W, 4], colour multiplied by alpha. hull: float64 [N, 2], the convex hull of what is
-    at least half opaque, in continuous pixels: its bounds are the object's tight box.
+    rgba: uint8 [H, W, 4], colour multiplied by alpha. hull: float64 [N, 2], the convex hull of
+    what is at least half opaque, in continuous pixels: its bounds are the object's tight box.
     """
 
     rgba: Image
     hull: npt.NDArray[np.float64]
     label: str = ""
+    source: str = ""
 
 
 def hull_of(alpha: Image) -> npt.NDArray[np.float64] | None:
-    """Convex hull [N, 2] of the pixels with alpha >= 128, through their outer corners; None if none."""
-    points = cv2.findNonZero(cv2.compare(alpha, 128, cv2.CMP_GE))
+    """Convex hull [N, 2] of the pixels with alpha >= 128, by their outer corners, or None."""
+    points = cv2.findNonZero(cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)[1])
     if points is None:
         return None
     hull = cv2.convexHull(points)[:, 0, :].astype(np.float64)
@@ -48,9 +49,9 @@ def hull_of(alpha: Image) -> npt.NDArray[np.float64] | None:
     return outer.astype(np.float64)
 
 
-def make_cutout(rgb: Image, alpha: Image, label: str = "") -> Cutout | None:
-    """Cuts what `alpha` (uint8 [H, W]) shows out of `rgb`, at most MAX_SIDE px; None if too small."""
-    points = cv2.findNonZero(cv2.compare(alpha, 0, cv2.CMP_GT))
+def make_cutout(rgb: Image, alpha: Image, label: str = "", source: str = "") -> Cutout | None:
+    """What `alpha` (uint8 [H, W]) shows of `rgb`, at most MAX_SIDE px; None if too small."""
+    points = cv2.findNonZero(alpha)
     if points is None:
         return None
     x, y, w, h = cv2.boundingRect(points)
@@ -67,7 +68,7 @@ def make_cutout(rgb: Image, alpha: Image, label: str = "") -> Cutout | None:
     # A transparent rim lets the resampling fade out instead of ending on a hard edge.
     rgba = cv2.copyMakeBorder(rgba, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(0, 0, 0, 0))
     hull = hull_of(rgba[:, :, 3])
-    return None if hull is None else Cutout(rgba, hull, label)
+    return None if hull is None else Cutout(rgba, hull, label, source)
 
 
 def polygon_alpha(rings: Sequence[np.ndarray], width: int, height: int) -> Image:
@@ -75,7 +76,7 @@ def polygon_alpha(rings: Sequence[np.ndarray], width: int, height: int) -> Image
     fine = np.zeros((2 * height, 2 * width), np.uint8)
     shifted = [np.round((ring * 2 - 0.5) * 16).astype(np.int32) for ring in rings]
     cv2.fillPoly(fine, shifted, 255, shift=4)
-    return cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+    return cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def polygon_cutouts(bank: Bank, *, video_stride: int = 6) -> list[Cutout]:
@@ -102,7 +103,7 @@ def polygon_cutouts(bank: Bank, *, video_stride: int = 6) -> list[Cutout]:
             alpha = polygon_alpha(rings, x1 - x0, y1 - y0)
             if not 0.2 <= cv2.sumElems(alpha)[0] / (255.0 * w * h) <= 0.97:
                 continue
-            cutout = make_cutout(image[y0:y1, x0:x1], alpha, target.label)
+            cutout = make_cutout(image[y0:y1, x0:x1], alpha, target.label, record.source)
             if cutout is not None:
                 cutouts.append(cutout)
     return cutouts
@@ -140,12 +141,12 @@ def grabcut(rgb: Image) -> Image | None:
     best = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     x, y, w, h, area = (int(v) for v in stats[best])
     total = max(1, int(stats[1:, cv2.CC_STAT_AREA].sum()))
-    centred = abs(x + w / 2 - width / 2) < 0.2 * width and abs(y + h / 2 - height / 2) < 0.2 * height
-    if not (0.08 <= area / (width * height) <= 0.75 and area >= 0.75 * total and centred):
+    off_x, off_y = abs((x + w / 2) / width - 0.5), abs((y + h / 2) / height - 0.5)
+    if not (0.08 <= area / (width * height) <= 0.75 and area >= 0.75 * total):
         return None
-    if area < 0.3 * w * h or max(w, h) > 5 * min(w, h):
+    if max(off_x, off_y) > 0.2 or area < 0.3 * w * h or max(w, h) > 5 * min(w, h):
         return None
-    whole = cv2.compare(parts.astype(np.uint8), best, cv2.CMP_EQ)
+    whole = (parts == best).astype(np.uint8) * np.uint8(255)
     contours, _ = cv2.findContours(whole, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     outline = max(contours, key=cv2.contourArea)
     length = cv2.arcLength(outline, True)
@@ -155,18 +156,19 @@ def grabcut(rgb: Image) -> Image | None:
     if at_rim > 0.12 * 2 * (width + height):
         return None
     # The outermost pixels mix object and background: leave them out and fade.
-    return cv2.GaussianBlur(cv2.erode(whole, kernel), (3, 3), 0.8)  # type: ignore[return-value]
+    return cv2.GaussianBlur(cv2.erode(whole, kernel), (3, 3), 0.8)
 
 
 def grabcut_cutouts(
     bank: Bank, *, source: str = "caltech101_bg", limit: int = 2500, progress: bool = True
 ) -> list[Cutout]:
-    """GrabCut cut-outs of at most `limit` object-centred pictures of `source` that carry no boxes."""
+    """At most `limit` cut-outs of object-centred pictures of `source` that carry no boxes."""
     order = [i for i, r in enumerate(bank.records) if r.source == source and not r.targets]
     np.random.default_rng(0).shuffle(order)
     cutouts: list[Cutout] = []
     cv2.setRNGSeed(0)
-    with tqdm(total=min(limit, len(order)), desc="cut-outs", disable=not progress, leave=False) as bar:
+    total = min(limit, len(order))
+    with tqdm(total=total, desc="cut-outs", disable=not progress, leave=False) as bar:
         for i in order:
             if len(cutouts) >= limit:
                 break
@@ -174,9 +176,11 @@ def grabcut_cutouts(
             shrink = MAX_SIDE / max(image.shape[:2])
             if shrink < 1:
                 size = (round(image.shape[1] * shrink), round(image.shape[0] * shrink))
-                image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+                image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
             alpha = grabcut(image)
-            cutout = None if alpha is None else make_cutout(image, alpha, "photo")
+            # Such sets name a picture <class>_<number>.
+            label = Path(bank.records[i].path).stem.rpartition("_")[0]
+            cutout = None if alpha is None else make_cutout(image, alpha, label, source)
             if cutout is not None:
                 cutouts.append(cutout)
                 bar.update()
@@ -226,18 +230,20 @@ def _write(path: Path, cutouts: Sequence[Cutout]) -> None:
         pixels=np.concatenate([empty, *(c.rgba.reshape(-1) for c in cutouts)]),
         shapes=np.array([c.rgba.shape[:2] for c in cutouts], np.int32).reshape(-1, 2),
         labels=np.array([c.label for c in cutouts], dtype=np.str_),
+        sources=np.array([c.source for c in cutouts], dtype=np.str_),
     )
     os.replace(scratch, path)
 
 
 def _read(path: Path) -> list[Cutout]:
     with np.load(path, allow_pickle=False) as data:
-        pixels, shapes, labels = data["pixels"], data["shapes"], data["labels"]
+        pixels, shapes = data["pixels"], data["shapes"].tolist()
+        labels, sources = data["labels"].tolist(), data["sources"].tolist()
     cutouts, at = [], 0
-    for (height, width), label in zip(shapes.tolist(), labels.tolist(), strict=True):
+    for (height, width), label, source in zip(shapes, labels, sources, strict=True):
         rgba = pixels[at : at + height * width * 4].reshape(height, width, 4)
         at += height * width * 4
         hull = hull_of(np.ascontiguousarray(rgba[:, :, 3]))
         if hull is not None:
-            cutouts.append(Cutout(rgba, hull, label))
+            cutouts.append(Cutout(rgba, hull, label, source))
     return cutouts

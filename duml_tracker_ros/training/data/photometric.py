@@ -16,9 +16,9 @@ _LUMA = (0.299, 0.587, 0.114)
 class PhotometricConfig:
     """Chance of each operation for an image, and how far it goes.
 
-    gain, bias, contrast, gamma and colour are standard deviations (gamma of its logarithm), noise is the
-    greatest standard deviation, all for intensities in [0, 1]; coarse: the smallest share of the
-    resolution that is kept.
+    gain, bias, contrast, gamma and colour are standard deviations (gamma of its logarithm), noise
+    is the greatest standard deviation, all for intensities in [0, 1]; blur: the greatest sigma in
+    pixels; coarse: the smallest share of the resolution that is kept.
     """
 
     tone_chance: float = 0.8
@@ -45,17 +45,12 @@ class PhotometricConfig:
                 raise ValueError(f"photometric {name} = {value}: choose a value in [0, {limit:g}]")
 
 
-def to_float(images: Tensor) -> Tensor:
-    """uint8 [..., H, W] in 0..255 to float32 in [0, 1]."""
-    return images.float().mul_(1 / 255)
-
-
 class Photometric:
     """Changes light, colour and sharpness of every image independently of the others.
 
-    Called with uint8 or float images [N, 3, H, W] in 0..255, it returns float32 [N, 3, H, W], still in
-    0..255 and clamped to it. Boxes stay valid: nothing moves. `generator` draws the parameters and lies
-    on the CPU, so that a run is repeatable on any device; only the noise is drawn on the device.
+    Called with uint8 or float images [N, 3, H, W] in 0..255, it returns float32 [N, 3, H, W], still
+    in 0..255 and clamped to it. Boxes stay valid: nothing moves. `generator` draws the parameters
+    and lies on the CPU, so that they repeat on any device; only noise is drawn on the device.
     """
 
     def __init__(
@@ -69,12 +64,12 @@ class Photometric:
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"images of shape {tuple(images.shape)}: expected [N, 3, H, W]")
         config = self.config
-        out = self._colour(images.float().mul_(1 / 255) if images.dtype == torch.uint8 else images / 255)
+        out = self._colour(images.float())
         self._some(out, config.gamma_chance, self._gamma)
         self._some(out, config.coarse_chance, self._coarse)
         self._some(out, config.blur_chance, self._blur)
         self._some(out, config.noise_chance, self._noise)
-        return out.mul_(255).clamp_(0, 255)
+        return out.clamp_(0, 255)
 
     def _uniform(self, *shape: int) -> Tensor:
         return torch.rand(shape, generator=self.generator)
@@ -106,18 +101,17 @@ class Photometric:
         toned = self._uniform(n, 1, 1) < config.tone_chance
         contrast = torch.exp(self._normal(n, 1, 1) * config.contrast)
         gain = torch.exp(self._normal(n, 1, 1) * config.gain) * contrast
-        bias = 0.45 * (1 - contrast) + self._normal(n, 1, 1) * config.bias
+        bias = 255 * (0.45 * (1 - contrast) + self._normal(n, 1, 1) * config.bias)
         matrix = torch.where(toned, matrix * gain, matrix).to(images.device)
         offset = torch.where(toned, bias, torch.zeros(())).expand(n, 3, 1).to(images.device)
-        out = torch.baddbmm(offset, matrix, images.flatten(2)).view_as(images)
-        return out.clamp_(0, 1)
+        return torch.baddbmm(offset, matrix, images.flatten(2)).view_as(images)
 
     def _gamma(self, images: Tensor) -> Tensor:
         power = torch.exp(self._normal(len(images), 1, 1, 1) * self.config.gamma)
-        return images.clamp_min(1e-4).pow(power.to(images.device))
+        return (images / 255).clamp_(1e-4, 1).pow(power.to(images.device)).mul_(255)
 
     def _coarse(self, images: Tensor) -> Tensor:
-        """Fewer pixels, one share for the subset: a loop over images would cost more than it gives."""
+        """Fewer pixels, one share for the subset: a loop over images would cost too much."""
         height, width = images.shape[-2:]
         share = self.config.coarse + (1 - self.config.coarse) * float(self._uniform(1))
         size = (max(4, round(height * share)), max(4, round(width * share)))
@@ -138,7 +132,7 @@ class Photometric:
         return flat.view_as(images)
 
     def _noise(self, images: Tensor) -> Tensor:
-        level = self._uniform(len(images), 1, 1, 1) * self.config.noise
+        level = self._uniform(len(images), 1, 1, 1) * (255 * self.config.noise)
         generator = self.generator if images.device.type == "cpu" else None
         noise = torch.randn(images.shape, generator=generator, device=images.device)
         return images + noise * level.to(images.device)

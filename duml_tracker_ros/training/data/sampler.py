@@ -22,11 +22,13 @@ Batch = dict[str, Tensor]
 class BatchStream(IterableDataset):
     """An endless stream of batches; batch k depends on (seed, k) alone.
 
-    So the stream is the same for any number of workers, and a run resumed at batch `start` sees what
-    the uninterrupted one would have seen.
+    So the stream is the same for any number of workers, and a run resumed at batch `start` sees
+    what the uninterrupted one would have seen.
     """
 
-    def __init__(self, synthesis: Synthesis, batch_size: int, seed: int = 0, start: int = 0) -> None:
+    def __init__(
+        self, synthesis: Synthesis, batch_size: int, seed: int = 0, start: int = 0
+    ) -> None:
         if batch_size < 1:
             raise DataError(f"batch_size {batch_size}: need at least 1")
         if start < 0:
@@ -114,6 +116,7 @@ def make_loader(
     cache_dir: str | Path | None = None,
     exclude_videos: Sequence[str] = (),
     grabcut_limit: int = 2500,
+    distractors: int = 4,
     start: int = 0,
     pin_memory: bool = False,
     progress: bool = True,
@@ -127,12 +130,15 @@ def make_loader(
 
     exclude_videos: held-out videos, as `video` or `source/video`. start: batches already used by an
     interrupted run. grabcut_limit 0 does without the cut-outs that take minutes at the first start.
+    distractors: the greatest number of look-alikes pasted around a pasted target.
     Raises DataError when the data cannot be used.
     """
     shape = Shape(template_size, search_size, n_search)
     bank = load_bank(root, exclude_videos=exclude_videos, progress=progress)
-    cutouts = load_cutouts(bank, cache_dir=cache_dir, grabcut_limit=grabcut_limit, progress=progress)
-    synthesis = Synthesis(bank, cutouts, shape, mix)
+    cutouts = load_cutouts(
+        bank, cache_dir=cache_dir, grabcut_limit=grabcut_limit, progress=progress
+    )
+    synthesis = Synthesis(bank, cutouts, shape, mix, distractors=distractors)
     return loader_of(
         synthesis,
         batch_size=batch_size,

@@ -1,7 +1,7 @@
 """Training samples: a template and search crops of one target, drawn in five ways.
 
-All crops follow `tracker.geometry`: the template shows the square of side `context_side` about the box,
-the search crop is search_size / template_size times larger, at a jittered centre and scale.
+All crops follow `tracker.geometry`: the template shows the square of side `context_side` about the
+box, the search crop is search_size / template_size times larger, at a jittered centre and scale.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -111,7 +112,7 @@ class _Pool:
     def __bool__(self) -> bool:
         return bool(self.groups)
 
-    def draw(self, rng: random.Random):  # noqa: ANN201 - the item type of the pool
+    def draw(self, rng: random.Random) -> Any:
         group = rng.choices(self.groups, cum_weights=self.weights)[0]
         return group[int(rng.random() * len(group))]
 
@@ -125,7 +126,7 @@ def extent(target: Target, matrix: Affine) -> Box:
     """The axis-aligned box of `target` after `matrix`.
 
     Exact for polygons and for maps that keep the axes. A bare box under rotation is taken half way
-    between the rotated rectangle and its inscribed ellipse, since its corners seldom hold the object.
+    between the rotated rectangle and its inscribed ellipse: its corners seldom hold the object.
     """
     if target.polygon:
         return warp.bounds(warp.apply(matrix, np.concatenate(target.polygon).astype(np.float64)))
@@ -142,6 +143,7 @@ class Synthesis:
     """Draws samples from a bank of pictures, cut-outs and (optionally) rendered scene clips.
 
     mix: weight per kind, keys as in DEFAULT_MIX; kinds without data are dropped.
+    distractors: the greatest number of look-alikes pasted around a pasted target.
     Raises DataError for an unknown key, a negative weight, or when nothing is left to draw from.
     """
 
@@ -152,8 +154,10 @@ class Synthesis:
         shape: Shape | None = None,
         mix: Mapping[str, float] | None = None,
         scenes: Bank | None = None,
+        distractors: int = 4,
     ) -> None:
         self.bank = bank
+        self.distractors = distractors
         self.cutouts = list(cutouts)
         self.shape = shape or Shape()
         self.scenes = scenes
@@ -162,11 +166,9 @@ class Synthesis:
             self._alike[cutout.label].append(i)
         self._cutouts = _Pool.of(
             {
-                "polygon": [i for i, c in enumerate(self.cutouts) if not c.label.startswith("photo")],
-                "photo": [i for i, c in enumerate(self.cutouts) if c.label.startswith("photo")],
+                source: [i for i, c in enumerate(self.cutouts) if c.source == source]
+                for source in sorted({c.source for c in self.cutouts})
             }
-            if self.cutouts
-            else {}
         )
         self._stills = _Pool.of(_still_targets(bank))
         self._tracks = _Pool.of(_tracks(bank))
@@ -279,7 +281,7 @@ class Synthesis:
         background = self.bank.image(self._backgrounds.draw(rng))
         fill = self._fill(rng, background)
         world = _World(rng, background, shape.search)
-        others = [self._look_alike(rng, base) for _ in range(_count(rng))]
+        others = [self._look_alike(rng, base) for _ in range(min(_count(rng), self.distractors))]
         around = [rng.uniform(0, 2 * math.pi) for _ in others]
         away = [rng.uniform(0.7, 2.2) for _ in others]
         resolution = self._resolution(rng, max(base.rgba.shape[:2]) * 0.8)
@@ -417,7 +419,7 @@ class Synthesis:
             cv2.merge([*cv2.split(part), alpha]), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(0,) * 4
         )
         sx, sy = width / pw, height / ph
-        warp.paste(canvas, rgba, warp.affine(sx, 0, left - sx, 0, sy, top - sy))  # type: ignore[arg-type]
+        warp.paste(canvas, rgba, warp.affine(sx, 0, left - sx, 0, sy, top - sy))
 
     # (b) boxes on stills and (d) random patches ------------------------------------------------
 
@@ -451,7 +453,7 @@ class Synthesis:
     def _from_image(self, rng: random.Random, image: Image, target: Target) -> Sample:
         """Template and search crops of one picture by different warps."""
         shape = self.shape
-        x, y, w, h = target.box
+        _, _, w, h = target.box
         fill = self._fill(rng, image)
         resolution = self._resolution(rng, math.sqrt(w * h))
         others = self._strangers(rng)
@@ -617,22 +619,22 @@ def recolour(cutout: Cutout, rng: random.Random, strength: float) -> Cutout:
     # Colour multiplied by alpha can never exceed alpha.
     alpha = cv2.cvtColor(cv2.extractChannel(rgba, 3), cv2.COLOR_GRAY2BGRA)
     cv2.insertChannel(cv2.extractChannel(rgba, 3), alpha, 3)
-    return Cutout(cv2.min(rgba, alpha), cutout.hull, cutout.label)  # type: ignore[arg-type]
+    return Cutout(cv2.min(rgba, alpha), cutout.hull, cutout.label, cutout.source)
 
 
 def mirrored(cutout: Cutout) -> Cutout:
     """Left and right exchanged."""
     hull = cutout.hull.copy()
     hull[:, 0] = cutout.rgba.shape[1] - hull[:, 0]
-    return Cutout(cv2.flip(cutout.rgba, 1), hull, cutout.label)  # type: ignore[arg-type]
+    return Cutout(cv2.flip(cutout.rgba, 1), hull, cutout.label, cutout.source)
 
 
 def soften(cutout: Cutout) -> Cutout:
     """The same with a softer outline."""
     rgba = cv2.copyMakeBorder(cutout.rgba, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(0,) * 4)
     rgba = cv2.GaussianBlur(rgba, (5, 5), 1.0)
-    hull = hull_of(cv2.extractChannel(rgba, 3))  # type: ignore[arg-type]
-    return cutout if hull is None else Cutout(rgba, hull, cutout.label)  # type: ignore[arg-type]
+    hull = hull_of(cv2.extractChannel(rgba, 3))
+    return cutout if hull is None else Cutout(rgba, hull, cutout.label, cutout.source)
 
 
 def deform(cutout: Cutout, rng: random.Random, amount: float) -> Cutout:
@@ -650,11 +652,12 @@ def deform(cutout: Cutout, rng: random.Random, amount: float) -> Cutout:
     shift = cv2.resize(coarse, outer, interpolation=cv2.INTER_CUBIC)
     shift[:, :, 0] += np.arange(outer[0], dtype=np.float32) - pad
     shift[:, :, 1] += (np.arange(outer[1], dtype=np.float32) - pad)[:, None]
-    rgba = cv2.remap(cutout.rgba, shift, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
+    none = np.zeros((0, 0), np.float32)
+    rgba = cv2.remap(cutout.rgba, shift, none, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     hull = hull_of(cv2.extractChannel(rgba, 3))
     if hull is None or np.ptp(hull, axis=0).min() < 4:
         return cutout
-    return Cutout(rgba, hull, cutout.label)
+    return Cutout(rgba, hull, cutout.label, cutout.source)
 
 
 def _posed(
@@ -687,11 +690,11 @@ def _scale_box(box: Box, factor: float) -> Box:
 
 
 def _enlarge(image: Image, size: int) -> Image:
-    return cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def _times(rng: random.Random, length: int, count: int) -> list[int]:
-    """Frame indices of a track: any order, mostly within 10 steps of each other, repeats if short."""
+    """Frame indices of a track, in any order, mostly within 10 steps, repeated if it is short."""
     reach = min(length - 1, rng.choice((3, 6, 10, 10, 20)))
     start = int(rng.random() * (length - reach))
     if reach + 1 >= count:
@@ -712,15 +715,15 @@ def _flip(sample: Sample, rng: random.Random) -> Sample:
             return (size - x - w, y, w, h) if axis == 1 else (x, size - y - h, w, h)
 
         sample.template_box = mirror(sample.template_box, sample.template.shape[0])
-        sample.template = cv2.flip(sample.template, axis)  # type: ignore[assignment]
+        sample.template = cv2.flip(sample.template, axis)
         size = sample.search[0].shape[0]
         sample.boxes = [None if b is None else mirror(b, size) for b in sample.boxes]
-        sample.search = [cv2.flip(image, axis) for image in sample.search]  # type: ignore[misc]
+        sample.search = [cv2.flip(image, axis) for image in sample.search]
     return sample
 
 
 def _degrade(sample: Sample, rng: random.Random) -> Sample:
-    """What a camera and a codec do: motion blur on single crops, JPEG artefacts on whole samples."""
+    """Motion blur on single search crops, JPEG artefacts on whole samples."""
     quality = rng.randint(20, 75) if rng.random() < 0.12 else 0
     images = [sample.template, *sample.search]
     for k, image in enumerate(images):
@@ -728,7 +731,7 @@ def _degrade(sample: Sample, rng: random.Random) -> Sample:
             image = _streak(image, rng)
         if quality:
             _, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR)  # type: ignore[assignment]
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
         images[k] = image
     sample.template, sample.search = images[0], images[1:]
     return sample
@@ -740,9 +743,10 @@ def _streak(image: Image, rng: random.Random) -> Image:
     kernel = np.zeros((11, 11), np.float32)
     angle = rng.uniform(0, math.pi)
     dx, dy = math.cos(angle) * length / 2, math.sin(angle) * length / 2
-    ends = [(round((5 - dx) * 16), round((5 - dy) * 16)), (round((5 + dx) * 16), round((5 + dy) * 16))]
-    cv2.line(kernel, ends[0], ends[1], 1.0, 1, cv2.LINE_AA, shift=4)
-    return cv2.filter2D(image, -1, kernel / kernel.sum())  # type: ignore[return-value]
+    first = (round((5 - dx) * 16), round((5 - dy) * 16))
+    last = (round((5 + dx) * 16), round((5 + dy) * 16))
+    cv2.line(kernel, first, last, 1.0, 1, cv2.LINE_AA, shift=4)
+    return cv2.filter2D(image, -1, kernel / kernel.sum())
 
 
 def _still_targets(bank: Bank) -> dict[str, list[tuple[int, int]]]:

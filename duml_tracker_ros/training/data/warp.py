@@ -1,19 +1,20 @@
 """Sampling images through affine maps, in continuous coordinates.
 
-An affine map is a float64 [2, 3] array that sends source to destination coordinates, both continuous:
-pixel (i, j) covers [j, j+1) x [i, i+1) and its centre lies at +0.5.
+An affine map is a float64 [2, 3] array that sends source to destination coordinates, both
+continuous: pixel (i, j) covers [j, j+1) x [i, i+1) and its centre lies at +0.5.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
+Image = npt.NDArray[Any]  # uint8; cv2 types its results no closer
 Affine = npt.NDArray[np.float64]
 Points = npt.NDArray[np.float64]
 
@@ -24,7 +25,7 @@ def affine(a: float, b: float, tx: float, c: float, d: float, ty: float) -> Affi
 
 
 def linear(scale: float, angle: float = 0.0, stretch: float = 1.0, shear: float = 0.0) -> Affine:
-    """Stretch (width x sqrt, height / sqrt), shear, then rotate (radians) and scale about the origin."""
+    """Stretch (aspect ratio factor), shear, then rotate (radians) and scale about the origin."""
     root = math.sqrt(stretch)
     cos, sin = math.cos(angle) * scale, math.sin(angle) * scale
     sx, sy = root, 1.0 / root
@@ -84,8 +85,8 @@ def sample(
 ) -> Image:
     """Resamples `image` through `matrix` into a picture of `size` (width, height).
 
-    Bilinear; where the picture shrinks by more than about two, the part of the source that is needed
-    is first averaged over whole blocks of pixels, so that nothing aliases.
+    Bilinear; where the picture shrinks by more than about two, the part of the source that is
+    needed is first averaged over whole blocks of pixels, so that nothing aliases.
     With `out` and `cv2.BORDER_TRANSPARENT`, pixels outside the source keep what `out` holds.
     """
     width, height = size
@@ -105,7 +106,7 @@ def sample(
         ny = (min(rows, math.ceil(y0 + h) + pad) - top) // block
         if nx >= 1 and ny >= 1:
             part = image[top : top + ny * block, left : left + nx * block]
-            image = cv2.resize(part, (nx, ny), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+            image = cv2.resize(part, (nx, ny), interpolation=cv2.INTER_AREA)
             tx, ty = tx + a * left + b * top, ty + c * left + d * top
             a, b, c, d = a * block, b * block, c * block, d * block
     # cv2 counts from pixel centres: shift both ends by half a pixel.
@@ -113,7 +114,7 @@ def sample(
     ty += 0.5 * (c + d) - 0.5
     warp = np.array([[a, b, tx], [c, d, ty]], dtype=np.float64)
     value = fill if isinstance(fill, Sequence) else (fill,) * 4
-    return cv2.warpAffine(  # type: ignore[return-value]
+    return cv2.warpAffine(
         image, warp, size, dst=out, flags=cv2.INTER_LINEAR, borderMode=border, borderValue=value
     )
 
