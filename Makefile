@@ -48,7 +48,7 @@ lint: setup
 	@$(BIN)/mypy --no-error-summary
 
 test: lint
-	@$(BIN)/pytest $(TEST_ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest $(TEST_ARGS)
 
 format: setup
 	@$(BIN)/ruff format --quiet .

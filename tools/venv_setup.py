@@ -244,7 +244,7 @@ def package_hash() -> str:
         entry.name
         for folder in ("duml_tracker_ros", ".")
         for entry in (ROOT / folder).iterdir()
-        if folder != "." or entry.name in ("launch", "config", "resource")
+        if folder != "." or entry.name in ("launch", "config")
     )
     names = [file.name for file in files]
     return digest([str(ROOT), *names, *entries], *(file.read_bytes() for file in files))
