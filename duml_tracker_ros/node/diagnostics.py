@@ -1,0 +1,116 @@
+"""The state of the node as diagnostic_msgs, in words a person can act on."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from .statistics import Statistics
+
+
+@dataclass
+class Report:
+    """What the node knows of itself at one moment."""
+
+    lifecycle: str
+    target_state: str = ""
+    target_id: int = 0
+    topic: str = ""
+    stream: str = ""
+    publishers: list[str] = field(default_factory=list)
+    silence: str = ""
+    incompatible_qos: int = 0
+    dropped: int = 0
+    rejected: int = 0
+    ring_frames: int = 0
+    ring_bytes: int = 0
+    last_error: str = ""
+    info: dict[str, Any] = field(default_factory=dict)
+    statistics: Statistics = field(default_factory=Statistics)
+
+
+def judge(report: Report) -> tuple[bytes, str]:
+    """Level and summary of a report."""
+    if report.lifecycle != "active":
+        level = DiagnosticStatus.WARN if report.last_error else DiagnosticStatus.OK
+        return level, report.last_error or f"{report.lifecycle}: waiting for a lifecycle transition"
+    if report.target_state == "error":
+        return DiagnosticStatus.ERROR, f"target dropped: {report.last_error}"
+    if report.silence:
+        return DiagnosticStatus.ERROR, report.silence
+    if report.target_state == "idle":
+        return DiagnosticStatus.OK, "waiting for a target: call ~/init"
+    if report.target_state == "lost":
+        return DiagnosticStatus.WARN, f"target {report.target_id} lost, searching"
+    return DiagnosticStatus.OK, f"target {report.target_id} {report.target_state}"
+
+
+def memory_bytes() -> int:
+    """Resident memory of this process; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _milliseconds(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.1f}"
+
+
+def _device_memory(device: str) -> dict[str, str]:
+    torch = sys.modules.get("torch")
+    if torch is None or not device.startswith("cuda"):
+        return {}
+    return {"device memory [MiB]": f"{torch.cuda.memory_allocated(device) / 2**20:.0f}"}
+
+
+def values(report: Report) -> dict[str, str]:
+    """Key and value texts of a report."""
+    statistics = report.statistics
+    age = statistics.images.age()
+    out = {
+        "lifecycle": report.lifecycle,
+        "target state": report.target_state,
+        "target id": str(report.target_id),
+        "image topic": report.topic,
+        "image": report.stream,
+        "publishers": "; ".join(report.publishers),
+        "incompatible publishers": str(report.incompatible_qos),
+        "input rate [Hz]": f"{statistics.images.rate():.1f}",
+        "output rate [Hz]": f"{statistics.latency.rate():.1f}",
+        "images received": str(statistics.images.total),
+        "images dropped": str(report.dropped),
+        "images refused": str(report.rejected),
+        "image age [s]": "" if math.isinf(age) else f"{age:.3f}",
+        "ring": f"{report.ring_frames} frames, {report.ring_bytes / 2**20:.1f} MiB",
+    }
+    timings = {"latency": (statistics.latency, 1e3), "processing": (statistics.processing, 1e3)}
+    timings.update({name: (window, 1.0) for name, window in statistics.stages.items()})
+    for name, (window, scale) in timings.items():
+        for percent in (50, 95):
+            key = f"{name} p{percent} [ms]"
+            out[key] = _milliseconds(window.percentile(percent) * scale)
+    for key in ("name", "size", "device", "parameters", "weights", "sha256"):
+        if key in report.info:
+            out[f"tracker {key}"] = str(report.info[key])
+    out["memory [MiB]"] = f"{memory_bytes() / 2**20:.0f}"
+    out.update(_device_memory(str(report.info.get("device", ""))))
+    out["last error"] = report.last_error
+    return out
+
+
+def message(report: Report, name: str, stamp: Any) -> DiagnosticArray:
+    """DiagnosticArray with the one status of the node."""
+    level, summary = judge(report)
+    status = DiagnosticStatus(level=level, name=name, message=summary, hardware_id="")
+    status.values = [KeyValue(key=key, value=value) for key, value in values(report).items()]
+    array = DiagnosticArray(status=[status])
+    array.header.stamp = stamp
+    return array

@@ -1,0 +1,103 @@
+"""Frames as the node hands them on, and a ring of the recent ones."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .image_codec import ImageView
+
+
+@dataclass
+class Frame:
+    """One received image.
+
+    Attributes:
+        seq: number of the frame in order of arrival; stamps may jump, this does not.
+        stamp_ns: stamp of the header in nanoseconds.
+        source: frame_id of the header.
+        arrival: monotonic time of arrival in seconds.
+        nbytes: memory that keeping the frame takes.
+        header: header of the message, for everything published about this frame.
+        decode: makes the pixels; may be slow (JPEG), so it is left to the worker.
+    """
+
+    seq: int
+    stamp_ns: int
+    source: str
+    arrival: float
+    nbytes: int
+    header: Any
+    decode: Callable[[], ImageView]
+
+    def view(self) -> ImageView:
+        """The pixels; not kept, so that a ring of JPEG frames stays as small as they are.
+
+        Raises:
+            ImageError: the message is no readable image.
+        """
+        return self.decode()
+
+
+class FrameRing:
+    """Recent frames, bounded in time and bytes; the newest frame is always kept.
+
+    All methods may be called from any thread.
+    """
+
+    def __init__(self, max_seconds: float, max_bytes: int) -> None:
+        self._max_seconds = max_seconds
+        self._max_bytes = max_bytes
+        self._frames: deque[Frame] = deque()
+        self._nbytes = 0
+        self._lock = threading.Lock()
+
+    def append(self, frame: Frame) -> None:
+        """Add the newest frame; drop those that are too old or too many."""
+        with self._lock:
+            self._frames.append(frame)
+            self._nbytes += frame.nbytes
+            while len(self._frames) > 1 and (
+                self._nbytes > self._max_bytes
+                or frame.arrival - self._frames[0].arrival > self._max_seconds
+            ):
+                self._nbytes -= self._frames.popleft().nbytes
+
+    def newest(self) -> Frame | None:
+        with self._lock:
+            return self._frames[-1] if self._frames else None
+
+    def find(self, stamp_ns: int) -> Frame | None:
+        """The frame with exactly this stamp; of several the newest."""
+        with self._lock:
+            for frame in reversed(self._frames):
+                if frame.stamp_ns == stamp_ns:
+                    return frame
+        return None
+
+    def after(self, seq: int) -> list[Frame]:
+        """Frames that came after number `seq`, oldest first."""
+        with self._lock:
+            return [frame for frame in self._frames if frame.seq > seq]
+
+    def span_ns(self) -> tuple[int, int] | None:
+        """Stamps of the first and the last kept frame."""
+        with self._lock:
+            if not self._frames:
+                return None
+            return self._frames[0].stamp_ns, self._frames[-1].stamp_ns
+
+    def clear(self) -> None:
+        with self._lock:
+            self._frames.clear()
+            self._nbytes = 0
+
+    @property
+    def nbytes(self) -> int:
+        return self._nbytes
+
+    def __len__(self) -> int:
+        return len(self._frames)

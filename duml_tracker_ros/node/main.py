@@ -1,0 +1,73 @@
+"""Runs the tracker node until it is asked to end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+USAGE = """\
+usage: python -m duml_tracker_ros.node [--ros-args ...]
+
+Runs the lifecycle node duml_tracker. Examples of ROS arguments:
+  --ros-args -p autostart:=true -r image:=/camera/image_raw
+  --ros-args --params-file config/duml_tracker.yaml
+Parameters: python -m duml_tracker_ros.node.parameters --yaml
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node; returns the exit status: 0 when asked to end, 1 when it could not start."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if "--help" in arguments or "-h" in arguments:
+        print(USAGE, end="")
+        return 0
+    import rclpy
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+
+    # First of all, so that a signal during the slow imports below is heeded.
+    rclpy.init(args=[sys.argv[0], *arguments])
+    stopped = True
+    try:
+        from rclpy.exceptions import ParameterException
+
+        from .tracker_node import TrackerNode
+
+        try:
+            node = TrackerNode()
+        except (ParameterException, ValueError) as error:
+            print(f"duml_tracker: {error}", file=sys.stderr)
+            return 1
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        try:
+            while rclpy.ok():
+                try:
+                    executor.spin_once()
+                except (KeyboardInterrupt, ExternalShutdownException):
+                    break
+                except Exception:
+                    # One callback that failed must not take the node with it.
+                    if rclpy.ok():
+                        node.fault(f"callback failed: {traceback.format_exc().rstrip()}")
+        finally:
+            # Closing takes seconds at most; another interrupt in between would leave it half done.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            stopped = node.close()
+            executor.shutdown()
+            node.destroy_node()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        rclpy.try_shutdown()
+    if not stopped:
+        # The interpreter would wait for a thread that never ends.
+        sys.stderr.flush()
+        os._exit(1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

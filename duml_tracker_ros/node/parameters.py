@@ -1,0 +1,333 @@
+"""The parameters of the node, declared once.
+
+`Settings` is the table: a field is a parameter; its type and default are the field's, the rest
+(range, unit, when a change applies, text) is its metadata. Descriptors, validation,
+``config/duml_tracker.yaml`` and the table of the documentation are made from it::
+
+    python -m duml_tracker_ros.node.parameters --yaml
+    python -m duml_tracker_ros.node.parameters --markdown
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rcl_interfaces.msg import ParameterDescriptor
+
+START = "start"
+CONFIGURE = "configure"
+ACTIVATE = "activate"
+ANY_TIME = "any time"
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What the table says about one parameter besides its default."""
+
+    when: str
+    text: str
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    pattern: str = ""
+    remedy: str = ""
+
+
+def _parameter(default: Any, when: str, text: str, **details: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"spec": Spec(when, text, **details)})
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Values of all parameters of the node, valid as a whole."""
+
+    autostart: bool = _parameter(
+        False, START, "configure and activate at start, without a lifecycle manager"
+    )
+    tracker: str = _parameter(
+        "duml",
+        CONFIGURE,
+        "tracking system",
+        pattern=r"[a-z][a-z0-9_]*",
+        remedy="use the name of a tracking system, for example 'duml'",
+    )
+    size: str = _parameter(
+        "compact",
+        CONFIGURE,
+        "network size: compact runs in real time on two CPU cores",
+        choices=("compact", "r50"),
+    )
+    weights: str = _parameter(
+        "default",
+        CONFIGURE,
+        "'default' = the weights in the package, or the path of a .safetensors file; "
+        "'random' is for tests",
+        pattern=r".+",
+        remedy="use 'default' or a path",
+    )
+    device: str = _parameter(
+        "auto",
+        CONFIGURE,
+        "auto, cpu, cuda or cuda:N; auto takes CUDA where there is any",
+        pattern=r"auto|cpu|cuda(:\d+)?",
+        remedy="use auto, cpu, cuda or cuda:N",
+    )
+    num_threads: int = _parameter(
+        0, CONFIGURE, "CPU threads of the tracker; 0 = torch's default", low=0, high=256
+    )
+    update: str = _parameter(
+        "default",
+        CONFIGURE,
+        "when the online model learns; default = as the tracker is configured",
+        choices=("default", "paper", "every_frame", "never"),
+    )
+    overrides: str = _parameter(
+        "",
+        CONFIGURE,
+        "further tracker settings with dotted keys, separated by spaces, for "
+        "example 'online.memory=30 localize.lost_below=0.3'",
+        pattern=r"\s*([A-Za-z_][\w.]*=\S*\s*)*",
+        remedy="write 'key=value' pairs separated by spaces",
+    )
+    configure_timeout: float = _parameter(
+        60.0,
+        CONFIGURE,
+        "longest time to load and warm up the tracker",
+        low=1.0,
+        high=3600.0,
+        unit="s",
+    )
+    image_transport: str = _parameter(
+        "raw",
+        ACTIVATE,
+        "raw subscribes to image, compressed to image/compressed",
+        choices=("raw", "compressed"),
+    )
+    ring_seconds: float = _parameter(
+        2.0,
+        ACTIVATE,
+        "age up to which frames are kept for ~/init with a stamp",
+        low=0.0,
+        high=60.0,
+        unit="s",
+    )
+    ring_bytes: int = _parameter(
+        67108864,
+        ACTIVATE,
+        "memory for these frames; the newest frame is always kept",
+        low=0,
+        high=8589934592,
+        unit="B",
+    )
+    catch_up: float = _parameter(
+        1.0,
+        ANY_TIME,
+        "longest time to follow the target through the kept frames after an "
+        "~/init on an old one; frames are skipped to meet it",
+        low=0.0,
+        high=10.0,
+        unit="s",
+    )
+    init_timeout: float = _parameter(
+        5.0,
+        ANY_TIME,
+        "longest wait for the tracker before ~/init and ~/stop are refused",
+        low=0.1,
+        high=60.0,
+        unit="s",
+    )
+    max_image_age: float = _parameter(
+        2.0,
+        ANY_TIME,
+        "time since the last image after which the stream counts as missing and "
+        "~/init on the newest frame is refused",
+        low=0.05,
+        high=60.0,
+        unit="s",
+    )
+    lost_timeout: float = _parameter(
+        30.0,
+        ANY_TIME,
+        "time after which a lost target is given up (IDLE); 0 = never",
+        low=0.0,
+        high=86400.0,
+        unit="s",
+    )
+    heatmap: str = _parameter(
+        "fused",
+        ANY_TIME,
+        "score map that ~/heatmap shows",
+        choices=("fused", "robust", "accurate"),
+    )
+    debug_rate: float = _parameter(
+        5.0,
+        ANY_TIME,
+        "highest rate of ~/heatmap and ~/annotated, each only while subscribed; 0 = off",
+        low=0.0,
+        high=120.0,
+        unit="Hz",
+    )
+    diagnostics_period: float = _parameter(
+        1.0, START, "time between two messages on /diagnostics", low=0.1, high=60.0, unit="s"
+    )
+
+
+SPECS: Mapping[str, Spec] = {
+    field.name: field.metadata["spec"] for field in dataclasses.fields(Settings)
+}
+DEFAULTS = Settings()
+
+
+def check(name: str, value: Any) -> str:
+    """Reason why `value` is no value of the parameter `name`; empty when it is one."""
+    spec = SPECS[name]
+    kind = type(getattr(DEFAULTS, name))
+    if type(value) is not kind:
+        return f"{name} = {value!r}: must be of type {kind.__name__}"
+    if spec.choices and value not in spec.choices:
+        return f"{name} = {value!r}: use one of {', '.join(spec.choices)}"
+    if spec.pattern and re.fullmatch(spec.pattern, value) is None:
+        return f"{name} = {value!r}: {spec.remedy}"
+    if spec.low is not None and spec.high is not None and not spec.low <= value <= spec.high:
+        return f"{name} = {value!r}: must be from {_range_text(spec)} {spec.unit}".rstrip()
+    return ""
+
+
+def check_change(name: str, value: Any, lifecycle_state: str) -> str:
+    """Reason to reject a change of a parameter in a lifecycle state; empty when it may be made."""
+    reason = check(name, value)
+    if reason:
+        return reason
+    when = SPECS[name].when
+    if lifecycle_state == "active" and when in (CONFIGURE, ACTIVATE):
+        remedy = "deactivate, cleanup, set it, configure, activate"
+        if when == ACTIVATE:
+            remedy = "deactivate, set it, activate"
+        return f"{name} is read on {when} and the node is active: {remedy}"
+    return ""
+
+
+def settings_from(values: Mapping[str, Any]) -> Settings:
+    """Settings from ROS values.
+
+    Raises:
+        ValueError: a value is not valid; the message names it and the remedy.
+    """
+    reasons = [reason for name, value in values.items() if (reason := check(name, value))]
+    if reasons:
+        raise ValueError("; ".join(reasons))
+    return Settings(**values)
+
+
+def tracker_overrides(settings: Settings) -> dict[str, str]:
+    """Overrides for `create_tracker` that the settings ask for."""
+    # The tracker's configuration turns the texts into numbers and names what it does not know.
+    pairs = (text.partition("=") for text in settings.overrides.split())
+    overrides = {key: value for key, _, value in pairs}
+    if settings.update != "default":
+        overrides["online.update"] = settings.update
+    return overrides
+
+
+def descriptor(name: str) -> ParameterDescriptor:
+    """ROS descriptor of a parameter."""
+    from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+
+    spec = SPECS[name]
+    message = ParameterDescriptor(name=name, read_only=spec.when == START)
+    unit = f" [{spec.unit}]" if spec.unit else ""
+    message.description = f"{spec.text}{unit}"
+    message.additional_constraints = f"applies on: {spec.when}"
+    if spec.choices:
+        message.additional_constraints += f"; one of: {', '.join(spec.choices)}"
+    elif spec.remedy:
+        message.additional_constraints += f"; {spec.remedy}"
+    if spec.low is not None and spec.high is not None:
+        if isinstance(getattr(DEFAULTS, name), float):
+            message.floating_point_range = [
+                FloatingPointRange(from_value=spec.low, to_value=spec.high)
+            ]
+        else:
+            message.integer_range = [
+                IntegerRange(from_value=int(spec.low), to_value=int(spec.high))
+            ]
+    return message
+
+
+def _yaml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    return repr(value)
+
+
+def _range_text(spec: Spec) -> str:
+    if spec.choices:
+        return ", ".join(spec.choices)
+    if spec.low is not None and spec.high is not None:
+        return f"{_number(spec.low)} to {_number(spec.high)}"
+    return ""
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def to_yaml() -> str:
+    """Text of config/duml_tracker.yaml: every parameter with its default."""
+    lines = [
+        "# Parameters of duml_tracker with their defaults.",
+        "# Written by: python -m duml_tracker_ros.node.parameters --yaml",
+        "/**:",
+        "  ros__parameters:",
+    ]
+    for name, spec in SPECS.items():
+        details = [spec.text]
+        allowed = _range_text(spec)
+        if allowed:
+            details.append(f"{allowed}{' ' + spec.unit if spec.unit else ''}")
+        details.append("read at any time" if spec.when == ANY_TIME else f"read on {spec.when}")
+        prefix = "    # "
+        lines += textwrap.wrap(
+            "; ".join(details), 100, initial_indent=prefix, subsequent_indent=prefix
+        )
+        lines.append(f"    {name}: {_yaml_value(getattr(DEFAULTS, name))}")
+    return "\n".join(lines) + "\n"
+
+
+def to_markdown() -> str:
+    """Table of the parameters for the documentation."""
+    lines = [
+        "| parameter | default | range | unit | applies on | text |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, spec in SPECS.items():
+        default = _yaml_value(getattr(DEFAULTS, name))
+        lines.append(
+            f"| `{name}` | `{default}` | {_range_text(spec)} | {spec.unit} | {spec.when} "
+            f"| {spec.text} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the parameters as YAML or as a Markdown table."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    form = parser.add_mutually_exclusive_group(required=True)
+    form.add_argument("--yaml", action="store_true", help="text of config/duml_tracker.yaml")
+    form.add_argument("--markdown", action="store_true", help="table for the documentation")
+    options = parser.parse_args(arguments)
+    print(to_yaml() if options.yaml else to_markdown(), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

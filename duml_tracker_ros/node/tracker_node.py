@@ -1,0 +1,471 @@
+"""The lifecycle node: ROS on the executor's thread, the tracker on the worker's."""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.task import Future
+
+from duml_tracker_ros.srv import Init, Stop
+
+from ..tracker import create_tracker
+from . import diagnostics
+from .frame_ring import Frame, FrameRing
+from .parameters import (
+    CONFIGURE,
+    DEFAULTS,
+    SPECS,
+    START,
+    Settings,
+    check_change,
+    descriptor,
+    settings_from,
+    tracker_overrides,
+)
+from .publishers import Publishers, output_qos
+from .statistics import Statistics
+from .stream import ImageStream
+from .worker import Command, Outcome, TrackerWorker, WorkerError
+
+SUCCESS = TransitionCallbackReturn.SUCCESS
+FAILURE = TransitionCallbackReturn.FAILURE
+
+Callback = Callable[["TrackerNode", LifecycleState], TransitionCallbackReturn]
+
+
+def _logged(transition: Callback) -> Callback:
+    """Log what a transition raises, which rclpy would swallow, and answer FAILURE."""
+
+    @functools.wraps(transition)
+    def guarded(node: TrackerNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except Exception as error:
+            node.fault(f"{transition.__name__} failed: {type(error).__name__}: {error}")
+            node.get_logger().error(traceback.format_exc().rstrip())
+            return FAILURE
+
+    return guarded
+
+
+class TrackerNode(LifecycleNode):
+    """`duml_tracker`: follows one target through the images of a camera."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__("duml_tracker", **arguments)
+        # The callback also judges the values that come with the declaration.
+        self.add_on_set_parameters_callback(self._check_parameters)
+        for name in SPECS:
+            self.declare_parameter(name, getattr(DEFAULTS, name), descriptor(name))
+        self.add_post_set_parameters_callback(self._apply_parameters)
+        self.settings = self._read_settings()
+        self._configured: Settings | None = None
+        self._worker: TrackerWorker | None = None
+        self._outputs: Publishers | None = None
+        self._stream: ImageStream | None = None
+        self._ring: FrameRing | None = None
+        self._statistics = Statistics()
+        self._last_error = ""
+        self._silent = False
+        self._activated = 0.0
+        # Nothing is published once the gate is shut: the worker may still be at a frame then.
+        self._gate = threading.Lock()
+        self._open = False
+        # Services exist in every state, so that a node that is not active answers why.
+        group = ReentrantCallbackGroup()
+        self._services_made = [
+            self.create_service(Init, "~/init", self._on_init, callback_group=group),
+            self.create_service(Stop, "~/stop", self._on_stop, callback_group=group),
+        ]
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", output_qos(10))
+        self.create_timer(self.settings.diagnostics_period, self._diagnose)
+        self._autostart_timer = (
+            self.create_timer(0.0, self._autostart) if self.settings.autostart else None
+        )
+        if self._autostart_timer is None:
+            self.get_logger().info(
+                "unconfigured; waiting for the transitions configure and activate "
+                "(or start with -p autostart:=true)"
+            )
+
+    # -- lifecycle ----------------------------------------------------------------------------
+
+    @property
+    def lifecycle_state(self) -> str:
+        """Label of the lifecycle state."""
+        return str(self._state_machine.current_state[1])
+
+    @_logged
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Validate, load and warm up the tracker on its thread, create the publishers."""
+        began = time.monotonic()
+        try:
+            settings = self.settings = self._read_settings()
+            self._worker = self._make_worker(settings)
+            self._worker.start(settings.configure_timeout, self.context.ok)
+            self._outputs = Publishers(self)
+        except Exception:
+            self._release()
+            raise
+        self._configured = settings
+        self._last_error = ""
+        info = self._worker.info
+        self.get_logger().info(
+            f"configured in {time.monotonic() - began:.1f} s: {info.get('name')} "
+            f"{info.get('size')} on {info.get('device')}; waiting for the transition activate"
+        )
+        return super().on_configure(state)
+
+    @_logged
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the images."""
+        settings = self.settings
+        assert self._configured is not None
+        stale = [
+            name
+            for name, spec in SPECS.items()
+            if spec.when == CONFIGURE and getattr(settings, name) != getattr(self._configured, name)
+        ]
+        if stale:
+            self.get_logger().warning(
+                f"{', '.join(stale)} changed since configure and has no effect before cleanup "
+                "and configure"
+            )
+        try:
+            result = super().on_activate(state)
+            self._ring = FrameRing(settings.ring_seconds, settings.ring_bytes)
+            self._statistics = Statistics()
+            self._silent = False
+            self._activated = time.monotonic()
+            with self._gate:
+                self._open = True
+            self._stream = ImageStream(
+                self, settings.image_transport, self._on_frame, self._on_refused
+            )
+        except Exception:
+            self._stop_stream(state)
+            raise
+        self.get_logger().info(f"active; waiting for images on {self._stream.topic}")
+        return result
+
+    @_logged
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Drop the target and the subscription."""
+        self._stop_stream(state)
+        return SUCCESS
+
+    @_logged
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the tracker, its memory, and the publishers."""
+        self._release()
+        return SUCCESS
+
+    @_logged
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of everything, from any state."""
+        self._stop_stream(state)
+        self._release()
+        return SUCCESS
+
+    @_logged
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of everything; the node is unconfigured then and may be configured again."""
+        self._stop_stream(state)
+        self._release()
+        return SUCCESS
+
+    def close(self) -> bool:
+        """Let go of everything before the process ends. False when the tracker's thread hangs."""
+        self._stop_stream(None)
+        return self._release()
+
+    def fault(self, text: str) -> None:
+        """Log an error and keep it for diagnostics."""
+        self._last_error = text
+        self.get_logger().error(text)
+
+    def _make_worker(self, settings: Settings) -> TrackerWorker:
+        def create() -> Any:
+            return create_tracker(
+                settings.tracker,
+                weights=settings.weights,
+                device=settings.device,
+                size=settings.size,
+                **tracker_overrides(settings),
+            )
+
+        worker = TrackerWorker(
+            create,
+            lambda outcome: self._on_outcome(worker, outcome),
+            self.get_logger(),
+            settings.num_threads,
+        )
+        worker.lost_timeout, worker.catch_up = settings.lost_timeout, settings.catch_up
+        return worker
+
+    def _stop_stream(self, state: LifecycleState | None) -> None:
+        with self._gate:
+            self._open = False
+        stream, self._stream, self._ring = self._stream, None, None
+        self._each(
+            *([stream.destroy] if stream is not None else []),
+            self._release_target,
+            *([functools.partial(super().on_deactivate, state)] if state is not None else []),
+        )
+
+    def _release_target(self) -> None:
+        worker = self._worker
+        if worker is None or not worker.alive:
+            return
+        try:
+            worker.release().result(self.settings.init_timeout)
+        except TimeoutError:
+            self.fault("the tracker does not answer; its target is dropped when it does")
+
+    def _release(self) -> bool:
+        worker, self._worker = self._worker, None
+        publishers, self._outputs = self._outputs, None
+        self._configured = None
+        stopped = worker is None or worker.close()
+        if not stopped:
+            self.fault("the tracker's thread does not end; restart the node")
+        if publishers is not None:
+            self._each(publishers.destroy)
+        return stopped
+
+    def _each(self, *steps: Callable[[], Any]) -> None:
+        """Take every step, also after one that failed."""
+        for step in steps:
+            try:
+                step()
+            except Exception:
+                self.get_logger().error(traceback.format_exc().rstrip())
+
+    def _autostart(self) -> None:
+        if self._autostart_timer is not None:
+            self.destroy_timer(self._autostart_timer)
+            self._autostart_timer = None
+        if self.lifecycle_state != "unconfigured":
+            return
+        if self.trigger_configure() is not SUCCESS or self.trigger_activate() is not SUCCESS:
+            self.get_logger().error(
+                f"autostart failed, the node is {self.lifecycle_state}: {self._last_error}"
+            )
+
+    # -- parameters ---------------------------------------------------------------------------
+
+    def _read_settings(self) -> Settings:
+        return settings_from({name: self.get_parameter(name).value for name in SPECS})
+
+    def _check_parameters(self, parameters: list[Any]) -> SetParametersResult:
+        for parameter in parameters:
+            if parameter.name not in SPECS:
+                continue
+            reason = check_change(parameter.name, parameter.value, self.lifecycle_state)
+            if reason:
+                return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
+
+    def _apply_parameters(self, parameters: list[Any]) -> None:
+        if not any(p.name in SPECS and SPECS[p.name].when != START for p in parameters):
+            return
+        self.settings = self._read_settings()
+        if self._worker is not None:
+            self._worker.lost_timeout = self.settings.lost_timeout
+            self._worker.catch_up = self.settings.catch_up
+
+    # -- images -------------------------------------------------------------------------------
+
+    def _on_frame(self, frame: Frame) -> None:
+        if self._ring is None or self._worker is None or self._stream is None:
+            return
+        if not self._statistics.images.total:
+            self.get_logger().info(
+                f"images come on {self._stream.topic} ({self._stream.description}); "
+                "waiting for a target: call ~/init"
+            )
+        self._statistics.images.add(now=frame.arrival)
+        self._ring.append(frame)
+        self._worker.submit(frame)
+
+    def _on_refused(self, reason: str) -> None:
+        self._statistics.rejected += 1
+        self._last_error = f"image refused: {reason}"
+        self.get_logger().warning(self._last_error, throttle_duration_sec=1.0)
+
+    def _on_outcome(self, worker: TrackerWorker, outcome: Outcome) -> None:
+        """Publish what the worker found out; called on its thread, which saves a wake-up."""
+        with self._gate:
+            publishers = self._outputs
+            if not self._open or worker is not self._worker or publishers is None:
+                return
+            if not self.context.ok():
+                return
+            message = publishers.publish_target(outcome)
+        self._statistics.latency.add(message.latency)
+        if outcome.result is not None:
+            self._statistics.processing.add(outcome.processing_time)
+            self._statistics.add_stages(worker.stage_times())
+        settings = self.settings
+        for publish in publishers.render_debug(outcome, settings.debug_rate, settings.heatmap):
+            with self._gate:
+                if self._open:
+                    publish()
+
+    # -- services -----------------------------------------------------------------------------
+
+    async def _on_init(self, request: Init.Request, response: Init.Response) -> Init.Response:
+        try:
+            frame, worker, ring = self._frame_for(request)
+            command = worker.init(
+                frame,
+                (request.x, request.y, request.w, request.h),
+                request.normalized,
+                request.target_id,
+                ring,
+            )
+            selection = await self._answer(command)
+        except WorkerError as error:
+            response.message = str(error)
+        except Exception as error:
+            self.get_logger().error(traceback.format_exc().rstrip())
+            response.message = f"{type(error).__name__}: {error}"
+        else:
+            x, y, w, h = selection.box
+            response.success = True
+            response.message = f"tracking ({x:.1f}, {y:.1f}) {w:.1f}x{h:.1f}"
+            response.target_id = selection.target_id
+            response.stamp = frame.header.stamp
+        if not response.success:
+            self.get_logger().warning(f"~/init refused: {response.message}")
+        return response
+
+    async def _on_stop(self, request: Stop.Request, response: Stop.Response) -> Stop.Response:
+        try:
+            stopped = await self._answer(self._active_worker().stop_target(request.target_id))
+        except WorkerError as error:
+            response.message = str(error)
+        except Exception as error:
+            self.get_logger().error(traceback.format_exc().rstrip())
+            response.message = f"{type(error).__name__}: {error}"
+        else:
+            response.success = True
+            response.message = f"target {stopped} dropped" if stopped else "there was no target"
+        return response
+
+    async def _answer(self, command: Command) -> Any:
+        """Result of a command, while the executor goes on taking images.
+
+        Raises:
+            WorkerError: the worker refused, or did not answer in time.
+        """
+        timeout, executor = self.settings.init_timeout, self.executor
+        assert executor is not None
+        finished: Future[None] = Future(executor=executor)
+
+        def finish() -> None:
+            finished.set_result(None)
+            # A future alone does not wake an executor that waits for the next event.
+            executor.wake()
+
+        timer = self.create_timer(timeout, finish)
+        command.when_done(finish)
+        await finished
+        self.destroy_timer(timer)
+        try:
+            return command.result(0.0)
+        except TimeoutError:
+            raise WorkerError(
+                f"the tracker did not answer within {timeout:g} s (init_timeout); given up"
+            ) from None
+
+    def _active_worker(self) -> TrackerWorker:
+        if self.lifecycle_state != "active" or self._worker is None:
+            raise WorkerError(
+                f"the node is {self.lifecycle_state}: configure and activate it first"
+            )
+        return self._worker
+
+    def _frame_for(self, request: Init.Request) -> tuple[Frame, TrackerWorker, FrameRing]:
+        worker, ring, stream = self._active_worker(), self._ring, self._stream
+        assert ring is not None
+        assert stream is not None
+        box = (request.x, request.y, request.w, request.h)
+        if not all(math.isfinite(value) for value in box):
+            raise WorkerError(f"box {box} is not finite: give x, y, w, h as numbers")
+        newest = ring.newest()
+        if newest is None:
+            raise WorkerError(f"no image yet: {stream.silence()}")
+        stamp_ns = request.stamp.sec * 1_000_000_000 + request.stamp.nanosec
+        if stamp_ns == 0:
+            age = time.monotonic() - newest.arrival
+            if age > self.settings.max_image_age:
+                raise WorkerError(
+                    f"the newest image is {age:.1f} s old (max_image_age is "
+                    f"{self.settings.max_image_age:g} s): {stream.silence()}"
+                )
+            return newest, worker, ring
+        frame = ring.find(stamp_ns)
+        if frame is None:
+            span = ring.span_ns() or (0, 0)
+            raise WorkerError(
+                f"no image with stamp {stamp_ns / 1e9:.9f} is kept, only from "
+                f"{span[0] / 1e9:.9f} to {span[1] / 1e9:.9f}; see ring_seconds, ring_bytes"
+            )
+        return frame, worker, ring
+
+    # -- diagnostics --------------------------------------------------------------------------
+
+    def _diagnose(self) -> None:
+        silence = self._check_silence()
+        worker, stream, ring = self._worker, self._stream, self._ring
+        report = diagnostics.Report(
+            lifecycle=self.lifecycle_state, statistics=self._statistics, silence=silence
+        )
+        report.last_error = self._last_error
+        report.rejected = self._statistics.rejected
+        if worker is not None:
+            report.target_state = worker.status.value
+            report.target_id = worker.target_id
+            report.dropped = worker.dropped
+            report.rejected += worker.rejected
+            report.info = worker.info
+            report.last_error = worker.last_error or self._last_error
+        if stream is not None:
+            report.topic, report.stream = stream.topic, stream.description
+            report.publishers = stream.publishers()
+            report.incompatible_qos = stream.incompatible
+        if ring is not None:
+            report.ring_frames, report.ring_bytes = len(ring), ring.nbytes
+        stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(
+            diagnostics.message(report, self.get_fully_qualified_name().lstrip("/"), stamp)
+        )
+
+    def _check_silence(self) -> str:
+        """Reason why no images come, empty while they do; said once in the log each time."""
+        stream, ring = self._stream, self._ring
+        if stream is None or ring is None:
+            return ""
+        newest = ring.newest()
+        since = newest.arrival if newest is not None else self._activated
+        if time.monotonic() - since <= max(1.0, self.settings.max_image_age):
+            if self._silent:
+                self.get_logger().info(f"images come again on {stream.topic}")
+            self._silent = False
+            return ""
+        reason = stream.silence()
+        if not self._silent:
+            self.get_logger().warning(reason)
+        self._silent = True
+        return reason

@@ -1,0 +1,92 @@
+"""Starts the tracker node with the settings that camera images need.
+
+ros2 launch duml_tracker_ros tracker.launch.py image:=/camera/image_raw autostart:=true
+"""
+
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
+
+PACKAGE = "duml_tracker_ros"
+CONFIG = PathJoinSubstitution([FindPackageShare(PACKAGE), "config"])
+
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        "image", default_value="image", description="image topic of the camera (sensor_msgs/Image)"
+    ),
+    DeclareLaunchArgument(
+        "autostart",
+        default_value="true",
+        choices=["true", "false"],
+        description="configure and activate at start; false leaves it to a lifecycle manager",
+    ),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value=PathJoinSubstitution([CONFIG, "duml_tracker.yaml"]),
+        description="parameter file; the default lists every parameter",
+    ),
+    DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
+    DeclareLaunchArgument(
+        "rviz",
+        default_value="false",
+        choices=["true", "false"],
+        description="show the annotated image and the heatmap in RViz",
+    ),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="log level of the node",
+    ),
+    DeclareLaunchArgument(
+        "dds_transports",
+        default_value=EnvironmentVariable("FASTDDS_BUILTIN_TRANSPORTS", default_value="LARGE_DATA"),
+        description="transports of Fast DDS, for all nodes of this launch; its own default drops "
+        "camera images. A FASTDDS_BUILTIN_TRANSPORTS already in the environment is kept. The "
+        "camera's process needs the same setting.",
+    ),
+]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The lifecycle node and, if asked for, RViz."""
+    tracker = LifecycleNode(
+        package=PACKAGE,
+        executable="tracker_node",
+        name="duml_tracker",
+        namespace=LaunchConfiguration("namespace"),
+        output="both",
+        emulate_tty=True,
+        parameters=[
+            LaunchConfiguration("params_file"),
+            {"autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool)},
+        ],
+        remappings=[("image", LaunchConfiguration("image"))],
+        arguments=[
+            "--ros-args",
+            "--log-level",
+            ["duml_tracker:=", LaunchConfiguration("log_level")],
+        ],
+    )
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=LaunchConfiguration("namespace"),
+        arguments=["-d", PathJoinSubstitution([CONFIG, "duml_tracker.rviz"])],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    return LaunchDescription(
+        [
+            *ARGUMENTS,
+            SetEnvironmentVariable(
+                "FASTDDS_BUILTIN_TRANSPORTS", LaunchConfiguration("dds_transports")
+            ),
+            tracker,
+            rviz,
+        ]
+    )

@@ -1,0 +1,84 @@
+"""The parameter table, and what is made from it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from duml_tracker_ros.node.parameters import (
+    DEFAULTS,
+    SPECS,
+    Settings,
+    check,
+    check_change,
+    settings_from,
+    to_markdown,
+    to_yaml,
+    tracker_overrides,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_config_file_is_written_from_the_table():
+    shipped = (ROOT / "config" / "duml_tracker.yaml").read_text()
+    assert shipped == to_yaml(), "run: python -m duml_tracker_ros.node.parameters --yaml"
+
+
+def test_config_file_holds_every_default_with_its_type():
+    values = yaml.safe_load((ROOT / "config" / "duml_tracker.yaml").read_text())
+    values = values["/**"]["ros__parameters"]
+    assert settings_from(values) == DEFAULTS
+    assert set(values) == set(SPECS)
+
+
+def test_documented_table_is_the_table():
+    assert to_markdown() in (ROOT / "docs" / "node.md").read_text()
+
+
+def test_every_parameter_is_described_and_its_default_valid():
+    for name, spec in SPECS.items():
+        assert spec.text, name
+        assert check(name, getattr(DEFAULTS, name)) == "", name
+        assert bool(spec.pattern) == bool(spec.remedy), name
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("size", "huge", "compact, r50"),
+        ("device", "gpu", "cuda:N"),
+        ("debug_rate", -1.0, "0 to 120 Hz"),
+        ("debug_rate", 5, "float"),
+        ("debug_rate", float("nan"), "0 to 120"),
+        ("ring_bytes", -1, "ring_bytes = -1"),
+        ("num_threads", True, "int"),
+        ("overrides", "online.memory", "key=value"),
+        ("weights", "", "path"),
+        ("tracker", "../x", "tracking system"),
+    ],
+)
+def test_wrong_values_are_named_with_the_remedy(name, value, words):
+    reason = check(name, value)
+    assert name in reason
+    assert words in reason
+    with pytest.raises(ValueError, match=name):
+        settings_from({name: value})
+
+
+def test_change_is_refused_only_where_it_would_have_no_effect():
+    assert "cleanup" in check_change("weights", "other.safetensors", "active")
+    assert "deactivate" in check_change("image_transport", "compressed", "active")
+    assert check_change("debug_rate", 1.0, "active") == ""
+    for state in ("unconfigured", "inactive"):
+        assert check_change("weights", "other.safetensors", state) == ""
+
+
+def test_tracker_overrides_come_from_update_and_overrides():
+    assert tracker_overrides(Settings()) == {}
+    settings = Settings(update="never", overrides="online.memory=30  localize.lost_below=0.3")
+    assert tracker_overrides(settings) == {
+        "online.memory": "30",
+        "localize.lost_below": "0.3",
+        "online.update": "never",
+    }
