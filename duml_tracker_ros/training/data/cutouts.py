@@ -196,29 +196,34 @@ def load_cutouts(
     bank: Bank,
     *,
     cache_dir: str | Path | None = None,
+    grabcut_source: str = "caltech101_bg",
     grabcut_limit: int = 2500,
     progress: bool = True,
 ) -> list[Cutout]:
-    """All cut-outs of the bank; kept as one .npz under `cache_dir`, since GrabCut takes minutes."""
+    """Cut-outs of all polygons of the bank, and by GrabCut from `grabcut_source`.
+
+    The latter take minutes, so they are kept as one .npz under `cache_dir`.
+    """
+    cutouts = polygon_cutouts(bank)
+    sources = [r for r in bank.records if r.source == grabcut_source and not r.targets]
+    if grabcut_limit <= 0 or not sources:
+        return cutouts
     folder = default_cache() if cache_dir is None else Path(cache_dir)
     digest = hashlib.sha256(f"{_FORMAT} {grabcut_limit} {MAX_SIDE}".encode())
-    for record in bank.records:
-        stem = Path(record.path)
-        digest.update(f"{record.source}/{stem.parent.name}/{stem.name}".encode())
+    for record in sources:
+        digest.update(f"{record.source}/{Path(record.path).name}".encode())
     path = folder / f"cutouts-{digest.hexdigest()[:16]}.npz"
     if path.is_file():
         try:
-            return _read(path)
+            return cutouts + _read(path)
         except (OSError, ValueError, KeyError) as error:
             log.warning("cut-out cache %s is unreadable (%s): making it anew", path, error)
-    cutouts = polygon_cutouts(bank)
-    if grabcut_limit > 0:
-        cutouts += grabcut_cutouts(bank, limit=grabcut_limit, progress=progress)
+    made = grabcut_cutouts(bank, source=grabcut_source, limit=grabcut_limit, progress=progress)
     try:
-        _write(path, cutouts)
+        _write(path, made)
     except OSError as error:
         log.warning("cut-outs not cached in %s (%s); choose another cache_dir", folder, error)
-    return cutouts
+    return cutouts + made
 
 
 def _write(path: Path, cutouts: Sequence[Cutout]) -> None:

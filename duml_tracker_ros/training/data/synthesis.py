@@ -726,13 +726,12 @@ def _degrade(sample: Sample, rng: random.Random) -> Sample:
     """Motion blur on single search crops, JPEG artefacts on whole samples."""
     quality = rng.randint(20, 75) if rng.random() < 0.12 else 0
     images = [sample.template, *sample.search]
-    for k, image in enumerate(images):
+    for k in range(len(images)):
         if k > 0 and rng.random() < 0.1:
-            image = _streak(image, rng)
+            images[k] = _streak(images[k], rng)
         if quality:
-            _, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        images[k] = image
+            _, data = cv2.imencode(".jpg", images[k], (cv2.IMWRITE_JPEG_QUALITY, quality))
+            images[k] = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     sample.template, sample.search = images[0], images[1:]
     return sample
 
