@@ -30,7 +30,7 @@ def source_files() -> set[str]:
     return {
         str(path.relative_to(SOURCES))
         for path in files
-        if path.suffix == ".py" or path.suffix in DATA_SUFFIXES
+        if path.suffix == ".py" or path.suffix in DATA_SUFFIXES or path.name == "py.typed"
     }
 
 
