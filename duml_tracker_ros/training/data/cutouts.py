@@ -73,8 +73,9 @@ def make_cutout(rgb: Image, alpha: Image, label: str = "", source: str = "") -> 
 
 def polygon_alpha(rings: Sequence[np.ndarray], width: int, height: int) -> Image:
     """Anti-aliased mask uint8 [height, width] of polygon rings in continuous pixels."""
-    fine = np.zeros((2 * height, 2 * width), np.uint8)
-    shifted = [np.round((ring * 2 - 0.5) * 16).astype(np.int32) for ring in rings]
+    # Drawn four times larger, since fillPoly rounds to pixels and fills the outline too.
+    fine = np.zeros((4 * height, 4 * width), np.uint8)
+    shifted = [np.round((ring * 4 - 0.5) * 16).astype(np.int32) for ring in rings]
     cv2.fillPoly(fine, shifted, 255, shift=4)
     return cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
 
