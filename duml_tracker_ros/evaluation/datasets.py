@@ -9,6 +9,7 @@ its name.
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -20,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .metrics import Array, present
-import itertools
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
 

@@ -1,0 +1,1 @@
+"""The `duml-tracker` command line: track, eval, train, bench, export, info."""

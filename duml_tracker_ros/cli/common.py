@@ -1,0 +1,189 @@
+"""Arguments and errors that the commands share."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..evaluation.participants import TrackerSpec
+
+DEFAULT_TRACKER = "duml"
+
+
+class CliError(Exception):
+    """A mistake in what was asked for: printed in one line, exit status 2."""
+
+
+def epilog(*examples: tuple[str, str]) -> str:
+    """Examples for ``--help``: what it does, and the command."""
+    lines = ["examples:"]
+    for what, command in examples:
+        lines += [f"  # {what}", f"  {command}", ""]
+    return "\n".join(lines).rstrip()
+
+
+def positive(text: str) -> int:
+    """argparse type: a whole number above 0."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
+def parse_box(text: str) -> tuple[float, float, float, float]:
+    """argparse type: ``x,y,w,h`` in pixels."""
+    fields = text.replace(",", " ").split()
+    try:
+        values = [float(f) for f in fields]
+    except ValueError:
+        values = []
+    if len(values) != 4 or not all(map(math.isfinite, values)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not x,y,w,h in pixels, for example 204,150,17,50"
+        )
+    if values[2] <= 0 or values[3] <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} has no area: w and h must be above 0")
+    return (values[0], values[1], values[2], values[3])
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """``key=value`` arguments as a dictionary; values are read as YAML (numbers, true, lists)."""
+    import yaml
+
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key.strip():
+            raise CliError(f"--set {pair!r} is not key=value, for example online.interval=10")
+        try:
+            settings[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise CliError(f"--set {key}: {value!r} is not a number, word or [list]") from None
+    return settings
+
+
+def add_device(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="DEV",
+        help="auto (CUDA where there is one), cpu, cuda or cuda:N (default: auto)",
+    )
+
+
+def add_tracker_options(parser: argparse._ActionsContainer) -> None:
+    """Options that say how this package's trackers are made."""
+    add_device(parser)
+    parser.add_argument(
+        "--weights",
+        default="default",
+        metavar="FILE",
+        help="a .safetensors file (default: the weights in the package)",
+    )
+    parser.add_argument("--size", metavar="NAME", help="network size: compact (default) or r50")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a tracker setting, e.g. online.update=every_frame; may be repeated",
+    )
+    parser.add_argument(
+        "--model",
+        dest="models",
+        action="append",
+        default=[],
+        metavar="NAME=FILE[,FILE]",
+        help="model files of an OpenCV peer, e.g. opencv_vit=vit.onnx; may be repeated",
+    )
+
+
+def add_threads(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        metavar="N",
+        help="threads of torch and OpenCV in each process (default: processors / jobs)",
+    )
+
+
+def tracker_specs(args: argparse.Namespace, names: Sequence[str]) -> list[TrackerSpec]:
+    """Specs of the named trackers with the options of `add_tracker_options`.
+
+    Raises CliError for a name nobody knows, a name given twice, or a device that is not there.
+    """
+    from ..evaluation.participants import TrackerSpec, known_trackers
+    from ..evaluation.peers import PEERS, peer_models
+
+    settings = parse_settings(args.settings)
+    models = peer_models(args.models)
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise CliError(f"--tracker names {name} twice")
+        if name not in PEERS and name not in known_trackers():
+            raise CliError(f"unknown tracker {name!r}; known: {', '.join(known_trackers())}")
+    check_device(args.device)
+    return [
+        TrackerSpec(
+            name,
+            device=args.device,
+            size=args.size,
+            weights=args.weights,
+            overrides=settings,
+            models=models.get(name, ()),
+        )
+        for name in names
+    ]
+
+
+def check_device(name: str) -> None:
+    """Raise CliError when torch does not know the device or it is not there."""
+    import torch
+
+    if name == "auto":
+        return
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise CliError(f"--device {name!r} is not auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise CliError(f"--device {name}: torch sees no CUDA device here; use --device cpu")
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise CliError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices")
+
+
+def writable_file(path: str | Path, option: str) -> Path:
+    """A path to write to, its folder made; raises CliError naming the option."""
+    target = Path(path).expanduser()
+    if target.is_dir():
+        raise CliError(f"{option} {target} is a folder; name a file")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CliError(f"{option} {target}: {error.strerror}") from None
+    return target
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Text table: first column to the left, the others to the right."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+
+    def show(cells: Sequence[str]) -> str:
+        parts = [
+            c.ljust(w) if i == 0 else c.rjust(w)
+            for i, (c, w) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return "  ".join(parts).rstrip()
+
+    rule = "  ".join("-" * w for w in widths)
+    return "\n".join([show(header), rule, *map(show, rows)])

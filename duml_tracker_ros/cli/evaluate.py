@@ -1,0 +1,218 @@
+"""`duml-tracker eval`: run trackers over labelled sequences and score them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .common import (
+    DEFAULT_TRACKER,
+    CliError,
+    add_threads,
+    add_tracker_options,
+    epilog,
+    positive,
+    table,
+    tracker_specs,
+    writable_file,
+)
+
+if TYPE_CHECKING:
+    from ..evaluation.runner import Evaluation
+
+DESCRIPTION = """\
+Run trackers over sequences with known boxes and score them as the field does.
+
+Each tracker starts on the first true box and follows to the end of the sequence (one pass). Printed
+are means over sequences: success AUC (21 thresholds), precision at 20 pixels, normalised precision
+at 0.20, and the median milliseconds per frame without image decoding.
+
+What is finished is kept under --out and not run again: after an interruption, or with more trackers
+or sequences, the same command continues. A sequence that cannot be used (missing or damaged frame,
+wrong number of boxes) is named at the end, the others are still scored, and the exit status is 1.
+"""
+
+
+def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "eval",
+        parents=parents,
+        help="score trackers on labelled sequences",
+        description=DESCRIPTION,
+        epilog=epilog(
+            (
+                "the default tracker on every <name>/img with <name>/groundtruth_rect.txt below",
+                "duml-tracker eval --root sequences",
+            ),
+            (
+                "beside OpenCV's trackers, two at a time, with a report to look at",
+                "duml-tracker eval --root sequences --tracker duml opencv_csrt opencv_kcf "
+                "--jobs 2 --report report",
+            ),
+            (
+                "two sequences, a changed setting, numbers for a script",
+                "duml-tracker eval --root sequences --sequences 'Crossing,Tiger*' "
+                "--set online.update=never --json scores.json",
+            ),
+        ),
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--dataset",
+        default="folder",
+        metavar="KIND",
+        help="layout of the data set (default: folder; an unknown one lists all)",
+    )
+    data.add_argument("--root", required=True, metavar="DIR", help="folder of the data set")
+    data.add_argument(
+        "--sequences",
+        metavar="GLOB",
+        help="only sequences whose name, or its last part, matches; commas between several",
+    )
+    trackers = parser.add_argument_group("trackers")
+    trackers.add_argument(
+        "--tracker",
+        nargs="+",
+        default=[DEFAULT_TRACKER],
+        metavar="NAME",
+        help="this package's or OpenCV's: duml, opencv_csrt, opencv_kcf, opencv_mil, ... "
+        "(default: duml)",
+    )
+    add_tracker_options(trackers)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--out",
+        default="runs/eval",
+        metavar="DIR",
+        help="raw boxes, confidences, states and times per frame (default: runs/eval)",
+    )
+    output.add_argument("--fresh", action="store_true", help="run again what is finished already")
+    output.add_argument("--json", metavar="FILE", help="scores per sequence and in the mean")
+    output.add_argument(
+        "--report", metavar="DIR", help="write DIR/index.html: plots, tables, worst frames"
+    )
+    output.add_argument(
+        "--per-sequence", action="store_true", help="print every sequence's scores too"
+    )
+    run_group = parser.add_argument_group("running")
+    run_group.add_argument(
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="sequences at the same time (default: 1; times are then truest)",
+    )
+    add_threads(run_group)
+    run_group.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..evaluation.datasets import load_dataset
+    from ..evaluation.environment import describe_environment
+    from ..evaluation.participants import create_participant
+    from ..evaluation.runner import evaluate
+
+    json_file = writable_file(args.json, "--json") if args.json else None
+    specs = tracker_specs(args, args.tracker)
+    dataset = load_dataset(args.dataset, args.root, args.sequences)
+    if not dataset.sequences:
+        raise CliError(f"no usable sequence: {dataset.problems[0]}")
+    for spec in specs:
+        # Missing weights or files are told at once, not once per sequence.
+        create_participant(spec)
+    try:
+        result = evaluate(
+            specs,
+            dataset,
+            out=Path(args.out),
+            jobs=args.jobs,
+            threads=args.threads,
+            fresh=args.fresh,
+            progress=not args.quiet,
+        )
+    except KeyboardInterrupt:
+        print(f"what is finished is in {args.out}; the same command continues", file=sys.stderr)
+        raise
+    environment = {
+        **describe_environment(args.device),
+        "jobs": args.jobs,
+        "threads": args.threads,
+        "resumed": sum(r.resumed for t in result.trackers.values() for r in t.runs.values()),
+    }
+    document = as_document(result, environment)
+    if json_file is not None:
+        json_file.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    print(summary(result, per_sequence=args.per_sequence))
+    for name, reason in result.problems.items():
+        print(f"not scored: {name}: {reason}", file=sys.stderr)
+    if args.report:
+        from ..evaluation.report import write_report
+
+        print(f"report: {write_report(Path(args.report), result, environment)}")
+    return 1 if result.problems else 0
+
+
+def as_document(result: Evaluation, environment: dict[str, Any]) -> dict[str, Any]:
+    """The ``--json`` output: one tracker's scores at the top level, several under ``trackers``."""
+    shared = {
+        "dataset": result.dataset.name,
+        "problems": result.problems,
+        "environment": environment,
+    }
+    parts = {name: _describe(result, name) for name in result.trackers}
+    if len(parts) == 1:
+        ((name, part),) = parts.items()
+        return _plain({"tracker": name, **part, **shared})
+    return _plain({"trackers": parts, **shared})
+
+
+def _describe(result: Evaluation, name: str) -> dict[str, Any]:
+    tracker = result.trackers[name]
+    runs = list(tracker.runs.values())
+    return {**tracker.as_dict(), "description": runs[0].description if runs else {}}
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN: unknown numbers become null."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
+
+
+def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
+    """The scores as text tables."""
+    header = ["tracker", "seq.", "AUC", "P@20", "nP@0.20", "ms median", "ms p95"]
+    rows: list[list[str]] = []
+    for name, tracker in result.trackers.items():
+        for label, mean in [(name, tracker.mean()), *_labelled(name, tracker.groups())]:
+            if mean:
+                rows.append([label, str(mean["sequences"]), *_cells(mean), f"{mean['ms_p95']:.1f}"])
+    parts = [table(header, rows)] if rows else ["no sequence was scored"]
+    if per_sequence:
+        lines = [
+            [f"{sequence}  {name}", str(score["frames"]), *_cells(score)]
+            for name, tracker in result.trackers.items()
+            for sequence, score in tracker.as_dict()["sequences"].items()
+        ]
+        parts.append(table(["sequence", "frames", *header[2:-1]], sorted(lines)))
+    return "\n\n".join(parts)
+
+
+def _labelled(name: str, groups: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(f"{name}  {group}", mean) for group, mean in groups.items()]
+
+
+def _cells(score: dict[str, Any]) -> list[str]:
+    numbers = [f"{score[k]:.3f}" for k in ("auc", "precision20", "norm_precision20")]
+    return [*numbers, f"{score['ms_median']:.1f}"]

@@ -1,0 +1,81 @@
+"""Parser, dispatch and the way errors are told."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+
+from . import evaluate, info, train
+from .common import CliError, epilog
+
+COMMANDS = (evaluate, train, info)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `duml-tracker` with all commands."""
+    parser = argparse.ArgumentParser(
+        prog="duml-tracker",
+        description="Follow one target through video: track, measure, train.",
+        epilog=epilog(
+            (
+                "follow the car at x,y,w,h through a video",
+                "duml-tracker track in.mp4 --box 310,150,40,28",
+            ),
+            (
+                "score the tracker beside OpenCV's on labelled sequences",
+                "duml-tracker eval --root sequences --tracker duml opencv_csrt --report report",
+            ),
+            ("what is installed, and which weights", "duml-tracker info"),
+        )
+        + "\n\nduml-tracker COMMAND --help tells more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show where an error came from")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for module in COMMANDS:
+        command = module.add_parser(subparsers, [common])
+        command.formatter_class = argparse.RawDescriptionHelpFormatter
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status.
+
+    0 done; 1 done in part or failed unexpectedly; 2 a mistake in what was asked for;
+    130 interrupted.
+    """
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `duml-tracker ... | head`
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        if args.debug:
+            traceback.print_exc()
+        expected = isinstance(error, expected_errors())
+        text = " ".join(str(error).split()) or type(error).__name__
+        if not expected:
+            text = f"{type(error).__name__}: {text} (--debug shows where)"
+        print(f"duml-tracker {args.command}: error: {text}", file=sys.stderr)
+        return 2 if expected else 1
+
+
+def expected_errors() -> tuple[type[Exception], ...]:
+    """Errors whose text is meant for the user."""
+    from ..evaluation.datasets import DatasetError, SequenceError
+    from ..evaluation.peers import PeerError
+    from ..tracker.errors import TrackerError
+
+    return (CliError, DatasetError, SequenceError, PeerError, TrackerError, OSError)

@@ -1,0 +1,64 @@
+"""`duml-tracker train`: train a network from one configuration file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .common import CliError, add_threads, epilog, parse_settings
+
+DESCRIPTION = """\
+Train a tracker's network from one YAML file that names the data, the network and the schedule.
+An interrupted training continues with --resume; the weights are written as .safetensors.
+"""
+
+
+def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "train",
+        parents=parents,
+        help="train a network",
+        description=DESCRIPTION,
+        epilog=epilog(
+            ("train into a folder", "duml-tracker train my_training.yaml --out runs/first"),
+            (
+                "go on after an interruption",
+                "duml-tracker train my_training.yaml --out runs/first --resume",
+            ),
+            ("change values of the file", "duml-tracker train my_training.yaml --set steps=2000"),
+        ),
+    )
+    parser.add_argument(
+        "config", metavar="CONFIG", help="YAML file, or the name of one in the package"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder of checkpoints and logs (default: the file's)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue from the last checkpoint in --out"
+    )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a value of the file; may be repeated",
+    )
+    add_threads(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..training.loop import train_from_config
+
+    overrides = parse_settings(args.settings)
+    if args.threads is not None:
+        overrides["threads"] = args.threads
+    out = Path(args.out).expanduser() if args.out else None
+    if out is not None and out.is_file():
+        raise CliError(f"--out {out} is a file; name a folder")
+    weights = train_from_config(args.config, resume=args.resume, out=out, overrides=overrides)
+    print(f"weights: {weights}")
+    return 0

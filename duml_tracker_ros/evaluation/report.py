@@ -1,0 +1,380 @@
+"""One self-contained HTML page about an evaluation: curves, tables, worst sequences, speed."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from . import datasets
+from .metrics import (
+    NORM_PRECISION_THRESHOLDS,
+    PRECISION_THRESHOLDS,
+    SUCCESS_THRESHOLDS,
+    iou,
+    mean_score,
+    present,
+)
+from .runner import Evaluation, TrackerScores
+from .svg import Axis, Series, axis_for, colour, line_chart
+
+WORST = 6
+FRAMES_SHOWN = 5
+TRUTH_COLOUR = "#ffd400"
+
+STYLE = """
+:root{color-scheme:light}
+body{font:15px/1.5 system-ui,sans-serif;color:#222;background:#fff;margin:0 auto;max-width:1190px;
+padding:24px}
+h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:34px 0 10px;border-bottom:1px solid #ddd;
+padding-bottom:4px}h3{font-size:15px;margin:18px 0 6px}
+p{margin:6px 0}.note{color:#666;font-size:13px;max-width:80ch}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:8px 0}
+th,td{padding:4px 10px;text-align:right;border-bottom:1px solid #eee;white-space:nowrap}
+th{background:#f6f6f6;font-weight:600}th:first-child,td:first-child{text-align:left}
+td.best{font-weight:700}.plots{display:flex;flex-wrap:wrap;gap:12px}
+.plots svg{max-width:100%;height:auto}.scroll{overflow-x:auto}
+.strip{display:flex;flex-wrap:wrap;gap:6px}.strip figure{margin:0}.strip img{display:block;
+height:140px;border:1px solid #ccc}figcaption{font-size:12px;color:#666}
+.key{display:inline-block;width:12px;height:12px;border-radius:2px;margin:0 5px 0 12px;
+vertical-align:-1px}.bad{color:#a40000}details{margin:6px 0}
+pre{background:#f6f6f6;padding:10px;overflow-x:auto;font-size:12px}
+"""
+
+
+def write_report(folder: Path, result: Evaluation, environment: dict[str, Any]) -> Path:
+    """Write ``folder/index.html`` and return its path.
+
+    The page holds its plots and pictures itself and loads nothing. The first tracker is the one
+    whose worst sequences are shown.
+    """
+    folder = folder.expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "index.html"
+    path.write_text(render_report(result, environment), encoding="utf-8")
+    return path
+
+
+def render_report(result: Evaluation, environment: dict[str, Any]) -> str:
+    """The page as text."""
+    scored = {n: t for n, t in result.trackers.items() if t.scores}
+    colours = {name: colour(i) for i, name in enumerate(result.trackers)}
+    names = ", ".join(result.trackers)
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        "<meta name='viewport' content='width=device-width'>",
+        f"<title>Tracking report: {html.escape(names)}</title><style>{STYLE}</style></head><body>",
+        f"<h1>Tracking report</h1><p>{html.escape(names)} on {len(result.dataset)} sequences, "
+        f"{sum(len(s) for s in result.dataset)} frames "
+        f"({html.escape(result.dataset.name)} layout). One pass per sequence from the first true "
+        "box.</p>",
+    ]
+    if result.problems:
+        rows = [[html.escape(n), html.escape(r)] for n, r in result.problems.items()]
+        parts += [
+            "<h2 class='bad'>Not scored</h2><p class='note'>These are left out of all means.</p>",
+            _table(["sequence", "reason"], rows),
+        ]
+    if not scored:
+        parts.append("<p class='bad'>No sequence was scored.</p></body></html>")
+        return "\n".join(parts)
+    parts += [
+        "<h2>Scores</h2>",
+        _overall(scored),
+        "<p class='note'>Means over sequences. AUC: area under the success curve over 21 overlap "
+        "thresholds, 0.952 for a perfect tracker. P@20: share of frames with a centre error of at "
+        "most 20 px. nP: centre error over the true width and height, value at 0.20 and mean over "
+        "0 to 0.5. Frames without a visible target are left out. Milliseconds are per update, "
+        "image decoding not included.</p>",
+        "<div class='plots'>",
+        *_curves(scored, colours),
+        "</div>",
+        "<h2>Per sequence</h2>",
+        _per_sequence(scored),
+        _attributes(result, scored),
+        "<h2>Speed</h2>",
+        _speed(scored, colours),
+        f"<h2>Worst sequences of {html.escape(next(iter(scored)))}</h2>",
+        _keys(scored, colours),
+        _worst(result, scored, colours),
+        "<h2>Environment</h2>",
+        _table(
+            ["", ""], [[html.escape(str(k)), html.escape(str(v))] for k, v in environment.items()]
+        ),
+        *(_description(n, t) for n, t in scored.items()),
+        "</body></html>",
+    ]
+    return "\n".join(parts)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th>{h}</th>" for h in header) if any(header) else ""
+    body = "".join(
+        "<tr>" + "".join(c if c.startswith("<td") else f"<td>{c}</td>" for c in row) + "</tr>"
+        for row in rows
+    )
+    return f"<div class='scroll'><table><tr>{head}</tr>{body}</table></div>"
+
+
+def _overall(scored: dict[str, TrackerScores]) -> str:
+    keys = ("auc", "precision20", "norm_precision20", "norm_precision_mean")
+    means = {n: t.mean() for n, t in scored.items()}
+    best = {k: max(m[k] for m in means.values()) for k in keys}
+    rows = []
+    for name, mean in means.items():
+        cells = [html.escape(name), str(mean["sequences"])]
+        for key in keys:
+            mark = " class='best'" if len(means) > 1 and mean[key] == best[key] else ""
+            cells.append(f"<td{mark}>{mean[key]:.3f}</td>")
+        rows.append([*cells, f"{mean['ms_median']:.1f}", f"{1e3 / mean['ms_median']:.0f}"])
+    header = ["tracker", "sequences", "AUC", "P@20", "nP@0.20", "nP mean", "ms", "frames/s"]
+    out = _table(header, rows)
+    groups = {n: t.groups() for n, t in scored.items()}
+    labels = sorted({g for found in groups.values() for g in found})
+    if labels:
+        lines = [
+            [
+                html.escape(label),
+                *(
+                    f"{found[label]['auc']:.3f}" if label in found else "-"
+                    for found in groups.values()
+                ),
+            ]
+            for label in labels
+        ]
+        out += "<h3>AUC by group</h3>" + _table(["group", *map(html.escape, groups)], lines)
+    return out
+
+
+def _curves(scored: dict[str, TrackerScores], colours: dict[str, str]) -> list[str]:
+    means = {n: mean_score(t.scores.values()) for n, t in scored.items()}
+
+    def chart(title: str, what: str, xs: NDArray[np.float64], x: Axis, key: str) -> str:
+        order = sorted(means, key=lambda n: -getattr(means[n], key))
+        series = [
+            Series(f"{n}  [{getattr(means[n], key):.3f}]", xs, getattr(means[n], what), colours[n])
+            for n in order
+        ]
+        return line_chart(title, series, x, Axis("share of frames", 0, 1))
+
+    return [
+        chart("Success [AUC]", "success", SUCCESS_THRESHOLDS, Axis("overlap above", 0, 1), "auc"),
+        chart(
+            "Precision [at 20 px]",
+            "precision",
+            PRECISION_THRESHOLDS,
+            Axis("centre error, pixels", 0, 50),
+            "precision20",
+        ),
+        chart(
+            "Normalised precision [at 0.20]",
+            "norm_precision",
+            NORM_PRECISION_THRESHOLDS,
+            Axis("centre error / target size", 0, 0.5),
+            "norm_precision20",
+        ),
+    ]
+
+
+def _shade(value: float) -> str:
+    """Light red to white to light green, for a score between 0 and 1."""
+    hue = 10 if value < 0.5 else 130
+    return f"hsl({hue} 70% {100 - 26 * abs(2 * min(max(value, 0), 1) - 1):.0f}%)"
+
+
+def _per_sequence(scored: dict[str, TrackerScores]) -> str:
+    names = sorted({s for t in scored.values() for s in t.scores})
+    many = len(scored) > 1
+    header = ["sequence", "frames"]
+    for tracker in scored:
+        prefix = f"{html.escape(tracker)}<br>" if many else ""
+        header += [f"{prefix}AUC", *(["P@20", "nP@0.20"][many:]), "lost", "ms"]
+    rows = []
+    for name in names:
+        frames = next(t.scores[name].frames for t in scored.values() if name in t.scores)
+        row = [html.escape(name), str(frames)]
+        for found in scored.values():
+            if name not in found.scores:
+                row += ["-"] * (4 if many else 5)
+                continue
+            score, run = found.scores[name], found.runs[name]
+            row += [
+                f"<td style='background:{_shade(score.auc)}'>{score.auc:.3f}</td>",
+                *([] if many else [f"{score.precision20:.3f}"]),
+                f"{score.norm_precision20:.3f}",
+                str(sum(s == "lost" for s in run.states)),
+                f"{run.ms_median:.1f}",
+            ]
+        rows.append(row)
+    note = "<p class='note'>lost: frames on which the tracker itself said so.</p>"
+    return _table(header, rows) + note
+
+
+def _attributes(result: Evaluation, scored: dict[str, TrackerScores]) -> str:
+    tags: dict[str, list[str]] = {}
+    for sequence in result.dataset:
+        for tag in sequence.attributes:
+            tags.setdefault(tag, []).append(sequence.name)
+    if not tags:
+        return ""
+    rows = []
+    for tag, names in sorted(tags.items()):
+        row = [html.escape(tag), str(len(names))]
+        for found in scored.values():
+            mean = found.mean(names)
+            row.append(f"{mean['auc']:.3f}" if mean else "-")
+        rows.append(row)
+    header = ["attribute", "sequences", *(f"{html.escape(n)} AUC" for n in scored)]
+    return "<h2>Per attribute</h2>" + _table(header, rows)
+
+
+def _speed(scored: dict[str, TrackerScores], colours: dict[str, str]) -> str:
+    rows, series = [], []
+    shares = np.linspace(0, 1, 101)
+    for name, found in scored.items():
+        updates = np.concatenate([r.seconds[1:] for r in found.runs.values()]) * 1e3
+        inits = np.array([r.seconds[0] for r in found.runs.values()]) * 1e3
+        if not updates.size:
+            continue
+        low, middle, high = np.percentile(updates, [5, 50, 95])
+        rows.append(
+            [
+                html.escape(name),
+                f"{middle:.2f}",
+                f"{low:.2f} to {high:.2f}",
+                f"{updates.max():.1f}",
+                f"{np.median(inits):.1f}",
+            ]
+        )
+        values = np.maximum(np.quantile(updates, shares), 1e-3)
+        series.append(Series(name, values, shares, colours[name]))
+    if not rows:
+        return ""
+    longest = max(float(s.x[-1]) for s in series)
+    shortest = min(float(s.x[0]) for s in series)
+    log = longest / shortest > 30
+    axis = (
+        Axis("milliseconds per frame", shortest, longest * 1.05, log=True)
+        if log
+        else axis_for("milliseconds per frame", [longest])
+    )
+    chart = line_chart("Time per frame", series, axis, Axis("share of frames at most", 0, 1))
+    header = ["tracker", "median ms", "5 to 95 %", "longest ms", "init ms"]
+    return _table(header, rows) + f"<div class='plots'>{chart}</div>"
+
+
+def _keys(scored: dict[str, TrackerScores], colours: dict[str, str]) -> str:
+    keys = [("truth", TRUTH_COLOUR), *((n, colours[n]) for n in scored)]
+    marks = "".join(
+        f"<span class='key' style='background:{c}'></span>{html.escape(n)}" for n, c in keys
+    )
+    return f"<p>{marks}</p>"
+
+
+def _worst(result: Evaluation, scored: dict[str, TrackerScores], colours: dict[str, str]) -> str:
+    first = next(iter(scored.values()))
+    order = sorted(first.scores, key=lambda n: first.scores[n].auc)[:WORST]
+    by_name = {s.name: s for s in result.dataset}
+    out = []
+    for name in order:
+        sequence = by_name[name]
+        there = {n: t for n, t in scored.items() if name in t.runs}
+        out.append(
+            f"<h3>{html.escape(name)}: AUC "
+            + ", ".join(f"{html.escape(n)} {t.scores[name].auc:.3f}" for n, t in there.items())
+            + "</h3>"
+        )
+        figures = []
+        for index in _frames_to_show(sequence, there[first.name].runs[name].boxes):
+            try:
+                image = sequence.image(index)
+            except datasets.SequenceError:
+                continue
+            picture = _draw(image, sequence, there, colours, index)
+            figures.append(
+                f"<figure><img alt='frame {index}' src='{_data_url(picture)}'>"
+                f"<figcaption>frame {index}</figcaption></figure>"
+            )
+        out.append(f"<div class='strip'>{''.join(figures)}</div>")
+        out.append(f"<div class='plots'>{_overlap_chart(sequence, there, colours)}</div>")
+    return "".join(out)
+
+
+def _frames_to_show(sequence: datasets.Sequence, boxes: NDArray[np.float64]) -> list[int]:
+    """Start, evenly spaced frames, and the frame where the overlap is lost for good or longest."""
+    shown = present(sequence.truth)
+    overlap = np.where(shown, iou(boxes, sequence.truth), 1.0)
+    picked = {int(i) for i in np.linspace(0, len(sequence) - 1, FRAMES_SHOWN)}
+    misses = np.flatnonzero(overlap < 0.1)
+    if misses.size:
+        picked |= {int(misses[0]), max(0, int(misses[0]) - 5)}
+    return sorted(picked)
+
+
+def _draw(
+    image: NDArray[np.uint8],
+    sequence: datasets.Sequence,
+    there: dict[str, TrackerScores],
+    colours: dict[str, str],
+    index: int,
+) -> NDArray[np.uint8]:
+    """A small copy of the frame with the true box and every tracker's."""
+    scale = min(1.0, 300 / image.shape[0])
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    boxes = [(sequence.truth[index], TRUTH_COLOUR)]
+    boxes += [(t.runs[sequence.name].boxes[index], colours[n]) for n, t in there.items()]
+    for box, shade in boxes:
+        if not np.isfinite(box).all():
+            continue
+        left, top, right, bottom = (
+            round(float(v) * scale)
+            for v in np.clip([box[0], box[1], box[0] + box[2], box[1] + box[3]], -1e5, 1e5)
+        )
+        bgr = tuple(int(shade[i : i + 2], 16) for i in (5, 3, 1))
+        cv2.rectangle(small, (left, top), (right, bottom), (0, 0, 0), 3)
+        cv2.rectangle(small, (left, top), (right, bottom), bgr, 2)
+    return np.asarray(small, dtype=np.uint8)
+
+
+def _data_url(image: NDArray[np.uint8]) -> str:
+    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    if not done:
+        raise RuntimeError("OpenCV could not encode a JPEG picture")
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
+
+
+def _overlap_chart(
+    sequence: datasets.Sequence, there: dict[str, TrackerScores], colours: dict[str, str]
+) -> str:
+    shown = present(sequence.truth)
+    frames = list(range(len(sequence)))
+    series = []
+    for name, found in there.items():
+        overlap = iou(found.runs[sequence.name].boxes, sequence.truth)
+        series.append(Series(name, frames, np.where(shown, overlap, math.nan), colours[name]))
+    return line_chart(
+        "Overlap with the truth",
+        series,
+        Axis("frame", 0, max(1, len(sequence) - 1)),
+        Axis("IoU", 0, 1),
+        width=1100,
+        height=170,
+        legend=False,
+    )
+
+
+def _description(name: str, found: TrackerScores) -> str:
+    runs = list(found.runs.values())
+    text = json.dumps(runs[0].description if runs else {}, indent=1, default=str)
+    return (
+        f"<details><summary>Settings of {html.escape(name)}</summary>"
+        f"<pre>{html.escape(text)}</pre></details>"
+    )

@@ -1,0 +1,172 @@
+"""Small line charts as SVG text, so that a page needs nothing from outside."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+Values = Sequence[float] | NDArray[Any]
+
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
+"""Colours that people with colour-blindness can tell apart; chosen by position."""
+
+
+def colour(index: int) -> str:
+    """The colour of the ``index``-th series, as ``#rrggbb``."""
+    return PALETTE[index % len(PALETTE)]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: points in data units; a NaN breaks the line."""
+
+    label: str
+    x: Values
+    y: Values
+    colour: str
+    dashed: bool = False
+    markers: bool = False
+    low: Values | None = None
+    high: Values | None = None
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Name and range of an axis; ``log`` spaces decades evenly."""
+
+    label: str
+    low: float
+    high: float
+    log: bool = False
+
+    def share(self, value: float) -> float:
+        """Position of a value between 0 (low) and 1 (high)."""
+        if self.log:
+            return (math.log(value) - math.log(self.low)) / (
+                math.log(self.high) - math.log(self.low)
+            )
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self, wanted: int = 5) -> list[float]:
+        """Round values within the range."""
+        if self.log:
+            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+            steps = (1,) if last - first > 3 else (1, 2, 5)
+            values = [s * 10.0**e for e in range(first, last + 1) for s in steps]
+            return [v for v in values if self.low <= v <= self.high]
+        span = self.high - self.low
+        raw = span / max(1, wanted)
+        scale = 10.0 ** math.floor(math.log10(raw))
+        step = next(s * scale for s in (1, 2, 2.5, 5, 10) if s * scale >= raw * 0.999)
+        first_tick = math.ceil(self.low / step - 1e-9)
+        count = math.floor(self.high / step + 1e-9) - first_tick + 1
+        return [(first_tick + i) * step for i in range(count)]
+
+
+def axis_for(label: str, values: Sequence[float], *, zero: bool = True) -> Axis:
+    """An axis that holds all finite values with some air above them."""
+    finite = [v for v in values if math.isfinite(v)] or [0.0, 1.0]
+    low = 0.0 if zero else min(finite)
+    high = max(finite)
+    if high <= low:
+        high = low + 1.0
+    return Axis(label, low, high + 0.06 * (high - low) if zero else high)
+
+
+def number(value: float) -> str:
+    """A tick label without needless digits."""
+    if value == 0:
+        return "0"
+    return f"{value:.4g}"
+
+
+def line_chart(
+    title: str,
+    series: Sequence[Series],
+    x: Axis,
+    y: Axis,
+    *,
+    width: int = 380,
+    height: int = 290,
+    legend: bool = True,
+) -> str:
+    """An ``<svg>`` element with axes, grid, lines, optional spread bands and a legend below."""
+    left, right, top = 54, 14, 30
+    rows = len(series) if legend else 0
+    bottom = 44
+    plot_w, plot_h = width - left - right, height - top - bottom
+    total = height + 17 * rows + (6 if rows else 0)
+
+    def px(value: float) -> float:
+        return left + plot_w * x.share(value)
+
+    def py(value: float) -> float:
+        return top + plot_h * (1 - y.share(value))
+
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {total}" '
+        f'width="{width}" height="{total}" role="img" aria-label="{html.escape(title)}" '
+        'font-family="system-ui, sans-serif" font-size="12" fill="#333">',
+        f'<text x="{left}" y="18" font-size="14" font-weight="600">{html.escape(title)}</text>',
+    ]
+    for value in x.ticks():
+        at = px(value)
+        out.append(
+            f'<path d="M{at:.1f} {top}V{top + plot_h}" stroke="#e4e4e4"/>'
+            f'<text x="{at:.1f}" y="{top + plot_h + 16}" text-anchor="middle">'
+            f"{number(value)}</text>"
+        )
+    for value in y.ticks():
+        at = py(value)
+        out.append(
+            f'<path d="M{left} {at:.1f}H{left + plot_w}" stroke="#e4e4e4"/>'
+            f'<text x="{left - 6}" y="{at + 4:.1f}" text-anchor="end">{number(value)}</text>'
+        )
+    out.append(
+        f'<rect x="{left}" y="{top}" width="{plot_w}" height="{plot_h}" fill="none" stroke="#999"/>'
+    )
+    middle_x, middle_y = left + plot_w / 2, top + plot_h / 2
+    out.append(
+        f'<text x="{middle_x:.1f}" y="{top + plot_h + 35}" text-anchor="middle">'
+        f"{html.escape(x.label)}</text>"
+        f'<text transform="translate(14 {middle_y:.1f}) rotate(-90)" text-anchor="middle">'
+        f"{html.escape(y.label)}</text>"
+    )
+    for index, line in enumerate(series):
+        if line.low is not None and line.high is not None:
+            edge = [
+                *zip(line.x, line.high, strict=True),
+                *reversed(list(zip(line.x, line.low, strict=True))),
+            ]
+            points = " ".join(f"{px(a):.1f},{py(b):.1f}" for a, b in edge)
+            out.append(f'<polygon points="{points}" fill="{line.colour}" opacity="0.15"/>')
+        commands: list[str] = []
+        pen_up = True
+        for a, b in zip(line.x, line.y, strict=True):
+            if not (math.isfinite(a) and math.isfinite(b)):
+                pen_up = True
+                continue
+            commands.append(f"{'M' if pen_up else 'L'}{px(a):.1f} {py(b):.1f}")
+            pen_up = False
+            if line.markers:
+                out.append(
+                    f'<circle cx="{px(a):.1f}" cy="{py(b):.1f}" r="3" fill="{line.colour}"/>'
+                )
+        dash = ' stroke-dasharray="6 4"' if line.dashed else ""
+        out.append(
+            f'<path d="{"".join(commands)}" fill="none" stroke="{line.colour}" '
+            f'stroke-width="2" stroke-linejoin="round"{dash}/>'
+        )
+        if legend:
+            at = height + 17 * index + 4
+            out.append(
+                f'<path d="M{left} {at}h24" stroke="{line.colour}" stroke-width="3"{dash}/>'
+                f'<text x="{left + 32}" y="{at + 4}">{html.escape(line.label)}</text>'
+            )
+    out.append("</svg>")
+    return "".join(out)
