@@ -182,9 +182,10 @@ def make_environment(torch: str, opencv: str, fresh: bool) -> None:
         requirements.append("cmake>=3.26")
     # torch first and alone: an index named with it must not serve the other packages, and with it
     # in place no other requirement makes pip look for a newer, larger build.
-    say(f"installing {torch} (to choose another build: make setup TORCH='torch==X --index-url U')")
+    say(f"installing {torch}; the build of the public index brings several GB of CUDA with it,")
+    say("  another one is taken by: make setup TORCH='torch==X --index-url U'")
     pip([*shlex.split(torch)])
-    say("installing ROS 2 and the Python requirements")
+    say("installing ROS 2 and the Python requirements, a few minutes")
     pip(["-r", str(ROS_REQUIREMENTS), *requirements])
     mend_cmake_files()
 
@@ -202,10 +203,16 @@ def python_requirements() -> list[str]:
 
 
 def pip(arguments: list[str]) -> None:
-    """Installs with the environment's pip; errors from it are shown as they are."""
-    command = [VENV / "bin" / "python", "-m", "pip", "install", "--quiet"]
+    """Installs with the environment's pip; its output is shown when it fails."""
     call(
-        [*command, "--disable-pip-version-check", *arguments],
+        [
+            VENV / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            *arguments,
+        ],
         "pip install failed (its message is above); the next make setup goes on from here",
     )
 
@@ -277,26 +284,25 @@ def build_package(fresh: bool) -> None:
         [cmake, "--build", BUILD, "--parallel", jobs],
         [cmake, "--install", BUILD],
     ):
-        call(command, "the build failed (its output is above)", environment, quiet=True)
+        call(command, "the build failed (its output is above)", environment)
 
 
 # --- helpers ---------------------------------------------------------------------------------
 
 
-def call(command: list, failure: str, environment: dict | None = None, quiet: bool = False) -> None:
-    """Runs a command; `quiet` shows its output only when it fails. Raises SetupError then."""
+def call(command: list, failure: str, environment: dict | None = None) -> None:
+    """Runs a command, showing its output only when it fails. Raises SetupError then."""
     done = subprocess.run(
         [str(part) for part in command],
         env=environment,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if quiet else None,
-        stderr=subprocess.STDOUT if quiet else None,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
     )
     if done.returncode:
-        if quiet:
-            print(done.stdout, file=sys.stderr)
+        print(done.stdout, file=sys.stderr)
         raise SetupError(failure)
 
 
