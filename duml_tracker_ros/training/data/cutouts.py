@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +81,12 @@ def polygon_alpha(rings: Sequence[np.ndarray], width: int, height: int) -> Image
     return cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def polygon_cutouts(bank: Bank, *, video_stride: int = 6) -> list[Cutout]:
-    """Cut-outs of every usable polygon; of a video only each `video_stride`-th frame."""
-    cutouts = []
+def polygon_cutouts(bank: Bank, *, video_stride: int = 6, pictures: int = 3000) -> list[Cutout]:
+    """Cut-outs of every usable polygon; of a video only each `video_stride`-th frame.
+
+    Where more than `pictures` pictures have polygons, that many are drawn from them.
+    """
+    chosen = []
     seen: dict[tuple[str, str], int] = {}
     for i, record in enumerate(bank.records):
         if not any(target.polygon for target in record.targets):
@@ -92,6 +96,12 @@ def polygon_cutouts(bank: Bank, *, video_stride: int = 6) -> list[Cutout]:
             seen[key] = seen.get(key, -1) + 1
             if seen[key] % video_stride:
                 continue
+        chosen.append(i)
+    if len(chosen) > pictures:
+        chosen = sorted(random.Random(0).sample(chosen, pictures))
+    cutouts = []
+    for i in chosen:
+        record = bank.records[i]
         image = None
         for target in record.targets:
             if not target.polygon or not _whole(target.box, record):

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from .bank import DataError, load_bank
 from .cutouts import load_cutouts
+from .layouts import load_layout
 from .synthesis import Shape, Synthesis
 
 Batch = dict[str, Tensor]
@@ -114,6 +115,7 @@ def make_loader(
     seed: int = 0,
     mix: Mapping[str, float] | None = None,
     cache_dir: str | Path | None = None,
+    layouts: Mapping[str, str | Path] | None = None,
     exclude_videos: Sequence[str] = (),
     grabcut_limit: int = 2500,
     distractors: int = 4,
@@ -128,13 +130,19 @@ def make_loader(
     - box float32 [B, S, 4]: the target's full extent in search pixels, NaN where it is absent
     - visible bool [B, S]; kind int64 [B], see `Kind`
 
-    exclude_videos: held-out videos, as `video` or `source/video`. start: batches already used by an
-    interrupted run. grabcut_limit 0 does without the cut-outs that take minutes at the first start.
-    distractors: the greatest number of look-alikes pasted around a pasted target.
+    - layouts: public data sets to draw from as well, name (see `layouts.LAYOUTS`) to top folder;
+      their pictures are decoded when drawn
+    - exclude_videos: held-out videos, as `video` or `source/video`
+    - grabcut_limit: 0 does without the cut-outs that take minutes at the first start
+    - distractors: the greatest number of look-alikes pasted around a pasted target
+    - start: number of batches already used by an interrupted run
+
     Raises DataError when the data cannot be used.
     """
     shape = Shape(template_size, search_size, n_search)
     bank = load_bank(root, exclude_videos=exclude_videos, progress=progress)
+    for name, top in (layouts or {}).items():
+        bank = bank.merge(load_layout(name, top, progress=progress))
     cutouts = load_cutouts(
         bank, cache_dir=cache_dir, grabcut_limit=grabcut_limit, progress=progress
     )

@@ -7,6 +7,7 @@ box, the search crop is search_size / template_size times larger, at a jittered 
 from __future__ import annotations
 
 import enum
+import logging
 import math
 import random
 from collections import defaultdict
@@ -23,6 +24,8 @@ from . import warp
 from .bank import Bank, Box, DataError, Target
 from .cutouts import Cutout, hull_of
 from .warp import Affine, Image, Points
+
+log = logging.getLogger(__name__)
 
 
 class Kind(enum.IntEnum):
@@ -196,8 +199,13 @@ class Synthesis:
         return kinds, [sum(list(usable.values())[: i + 1]) for i in range(len(usable))]
 
     def sample(self, rng: random.Random) -> Sample:
-        """One sample of a random kind."""
-        return self.make(rng.choices(self._kinds, cum_weights=self._weights)[0], rng)
+        """One sample of a random kind; what cannot be decoded is reported and replaced."""
+        for _ in range(20):
+            try:
+                return self.make(rng.choices(self._kinds, cum_weights=self._weights)[0], rng)
+            except DataError as error:
+                log.warning("sample dropped: %s", error)
+        raise DataError("20 samples in a row hit unreadable pictures; check the data root")
 
     def make(self, kind: Kind, rng: random.Random) -> Sample:
         """One sample of the given kind."""
