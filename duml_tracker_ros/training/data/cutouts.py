@@ -112,12 +112,19 @@ def polygon_cutouts(bank: Bank, *, video_stride: int = 6, pictures: int = 3000) 
             x1, y1 = min(record.width, int(x + w) + 2), min(record.height, int(y + h) + 2)
             rings = [ring - np.array([x0, y0], np.float32) for ring in target.polygon]
             alpha = polygon_alpha(rings, x1 - x0, y1 - y0)
-            if not 0.2 <= cv2.sumElems(alpha)[0] / (255.0 * w * h) <= 0.97:
+            if not 0.2 <= cv2.sumElems(alpha)[0] / (255.0 * w * h) <= 0.97 or _scattered(alpha):
                 continue
             cutout = make_cutout(image[y0:y1, x0:x1], alpha, target.label, record.source)
             if cutout is not None:
                 cutouts.append(cutout)
     return cutouts
+
+
+def _scattered(alpha: Image) -> bool:
+    """In pieces: an object seen behind others, which no box describes once those are gone."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(cv2.threshold(alpha, 127, 255, 0)[1])
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    return len(areas) == 0 or bool(areas.max() < 0.85 * areas.sum())
 
 
 def _whole(box: Sequence[float], record: Record) -> bool:

@@ -1,0 +1,245 @@
+"""Public data sets: tiny generated trees of their published layouts."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from duml_tracker_ros.training.data import DataError, Kind, Shape, Synthesis, load_bank, make_loader
+from duml_tracker_ros.training.data.layouts import LAYOUTS, load_layout, picture_size
+
+WIDTH, HEIGHT = 160, 96
+COUNT = 6
+
+
+def box(t: int) -> tuple[int, int, int, int]:
+    """The target of frame t (0-based): off-centre and off-diagonal."""
+    return 90 + 4 * t, 12 + t, 30, 20
+
+
+def draw(path: Path, t: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.full((HEIGHT, WIDTH, 3), (120, 100, 60), np.uint8)
+    image[::7] = (60, 160, 90)
+    x, y, w, h = box(t)
+    image[y : y + h, x : x + w] = (0, 0, 255)  # red, stored as BGR
+    assert cv2.imwrite(str(path), image, (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111))
+
+
+def lines(path: Path, rows: list) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(rows) + "\n")
+
+
+def make_got10k(root: Path) -> None:
+    for k in (1, 2):
+        folder = root / "train" / f"GOT-10k_Train_00000{k}"
+        for t in range(COUNT):
+            draw(folder / f"{t + 1:08d}.jpg", t)
+        rows = [",".join(f"{v:.4f}" for v in box(t)) for t in range(COUNT)]
+        lines(folder / "groundtruth.txt", rows)
+        lines(folder / "absence.label", ["0", "1", "0", "0", "0", "0"])
+        lines(folder / "meta_info.ini", ["[METAINFO]", "object_class: car"])
+
+
+def make_lasot(root: Path) -> None:
+    for folder in (root / "car" / "car-1", root / "car" / "car-2"):
+        for t in range(COUNT):
+            draw(folder / "img" / f"{t + 1:08d}.jpg", t)
+        rows = []
+        for t in range(COUNT):
+            x, y, w, h = box(t)
+            rows.append(f"{x + 1},{y + 1},{w},{h}")
+        lines(folder / "groundtruth.txt", rows)
+        lines(folder / "full_occlusion.txt", ["0,1,0,0,0,0"])
+        lines(folder / "out_of_view.txt", ["0,0,0,0,0,0"])
+
+
+def make_trackingnet(root: Path) -> None:
+    for video in ("abc_0", "def_1"):
+        for t in range(COUNT):
+            draw(root / "TRAIN_0" / "frames" / video / f"{t}.jpg", t)
+        rows = [",".join(map(str, box(t))) for t in range(COUNT)]
+        lines(root / "TRAIN_0" / "anno" / f"{video}.txt", rows)
+    lines(root / "TRAIN_0" / "anno" / "not_fetched.txt", ["1,2,3,4"])
+
+
+def make_coco(root: Path) -> None:
+    images, notes = [], []
+    for t in range(COUNT):
+        draw(root / "train2017" / f"{t:012d}.jpg", t)
+        images.append({"id": t, "file_name": f"{t:012d}.jpg", "width": WIDTH, "height": HEIGHT})
+        x, y, w, h = box(t)
+        ring = [x, y, x + w, y, x + w, y + h, x, y + h]
+        common = {"image_id": t, "category_id": 3}
+        notes.append({**common, "bbox": [x, y, w, h], "segmentation": [ring], "iscrowd": 0})
+        crowd = {"counts": [1], "size": [1, 1]}
+        notes.append({**common, "bbox": [0, 0, 90, 90], "segmentation": crowd, "iscrowd": 1})
+    data = {"images": images, "annotations": notes, "categories": [{"id": 3, "name": "car"}]}
+    lines(root / "annotations" / "instances_train2017.json", [json.dumps(data)])
+    empty = {"images": images, "annotations": notes, "categories": []}
+    lines(root / "annotations" / "instances_val2017.json", [json.dumps(empty)])
+
+
+def make_imagenet_vid(root: Path) -> None:
+    tail = Path("VID/train/ILSVRC2015_VID_train_0000/ILSVRC2015_train_00000000")
+    for t in range(COUNT):
+        draw(root / "Data" / tail / f"{t:06d}.JPEG", t)
+        x, y, w, h = box(t)
+        sides = {"xmax": x + w - 1, "xmin": x, "ymax": y + h - 1, "ymin": y}
+        bounds = "".join(f"<{k}>{v}</{k}>" for k, v in sides.items())
+        text = (
+            f"<annotation><size><width>{WIDTH}</width><height>{HEIGHT}</height></size><object>"
+            f"<trackid>0</trackid><name>n02958343</name><bndbox>{bounds}</bndbox>"
+            "</object></annotation>"
+        )
+        lines(root / "Annotations" / tail / f"{t:06d}.xml", [text])
+
+
+def make_youtube_bb(root: Path) -> None:
+    rows = []
+    for t in range(COUNT):
+        name = f"AbC-_1_{1000 * t}_23_0.jpg"
+        draw(root / "yt_bb_detection_train" / "23" / name, t)
+        x, y, w, h = box(t)
+        sides = (x / WIDTH, (x + w) / WIDTH, y / HEIGHT, (y + h) / HEIGHT)
+        rows.append(f"AbC-_1,{1000 * t},23,car,0,present," + ",".join(f"{v:.6f}" for v in sides))
+    rows.append("AbC-_1,9000,23,car,0,absent,-1,-1,-1,-1")
+    rows.append("gone,1000,23,car,0,present,0.1,0.2,0.1,0.2")
+    lines(root / "yt_bb_detection_train.csv", rows)
+
+
+MAKERS = {
+    "got10k": make_got10k,
+    "lasot": make_lasot,
+    "trackingnet": make_trackingnet,
+    "coco": make_coco,
+    "imagenet_vid": make_imagenet_vid,
+    "youtube_bb": make_youtube_bb,
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_boxes_lie_on_the_target(name: str, tmp_path: Path) -> None:
+    MAKERS[name](tmp_path)
+    bank = load_layout(name, tmp_path, stride=1, progress=False)
+    hidden = 1 if name in ("got10k", "lasot") else 0
+    videos = 1 if name in ("coco", "imagenet_vid", "youtube_bb") else 2
+    assert len(bank) == videos * (COUNT - hidden)
+    for i, record in enumerate(bank.records):
+        image = bank.image(i)
+        assert bank.images[i] is None  # nothing is held in memory
+        assert image.shape == (record.height, record.width, 3) == (HEIGHT, WIDTH, 3)
+        (target,) = record.targets
+        red = (image[:, :, 0] > 180) & (image[:, :, 2] < 80)
+        assert target.box == pytest.approx(cv2.boundingRect(red.astype(np.uint8)), abs=0.01)
+        assert record.source == name
+        assert target.label in ("car", "n02958343", "")
+    if name == "coco":
+        assert not bank.tracks
+        assert bank.records[0].targets[0].polygon[0].shape == (4, 2)
+    else:
+        assert [len(track) for track in bank.tracks] == [COUNT - hidden] * videos
+
+
+@pytest.mark.parametrize("name", ["got10k", "lasot", "trackingnet", "imagenet_vid"])
+def test_stride_thins_videos(name: str, tmp_path: Path) -> None:
+    MAKERS[name](tmp_path)
+    bank = load_layout(name, tmp_path, stride=3, progress=False)
+    assert {record.frame for record in bank.records} == {0, 3}
+
+
+def test_samples_from_pictures_on_disk(tmp_path: Path) -> None:
+    make_got10k(tmp_path)
+    bank = load_layout("got10k", tmp_path, stride=1, progress=False)
+    synthesis = Synthesis(bank, (), Shape(65, 129), {"video": 1, "still": 1, "patch": 1})
+    kinds = {synthesis.sample(random.Random(i)).kind for i in range(30)}
+    assert kinds == {Kind.VIDEO, Kind.STILL, Kind.PATCH}
+
+
+def test_one_lost_picture_does_not_end_a_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_trackingnet(tmp_path)
+    bank = load_layout("trackingnet", tmp_path, stride=1, progress=False)
+    lost = tmp_path / "TRAIN_0" / "frames" / "abc_0" / "2.jpg"
+    lost.write_bytes(b"")
+    synthesis = Synthesis(bank, (), Shape(65, 129), {"still": 1})
+    rng = random.Random(0)
+    for _ in range(40):
+        synthesis.sample(rng)
+    assert str(lost) in caplog.text
+    for path in lost.parent.parent.glob("*/*.jpg"):
+        path.unlink()
+    with pytest.raises(DataError, match="check the data root"):
+        synthesis.sample(rng)
+
+
+def test_loader_joins_layouts_and_index(tmp_path: Path) -> None:
+    root = tmp_path / "pack"
+    draw(root / "a.jpg", 0)
+    row = {"image": "a.jpg", "width": WIDTH, "height": HEIGHT, "source": "own", "objects": []}
+    lines(root / "index.jsonl", [json.dumps(row)])
+    make_lasot(tmp_path / "lasot")
+    assert len(load_bank(root, progress=False)) == 1
+    loader = make_loader(
+        root,
+        layouts={"lasot": tmp_path / "lasot"},
+        batch_size=6,
+        workers=0,
+        grabcut_limit=0,
+        mix={"video": 1.0},
+        progress=False,
+    )
+    assert set(next(iter(loader))["kind"].tolist()) == {int(Kind.VIDEO)}
+
+
+def test_errors_name_the_place(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'got11k': unknown"):
+        load_layout("got11k", tmp_path)
+    with pytest.raises(DataError, match=r"lasot root .*nowhere: no such folder"):
+        load_layout("lasot", tmp_path / "nowhere")
+    for name in LAYOUTS:
+        with pytest.raises(DataError, match=f"{name} root .*no annotated picture"):
+            load_layout(name, tmp_path, progress=False)
+    with pytest.raises(DataError, match="stride 0"):
+        load_layout("lasot", tmp_path, stride=0)
+
+
+def test_broken_annotations_are_named(tmp_path: Path) -> None:
+    make_got10k(tmp_path / "got10k")
+    (folder, _) = sorted((tmp_path / "got10k" / "train").iterdir())
+    (folder / "00000003.jpg").unlink()
+    with pytest.raises(DataError, match=r"GOT-10k_Train_000001: 5 pictures but 6 boxes"):
+        load_layout("got10k", tmp_path / "got10k", progress=False)
+    (folder / "groundtruth.txt").write_text("1,2,3\n")
+    with pytest.raises(DataError, match=r"groundtruth\.txt: needs four numbers"):
+        load_layout("got10k", tmp_path / "got10k", progress=False)
+    (folder / "groundtruth.txt").write_text("1,2,3,car\n")
+    with pytest.raises(DataError, match=r"groundtruth\.txt: could not convert"):
+        load_layout("got10k", tmp_path / "got10k", progress=False)
+    make_imagenet_vid(tmp_path / "vid")
+    path = next((tmp_path / "vid").rglob("000002.xml"))
+    path.write_text("<annotation>")
+    with pytest.raises(DataError, match=r"000002\.xml"):
+        load_layout("imagenet_vid", tmp_path / "vid", stride=1, progress=False)
+    make_youtube_bb(tmp_path / "bb")
+    with (tmp_path / "bb" / "yt_bb_detection_train.csv").open("a") as file:
+        file.write("AbC-_1,1000,23\n")
+    with pytest.raises(DataError, match="line 9"):
+        load_layout("youtube_bb", tmp_path / "bb", progress=False)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_size_from_header(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    cv2.imwrite(str(path), np.zeros((33, 71, 3), np.uint8))
+    assert picture_size(path) == (71, 33)
+    path.write_bytes(b"\xff\xd8nothing")
+    with pytest.raises(DataError, match="not a readable picture"):
+        picture_size(path)
