@@ -1,6 +1,7 @@
 # Everything runs in .venv, which `make setup` brings up to date; nothing has to be sourced.
 
-PYTHON ?= python3
+# The Python once chosen for .venv stays, until another one is named or `make clean`.
+PYTHON ?= $(shell .venv/bin/python -S -c "" 2>/dev/null && echo .venv/bin/python || echo python3)
 BIN := .venv/bin
 
 # Fast DDS's default shared memory segment (512 KB) is smaller than a camera image: without this
@@ -26,7 +27,7 @@ help:
 	@echo "make format   let ruff format the sources"
 	@echo "make clean    remove .venv and all that was built"
 	@echo
-	@echo "Settings of make setup (part of any other target too):"
+	@echo "Settings of make setup, and of all targets that need it; kept until make clean:"
 	@echo "  PYTHON=python3.12   the Python to use, 3.10 to 3.14"
 	@echo "  TORCH='torch==X --index-url U'   another build of torch, a smaller one without CUDA say"
 	@echo "  OPENCV=opencv-contrib-python     another build of OpenCV, one with windows say"

@@ -33,6 +33,12 @@ ROS_REQUIREMENTS = ROOT / "tools" / "requirements-ros.txt"
 OLDEST_CMAKE = (3, 20)
 DEFAULT_TORCH = "torch==2.13.0"
 DEFAULT_OPENCV = "opencv-contrib-python-headless"
+OPENCV_DISTRIBUTIONS = (  # all install the same cv2; two of them would overwrite each other
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+)
 ROS_VARIABLES = (  # of a sourced ROS installation; they would mix its packages with the wheels'
     "AMENT_PREFIX_PATH",
     "CMAKE_PREFIX_PATH",
@@ -51,38 +57,44 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bootstrap.py", description="Make .venv ready to run.")
     parser.add_argument(
         "--torch",
-        default=DEFAULT_TORCH,
         metavar="ARGS",
-        help="what pip installs as torch, with its options (default: %(default)s)",
+        help=f"what pip takes as torch, with its options (default: as before, or {DEFAULT_TORCH})",
     )
     parser.add_argument(
         "--opencv",
-        default=DEFAULT_OPENCV,
         metavar="ARGS",
-        help="what pip installs as cv2 (default: %(default)s)",
+        help=f"what pip takes as cv2 (default: as before, or {DEFAULT_OPENCV})",
     )
     args = parser.parse_args()
     try:
-        run(args.torch or DEFAULT_TORCH, args.opencv or DEFAULT_OPENCV)
+        run(args.torch, args.opencv)
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def run(torch: str, opencv: str) -> None:
-    """Brings `.venv` up to date. Raises SetupError."""
+def run(torch: str | None, opencv: str | None) -> None:
+    """Brings `.venv` up to date; None: what was chosen before. Raises SetupError."""
     VENV.mkdir(exist_ok=True)
     with open(VENV / ".setup.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once must not write the same environment
         stamps = read_stamps()
+        torch = torch or stamps.get("torch", DEFAULT_TORCH)
+        opencv = opencv or stamps.get("opencv", DEFAULT_OPENCV)
         wanted = environment_hash(torch, opencv)
         if stamps.get("environment") != wanted:
             check_machine()
-            write_stamps({})
             start = time.monotonic()
-            make_environment(torch, opencv, fresh=stamps.get("python") != base_python())
-            stamps = {"environment": wanted, "python": base_python()}
+            python = VENV / "bin" / "python"
+            if stamps.get("python") != base_python() or not python.exists():
+                make_environment()
+            elif stamps.get("opencv", opencv) != opencv:
+                pip("uninstall", "--yes", *OPENCV_DISTRIBUTIONS)
+            stamps = {"python": base_python()}
+            write_stamps(stamps)
+            install_wheels(torch, opencv)
+            stamps.update(environment=wanted, torch=torch, opencv=opencv)
             write_stamps(stamps)
             say(f"environment ready after {time.monotonic() - start:.0f} s")
         wanted = package_hash()
@@ -160,20 +172,21 @@ def environment_hash(torch: str, opencv: str) -> str:
     )
 
 
-def make_environment(torch: str, opencv: str, fresh: bool) -> None:
-    """Makes the environment, anew when the Python is another, and installs all wheels."""
-    python = VENV / "bin" / "python"
-    if fresh or not python.exists():
-        say(f"making .venv with {base_python()}")
-        for entry in VENV.iterdir():
-            if entry.name == ".setup.lock":
-                continue
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
-        call([base_python(), "-m", "venv", VENV], "making the virtual environment failed")
+def make_environment() -> None:
+    """Makes an empty virtual environment in place of what is there."""
+    say(f"making .venv with {base_python()}")
+    for entry in VENV.iterdir():
+        if entry.name == ".setup.lock":
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    call([base_python(), "-m", "venv", VENV], "making the virtual environment failed")
 
+
+def install_wheels(torch: str, opencv: str) -> None:
+    """Installs ROS and the Python requirements into the environment."""
     requirements = python_requirements()
     if opencv != DEFAULT_OPENCV:
         requirements = [r for r in requirements if not r.startswith("opencv")] + shlex.split(opencv)
@@ -184,9 +197,9 @@ def make_environment(torch: str, opencv: str, fresh: bool) -> None:
     # in place no other requirement makes pip look for a newer, larger build.
     say(f"installing {torch}; the build of the public index brings several GB of CUDA with it,")
     say("  another one is taken by: make setup TORCH='torch==X --index-url U'")
-    pip([*shlex.split(torch)])
+    pip("install", *shlex.split(torch))
     say("installing ROS 2 and the Python requirements, a few minutes")
-    pip(["-r", str(ROS_REQUIREMENTS), *requirements])
+    pip("install", "-r", str(ROS_REQUIREMENTS), *requirements)
     mend_cmake_files()
 
 
@@ -202,18 +215,11 @@ def python_requirements() -> list[str]:
     return [*captured["requires"], *captured["extras"]["test"]]
 
 
-def pip(arguments: list[str]) -> None:
-    """Installs with the environment's pip; its output is shown when it fails."""
+def pip(command: str, *arguments: str) -> None:
+    """Runs the environment's pip; its output is shown when it fails."""
     call(
-        [
-            VENV / "bin" / "python",
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            *arguments,
-        ],
-        "pip install failed (its message is above); the next make setup goes on from here",
+        [VENV / "bin" / "python", "-m", "pip", command, "--disable-pip-version-check", *arguments],
+        f"pip {command} failed (its message is above); the next make setup goes on from here",
     )
 
 
