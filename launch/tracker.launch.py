@@ -46,9 +46,9 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "dds_transports",
         default_value=EnvironmentVariable("FASTDDS_BUILTIN_TRANSPORTS", default_value="LARGE_DATA"),
-        description="transports of Fast DDS, for all nodes of this launch; its own default drops "
-        "camera images. A FASTDDS_BUILTIN_TRANSPORTS already in the environment is kept. The "
-        "camera's process needs the same setting.",
+        description="transports of Fast DDS for all nodes of this launch: "
+        "FASTDDS_BUILTIN_TRANSPORTS if set, else LARGE_DATA, as its own default drops camera "
+        "images. The camera's process needs the same setting",
     ),
 ]
 

@@ -63,9 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         rclpy.try_shutdown()
     if not stopped:
-        # The interpreter would wait for a thread that never ends.
+        # A thread inside torch (loading a large network, say) would crash the interpreter's end.
+        sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(1)
+        os._exit(0)
     return 0
 
 

@@ -77,6 +77,7 @@ class TrackerNode(LifecycleNode):
         self._statistics = Statistics()
         self._last_error = ""
         self._silent = False
+        self._stuck = False
         self._activated = 0.0
         # Nothing is published once the gate is shut: the worker may still be at a frame then.
         self._gate = threading.Lock()
@@ -109,6 +110,7 @@ class TrackerNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Validate, load and warm up the tracker on its thread, create the publishers."""
         began = time.monotonic()
+        self.get_logger().info("configuring: loading the tracker")
         try:
             settings = self.settings = self._read_settings()
             self._worker = self._make_worker(settings)
@@ -187,7 +189,8 @@ class TrackerNode(LifecycleNode):
     def close(self) -> bool:
         """Let go of everything before the process ends. False when the tracker's thread hangs."""
         self._stop_stream(None)
-        return self._release()
+        self._release()
+        return not self._stuck
 
     def fault(self, text: str) -> None:
         """Log an error and keep it for diagnostics."""
@@ -232,16 +235,15 @@ class TrackerNode(LifecycleNode):
         except TimeoutError:
             self.fault("the tracker does not answer; its target is dropped when it does")
 
-    def _release(self) -> bool:
+    def _release(self) -> None:
         worker, self._worker = self._worker, None
         publishers, self._outputs = self._outputs, None
         self._configured = None
-        stopped = worker is None or worker.close()
-        if not stopped:
+        if worker is not None and not worker.close():
+            self._stuck = True
             self.fault("the tracker's thread does not end; restart the node")
         if publishers is not None:
             self._each(publishers.destroy)
-        return stopped
 
     def _each(self, *steps: Callable[[], Any]) -> None:
         """Take every step, also after one that failed."""
@@ -257,7 +259,7 @@ class TrackerNode(LifecycleNode):
             self._autostart_timer = None
         if self.lifecycle_state != "unconfigured":
             return
-        if self.trigger_configure() is not SUCCESS or self.trigger_activate() is not SUCCESS:
+        if self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS:
             self.get_logger().error(
                 f"autostart failed, the node is {self.lifecycle_state}: {self._last_error}"
             )

@@ -15,6 +15,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotDoneError
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -121,11 +122,11 @@ class Command:
         """
         try:
             return self._future.result(timeout)
-        except TimeoutError:
+        except NotDoneError:
             if self._future.done():
                 raise
             self._abandoned.set()
-            raise
+            raise TimeoutError(f"not done within {timeout:g} s") from None
 
     def run(self) -> None:
         if self.abandoned:
@@ -198,7 +199,7 @@ class TrackerWorker:
             try:
                 self._info = self._loaded.result(0.1)
                 return
-            except TimeoutError:
+            except NotDoneError:
                 if self._loaded.done():
                     raise
             if not keep_waiting():
@@ -367,6 +368,9 @@ class TrackerWorker:
             self.last_error = f"image refused: {error}"
             self._logger.warning(self.last_error)
             return
+        except Exception as error:
+            self._fail("reading an image", error, drop=False)
+            return
         result = self._track(frame, view)
         seconds = time.monotonic() - began
         if result is not None:
@@ -432,7 +436,7 @@ class TrackerWorker:
             raise WorkerError("there is no tracker")
         try:
             view = frame.view()
-        except CodecError as error:
+        except Exception as error:
             raise WorkerError(f"the image cannot be read: {error}") from error
         if normalized:
             box = (

@@ -1,0 +1,254 @@
+"""Runs the tracker node as a process of its own and talks to it over DDS, with bounded waits."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+# Fast DDS reads this when the first participant is made.
+os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+
+# Tests on one machine must not hear each other. 0 to 101 is safe on every platform.
+DOMAIN = random.SystemRandom().randint(1, 101)
+
+NODE = "/duml_tracker"
+WAIT = 20.0
+
+
+class NodeProcess:
+    """`python -m duml_tracker_ros.node` with parameters, killed at the end whatever happens."""
+
+    def __init__(self, *ros_arguments, **parameters):
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        arguments = [
+            part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")
+        ]
+        environment = dict(os.environ, ROS_DOMAIN_ID=str(DOMAIN), PYTHONUNBUFFERED="1")
+        environment["RCUTILS_LOGGING_USE_STDOUT"] = "1"
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "duml_tracker_ros.node",
+                "--ros-args",
+                *arguments,
+                *ros_arguments,
+            ],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def running(self):
+        return self._process.poll() is None
+
+    def log(self):
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
+    def wait_for_log(self, text, timeout=WAIT):
+        end = time.monotonic() + timeout
+        while text not in self.log():
+            assert self.running(), self.log()
+            assert time.monotonic() < end, f"{text!r} not in the log:\n{self.log()}"
+            time.sleep(0.02)
+
+    def signal(self, number, timeout=10.0):
+        """Exit status after the signal, which must come within the timeout."""
+        self._process.send_signal(number)
+        return self._process.wait(timeout)
+
+    def end(self):
+        return self.signal(signal.SIGTERM)
+
+    def wait(self, timeout=WAIT):
+        return self._process.wait(timeout)
+
+
+class Talker:
+    """The camera, the operator and the listeners of a test, in one ROS node."""
+
+    def __init__(self):
+        import rclpy
+        from diagnostic_msgs.msg import DiagnosticArray
+        from lifecycle_msgs.srv import ChangeState, GetState
+        from rcl_interfaces.srv import SetParameters
+        from rclpy.executors import SingleThreadedExecutor
+        from rclpy.qos import qos_profile_sensor_data
+        from sensor_msgs.msg import Image
+
+        from duml_tracker_ros.msg import Target
+        from duml_tracker_ros.srv import Init, Stop
+
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=DOMAIN)
+        self.node = rclpy.create_node("talker", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.images = self.node.create_publisher(Image, "image", qos_profile_sensor_data)
+        self.targets = []
+        self.reports = []
+        self.node.create_subscription(Target, f"{NODE}/target", self.targets.append, 50)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self.reports.append, 10)
+        self.clients = {
+            "change_state": self.node.create_client(ChangeState, f"{NODE}/change_state"),
+            "get_state": self.node.create_client(GetState, f"{NODE}/get_state"),
+            "set_parameters": self.node.create_client(SetParameters, f"{NODE}/set_parameters"),
+            "init": self.node.create_client(Init, f"{NODE}/init"),
+            "stop": self.node.create_client(Stop, f"{NODE}/stop"),
+        }
+        self.clock_ns = 1_000_000_000_000
+
+    def close(self):
+        self.executor.shutdown()
+        self.node.destroy_node()
+        self.context.try_shutdown()
+
+    def spin_until(self, condition, what, timeout=WAIT, meanwhile=None):
+        """Take messages until `condition` is true; call `meanwhile` at 30 Hz."""
+        end = time.monotonic() + timeout
+        due = 0.0
+        while not condition():
+            now = time.monotonic()
+            assert now < end, f"not within {timeout} s: {what}"
+            if meanwhile is not None and now >= due:
+                meanwhile()
+                due = now + 1 / 30
+            self.executor.spin_once(timeout_sec=0.01)
+
+    def spin_for(self, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.executor.spin_once(timeout_sec=0.01)
+
+    def call(self, name, request, timeout=WAIT, meanwhile=None):
+        client = self.clients[name]
+        assert client.wait_for_service(timeout), f"no service {name}"
+        future = client.call_async(request)
+        self.spin_until(future.done, f"answer of {name}", timeout, meanwhile)
+        return future.result()
+
+    def state(self):
+        from lifecycle_msgs.srv import GetState
+
+        return self.call("get_state", GetState.Request()).current_state.label
+
+    def change(self, label, meanwhile=None):
+        """True when the transition with this label was made."""
+        from lifecycle_msgs.msg import Transition
+        from lifecycle_msgs.srv import ChangeState
+
+        request = ChangeState.Request(transition=Transition(label=label))
+        return self.call("change_state", request, meanwhile=meanwhile).success
+
+    def bring_to(self, goal):
+        """Take the node to a primary state by the shortest way."""
+        way = {
+            ("unconfigured", "inactive"): ["configure"],
+            ("unconfigured", "active"): ["configure", "activate"],
+            ("inactive", "active"): ["activate"],
+            ("inactive", "unconfigured"): ["cleanup"],
+            ("active", "inactive"): ["deactivate"],
+            ("active", "unconfigured"): ["deactivate", "cleanup"],
+        }
+        for label in way.get((self.state(), goal), []):
+            assert self.change(label), label
+        assert self.state() == goal
+
+    def init(self, box, normalized=False, stamp_ns=0, target_id=0, meanwhile=None):
+        from duml_tracker_ros.srv import Init
+
+        request = Init.Request(normalized=normalized, target_id=target_id)
+        request.x, request.y, request.w, request.h = (float(value) for value in box)
+        request.stamp.sec, request.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
+        return self.call("init", request, meanwhile=meanwhile)
+
+    def stop(self, target_id=0):
+        from duml_tracker_ros.srv import Stop
+
+        return self.call("stop", Stop.Request(target_id=target_id))
+
+    def set_parameter(self, name, value):
+        from rcl_interfaces.srv import SetParameters
+        from rclpy.parameter import Parameter
+
+        request = SetParameters.Request(
+            parameters=[Parameter(name, value=value).to_parameter_msg()]
+        )
+        return self.call("set_parameters", request).results[0]
+
+    def image(self, pixels=None, encoding="bgr8", frame_id="camera"):
+        """Image message with the next stamp."""
+        from std_msgs.msg import Header
+
+        from duml_tracker_ros.node.image_codec import write_image
+
+        self.clock_ns += 33_333_333
+        header = Header(frame_id=frame_id)
+        header.stamp.sec, header.stamp.nanosec = divmod(self.clock_ns, 1_000_000_000)
+        return write_image(scene() if pixels is None else pixels, encoding, header)
+
+    def publish(self, **arguments):
+        """Publish an image; its stamp in nanoseconds."""
+        message = self.image(**arguments)
+        self.images.publish(message)
+        return stamp_of(message)
+
+    def stream_until(self, condition, what, timeout=WAIT, **arguments):
+        """Publish images at 30 Hz until `condition` is true."""
+        self.spin_until(condition, what, timeout, lambda: self.publish(**arguments))
+
+    def fresh_target(self, accept=lambda target: True, **arguments):
+        """The first target message that fits, of images published from now on."""
+        began = self.clock_ns
+        found = []
+
+        def arrived():
+            found.extend(t for t in self.targets if stamp_of(t) > began and accept(t))
+            self.targets.clear()
+            return bool(found)
+
+        self.stream_until(arrived, "a target message", **arguments)
+        return found[0]
+
+
+def nanoseconds(stamp):
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
+def stamp_of(message):
+    return nanoseconds(message.header.stamp)
+
+
+def scene(width=640, height=480, x=300, y=220):
+    """Smooth coloured ground with a patterned 40x30 target whose corner is at (x, y)."""
+    rng = np.random.default_rng(5)
+    ground = rng.integers(60, 140, (height // 16 + 1, width // 16 + 1, 3), np.uint8)
+    image = ground.repeat(16, axis=0).repeat(16, axis=1)[:height, :width].copy()
+    image[y : y + 30, x : x + 40] = (30, 40, 220)
+    image[y + 8 : y + 22, x + 10 : x + 30] = (240, 230, 40)
+    return image
+
+
+TARGET = (300.0, 220.0, 40.0, 30.0)

@@ -1,0 +1,369 @@
+"""The node as users meet it: a process of its own, spoken to over DDS."""
+
+import array
+import math
+import random
+import time
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from node_harness import TARGET, NodeProcess, Talker, nanoseconds, scene, stamp_of
+from sensor_msgs.msg import Image
+
+from duml_tracker_ros.msg import Target
+
+# The network is not trained: with these limits it never says LOST, or always.
+SEEN = "localize.lost_below=-1 localize.accurate_below=-1"
+LOST = "localize.lost_below=2 localize.found_above=2"
+SEEN_STATES = (Target.STATE_TRACKING, Target.STATE_UNCERTAIN)
+
+
+@pytest.fixture(scope="module")
+def talker():
+    talker = Talker()
+    yield talker
+    talker.close()
+
+
+@pytest.fixture(scope="module")
+def process(talker):
+    with NodeProcess(weights="random", device="cpu", diagnostics_period=0.2) as process:
+        assert talker.state() == "unconfigured"
+        yield process
+        assert process.running(), process.log()
+        assert process.end() == 0, process.log()
+
+
+@pytest.fixture
+def node(talker, process):
+    """The running node, unconfigured and with default settings."""
+    talker.bring_to("unconfigured")
+    for name, value in (
+        ("overrides", SEEN),
+        ("lost_timeout", 30.0),
+        ("weights", "random"),
+        ("image_transport", "raw"),
+    ):
+        assert talker.set_parameter(name, value).successful
+    return talker
+
+
+@pytest.fixture
+def active(node):
+    node.bring_to("active")
+    node.fresh_target()
+    return node
+
+
+def test_every_output_has_the_header_of_its_image(active):
+    sent = set()
+
+    def publish():
+        sent.add(active.publish())
+
+    active.targets.clear()
+    active.spin_until(lambda: len(active.targets) > 3, "idle targets", meanwhile=publish)
+    assert {target.state for target in active.targets[1:]} == {Target.STATE_IDLE}
+    assert {target.target_id for target in active.targets[1:]} == {0}
+    answer = active.init(TARGET, meanwhile=publish)
+    assert answer.success, answer.message
+    assert nanoseconds(answer.stamp) in sent
+    active.targets.clear()
+    active.spin_until(lambda: len(active.targets) > 20, "tracked targets", meanwhile=publish)
+    stamps = [stamp_of(target) for target in active.targets[1:]]
+    assert set(stamps) <= sent
+    assert stamps == sorted(stamps)
+    followed = [target for target in active.targets if target.target_id]
+    assert followed[-1] is active.targets[-1]
+    for target in followed:
+        assert target.header.frame_id == "camera"
+        assert target.target_id == answer.target_id
+        assert target.state in SEEN_STATES
+        assert all(math.isfinite(v) for v in (target.x, target.y, target.width, target.height))
+        assert 0.0 < target.processing_time <= target.latency < 2.0
+
+
+def test_ids_change_and_stop_drops_the_target(active):
+    first = active.init(TARGET)
+    second = active.init((0.4, 0.4, 0.1, 0.1), normalized=True)
+    assert second.success
+    assert second.target_id == first.target_id + 1
+    assert active.init(TARGET, target_id=900).target_id == 900
+    assert active.fresh_target(lambda t: t.target_id == 900).state in SEEN_STATES
+    wrong = active.stop(5)
+    assert not wrong.success
+    assert "900" in wrong.message
+    assert active.stop(900).success
+    target = active.fresh_target(lambda t: t.target_id == 0)
+    assert target.state == Target.STATE_IDLE
+    assert math.isnan(target.x)
+    assert active.stop().success
+
+
+def test_lost_target_has_no_box_and_is_given_up(node):
+    assert node.set_parameter("overrides", LOST).successful
+    node.bring_to("active")
+    node.fresh_target()
+    assert node.init(TARGET).success
+    target = node.fresh_target(lambda t: t.target_id)
+    assert target.state == Target.STATE_LOST
+    assert all(math.isnan(v) for v in (target.x, target.y, target.width, target.height))
+    assert node.set_parameter("lost_timeout", 0.2).successful
+    assert node.fresh_target(lambda t: t.target_id == 0).state == Target.STATE_IDLE
+
+
+def test_init_that_cannot_be_done_is_answered_with_the_reason(node):
+    for state in ("unconfigured", "inactive"):
+        node.bring_to(state)
+        answer = node.init(TARGET)
+        assert not answer.success
+        assert state in answer.message
+        assert not node.stop().success
+    node.bring_to("active")
+    answer = node.init(TARGET)
+    assert not answer.success
+    assert "no image yet" in answer.message
+    node.fresh_target()
+    nan = float("nan")
+    for box, words in (
+        ((nan, 1, 20, 20), "finite"),
+        ((1, 1, float("inf"), 20), "finite"),
+        ((10, 10, 0, 20), "0"),
+        ((10, 10, 20, -5), "-5"),
+        ((900, 900, 20, 20), "900"),
+        ((1e300, 10, 20, 20), "1"),
+    ):
+        answer = node.init(box)
+        assert not answer.success, box
+        assert words in answer.message, (box, answer.message)
+        assert answer.target_id == 0
+    answer = node.init(TARGET, stamp_ns=7)
+    assert "0.000000007" in answer.message
+    assert "ring_seconds" in answer.message
+    assert node.init(TARGET).success
+
+
+def test_many_malformed_requests_are_all_refused(active):
+    rng = random.Random(11)
+    odd = [0.0, -1.0, 1e-9, 1e9, -1e308, float("nan"), float("inf"), 640.0, 5.0]
+    for _ in range(150):
+        box = [rng.choice(odd) for _ in range(4)]
+        box[rng.randrange(4)] = rng.choice([float("nan"), float("-inf")])
+        answer = active.init(box, rng.random() < 0.5, rng.choice([0, 5]), rng.randrange(3))
+        assert not answer.success
+        assert answer.message
+    assert active.init(TARGET).success
+
+
+def test_selection_on_an_old_frame(active):
+    stamps = []
+    active.spin_until(
+        lambda: len(stamps) > 12, "frames", meanwhile=lambda: stamps.append(active.publish())
+    )
+    active.spin_for(0.2)
+    answer = active.init(TARGET, stamp_ns=stamps[4])
+    assert answer.success, answer.message
+    assert nanoseconds(answer.stamp) == stamps[4]
+    # The newest of the frames that came since is the one that is reported.
+    active.spin_until(
+        lambda: any(t.target_id == answer.target_id for t in active.targets), "catching up"
+    )
+    found = [t for t in active.targets if t.target_id == answer.target_id]
+    assert stamp_of(found[0]) == stamps[-1]
+
+
+def broken_images(talker):
+    def with_fields(**fields):
+        message = talker.image()
+        for name, value in fields.items():
+            setattr(message, name, value)
+        return message
+
+    return [
+        Image(),
+        with_fields(data=array.array("B")),
+        with_fields(data=array.array("B", bytes(1000))),
+        with_fields(height=4000),
+        with_fields(width=10_000),
+        with_fields(step=3),
+        with_fields(step=0),
+        with_fields(width=0),
+        with_fields(height=1),
+        with_fields(encoding=""),
+        with_fields(encoding="bayer_gbrg8"),
+        with_fields(encoding="32FC1"),
+        with_fields(encoding="\u00e4\u00f6 rgb8"),
+    ]
+
+
+def test_malformed_images_are_refused_and_the_target_kept(active, process):
+    answer = active.init(TARGET)
+    for message in broken_images(active) * 3:
+        active.images.publish(message)
+        active.spin_for(0.01)
+    target = active.fresh_target(lambda t: t.target_id)
+    assert target.target_id == answer.target_id
+    process.wait_for_log("image refused")
+    active.reports.clear()
+    active.spin_until(lambda: active.reports, "diagnostics")
+    values = {pair.key: pair.value for pair in active.reports[-1].status[0].values}
+    assert int(values["images refused"]) > 0
+    assert "image refused" in values["last error"]
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "rgba8", "bgra8", "mono8"])
+def test_encodings_may_change_in_mid_stream(active, encoding):
+    answer = active.init(TARGET)
+    pixels = scene()
+    if encoding == "mono8":
+        pixels = pixels[..., 1]
+    elif encoding.endswith("a8"):
+        pixels = pixels[..., [0, 1, 2, 2]]
+    target = active.fresh_target(lambda t: t.target_id, pixels=pixels, encoding=encoding)
+    assert target.target_id == answer.target_id
+    assert target.state in SEEN_STATES
+
+
+def test_change_of_size_or_camera_drops_the_target(active):
+    active.init(TARGET)
+    active.fresh_target(lambda t: t.target_id)
+    changed = active.fresh_target(pixels=scene(320, 240, 100, 100))
+    assert changed.state == Target.STATE_IDLE
+    assert active.init((100, 100, 40, 30)).success
+    changed = active.fresh_target(pixels=scene(320, 240, 100, 100), frame_id="other")
+    assert changed.state == Target.STATE_IDLE
+
+
+def test_debug_images_come_only_while_watched_and_at_the_set_rate(active):
+    assert active.node.count_publishers("/duml_tracker/heatmap") == 1
+    assert active.set_parameter("debug_rate", 10.0).successful
+    active.init(TARGET)
+    active.fresh_target(lambda t: t.target_id)
+    maps, pictures, stamps = [], [], set()
+    watch = [
+        active.node.create_subscription(Image, "/duml_tracker/heatmap", maps.append, 10),
+        active.node.create_subscription(Image, "/duml_tracker/annotated", pictures.append, 10),
+    ]
+    began = time.monotonic()
+    active.spin_until(
+        lambda: len(maps) >= 8 and len(pictures) >= 8,
+        "debug images",
+        meanwhile=lambda: stamps.add(active.publish()),
+    )
+    assert len(maps) <= 10.0 * (time.monotonic() - began) * 1.2 + 1
+    for message in maps:
+        assert (message.encoding, message.width, message.height) == ("mono8", 640, 480)
+        assert stamp_of(message) in stamps
+    assert max(maps[-1].data) > 0
+    assert (pictures[-1].encoding, pictures[-1].width) == ("rgb8", 640)
+    assert stamp_of(pictures[-1]) in stamps
+    for subscription in watch:
+        active.node.destroy_subscription(subscription)
+
+
+def test_compressed_images(node):
+    import cv2
+    from sensor_msgs.msg import CompressedImage
+
+    assert node.set_parameter("image_transport", "compressed").successful
+    node.bring_to("active")
+    publisher = node.node.create_publisher(CompressedImage, "image/compressed", 1)
+
+    def publish():
+        raw = node.image()
+        data = array.array("B", cv2.imencode(".jpg", scene())[1].tobytes())
+        publisher.publish(CompressedImage(header=raw.header, format="jpeg", data=data))
+
+    node.targets.clear()
+    node.spin_until(lambda: node.targets, "a target of a compressed image", meanwhile=publish)
+    answer = node.init(TARGET, meanwhile=publish)
+    assert answer.success, answer.message
+    node.spin_until(
+        lambda: any(t.target_id == answer.target_id for t in node.targets),
+        "tracking",
+        meanwhile=publish,
+    )
+    node.node.destroy_publisher(publisher)
+
+
+def test_parameters_are_judged_by_the_table(active):
+    for name, value, words in (
+        ("weights", "other.safetensors", "cleanup"),
+        ("image_transport", "compressed", "deactivate"),
+        ("heatmap", "rainbow", "fused, robust, accurate"),
+        ("debug_rate", 1000.0, "range"),
+        ("autostart", True, "read-only"),
+    ):
+        result = active.set_parameter(name, value)
+        assert not result.successful, name
+        assert words in result.reason
+    assert active.set_parameter("heatmap", "robust").successful
+
+
+def test_failed_configure_is_explained_and_may_be_repeated(node, process):
+    assert node.set_parameter("weights", "/nowhere/x.safetensors").successful
+    for _ in range(2):
+        assert not node.change("configure")
+        assert node.state() == "unconfigured"
+    process.wait_for_log("/nowhere/x.safetensors")
+    assert node.set_parameter("weights", "random").successful
+    assert node.set_parameter("overrides", "online.nonsense=3").successful
+    assert not node.change("configure")
+    process.wait_for_log("nonsense")
+    assert node.set_parameter("overrides", SEEN).successful
+    node.bring_to("active")
+
+
+def test_transitions_in_any_order_with_selections_in_between(node):
+    rng = random.Random(2)
+    table = {
+        "unconfigured": {"configure": "inactive"},
+        "inactive": {"activate": "active", "cleanup": "unconfigured"},
+        "active": {"deactivate": "inactive"},
+    }
+    state = "unconfigured"
+    for _ in range(40):
+        label = rng.choice(["configure", "activate", "activate", "deactivate", "cleanup"])
+        goal = table[state].get(label)
+        assert node.change(label, meanwhile=node.publish) is (goal is not None), (state, label)
+        state = goal or state
+        assert node.state() == state
+        answer = node.init(TARGET, meanwhile=node.publish)
+        assert answer.message
+        if state != "active":
+            assert state in answer.message
+    node.bring_to("active")
+    node.fresh_target()
+    assert node.init(TARGET).success
+
+
+def test_diagnostics_name_the_silent_topic_and_then_the_target(node):
+    node.bring_to("active")
+
+    def summary():
+        return node.reports[-1].status[0].message if node.reports else ""
+
+    node.spin_until(lambda: "/image has publishers but no images" in summary(), "silence")
+    assert "LARGE_DATA" in summary()
+    assert "talker" in summary()
+    node.fresh_target()
+    node.init(TARGET)
+    node.stream_until(lambda: summary().startswith("target "), "the target")
+    values = {pair.key: pair.value for pair in node.reports[-1].status[0].values}
+    assert values["lifecycle"] == "active"
+    assert values["image topic"] == "/image"
+    assert values["image"] == "640x480 bgr8"
+    assert float(values["input rate [Hz]"]) > 5.0
+    assert float(values["latency p95 [ms]"]) > 0.0
+    assert values["tracker name"] == "duml"
+    assert values["tracker device"] == "cpu"
+
+
+def test_shutdown_transition_ends_in_finalized_and_services_still_answer(talker, process):
+    # Last of those that share the process: nothing leads back from here.
+    talker.bring_to("active")
+    assert talker.change("shutdown")
+    assert talker.state() == "finalized"
+    assert "finalized" in talker.init(TARGET).message

@@ -1,0 +1,63 @@
+"""Start and end of the node's process."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from node_harness import TARGET, NodeProcess, Talker
+
+
+@pytest.fixture
+def talker():
+    talker = Talker()
+    yield talker
+    talker.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_while_tracking_ends_cleanly(talker, number):
+    with NodeProcess(weights="random", device="cpu", autostart=True) as process:
+        talker.fresh_target()
+        assert talker.init(TARGET, meanwhile=talker.publish).success
+        talker.fresh_target(lambda target: target.target_id)
+        assert process.signal(number) == 0, process.log()
+        assert "Traceback" not in process.log()
+
+
+@pytest.mark.parametrize(
+    ("number", "goal"), [(signal.SIGTERM, "unconfigured"), (signal.SIGINT, "inactive")]
+)
+def test_signal_in_another_state_ends_cleanly(talker, number, goal):
+    with NodeProcess(weights="random", device="cpu") as process:
+        talker.bring_to(goal)
+        assert process.signal(number) == 0, process.log()
+        assert "Traceback" not in process.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_during_configure_ends_cleanly(number):
+    with NodeProcess(weights="random", device="cpu", size="r50", autostart=True) as process:
+        process.wait_for_log("configuring")
+        assert process.signal(number) == 0, process.log()
+
+
+def test_wrong_parameter_is_one_clear_line():
+    with NodeProcess(debug_rate=5) as process:
+        assert process.wait() == 1
+        assert "debug_rate" in process.log()
+        assert "Traceback" not in process.log()
+
+
+def test_help_needs_no_ros():
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "duml_tracker_ros.node", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "--params-file" in done.stdout

@@ -1,0 +1,270 @@
+"""The worker thread with the real tracker, without ROS."""
+
+import functools
+import logging
+import threading
+import time
+
+import numpy as np
+import pytest
+from node_harness import TARGET, scene
+
+from duml_tracker_ros.node.frame_ring import Frame, FrameRing
+from duml_tracker_ros.node.image_codec import ImageError, ImageView
+from duml_tracker_ros.node.worker import Status, TrackerWorker, WorkerError
+from duml_tracker_ros.tracker import WeightsError, create_tracker
+
+WAIT = 30.0
+# The network is not trained: these limits make its answers certain, one way or the other.
+ALWAYS_LOST = {"localize.lost_below": 2.0, "localize.found_above": 2.0}
+ALWAYS_SEEN = {"localize.lost_below": -1.0, "localize.accurate_below": -1.0}
+
+random_tracker = functools.partial(create_tracker, weights="random", device="cpu")
+
+
+class Box:
+    """A running worker and the outcomes it published."""
+
+    def __init__(self, **overrides):
+        self.outcomes = []
+        self.seq = 0
+        self.hold = threading.Event()
+        self.hold.set()
+        self.worker = TrackerWorker(
+            lambda: random_tracker(**overrides), self._publish, logging.getLogger("worker")
+        )
+
+    def _publish(self, outcome):
+        self.hold.wait(WAIT)
+        self.outcomes.append(outcome)
+
+    def frame(self, pixels=None, source="camera"):
+        self.seq += 1
+        pixels = scene() if pixels is None else pixels
+        return Frame(
+            seq=self.seq,
+            stamp_ns=self.seq * 33_000_000,
+            source=source,
+            arrival=self.seq / 30,
+            nbytes=pixels.nbytes,
+            header=None,
+            decode=lambda: ImageView(pixels, "bgr"),
+        )
+
+    def see(self, frame=None):
+        """Outcome of one frame."""
+        count = len(self.outcomes)
+        self.worker.submit(frame or self.frame())
+        self.wait(lambda: len(self.outcomes) > count)
+        return self.outcomes[-1]
+
+    def wait(self, condition):
+        end = time.monotonic() + WAIT
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.002)
+
+    def init(self, box=TARGET, **arguments):
+        return self.worker.init(self.frame(), box, **arguments).result(WAIT)
+
+
+@pytest.fixture
+def run():
+    started = []
+
+    def start(**overrides):
+        box = Box(**overrides)
+        started.append(box)
+        box.worker.start(WAIT)
+        return box
+
+    yield start
+    for box in started:
+        box.hold.set()
+        assert box.worker.close(WAIT)
+
+
+def test_target_is_selected_followed_and_stopped(run):
+    box = run(**ALWAYS_SEEN)
+    assert box.see().status is Status.IDLE
+    assert box.see().target_id == 0
+    first = box.init()
+    assert first.target_id == 1
+    outcome = box.see()
+    assert outcome.status in (Status.TRACKING, Status.UNCERTAIN)
+    assert outcome.target_id == 1
+    assert outcome.processing_time > 0
+    assert box.init(box=(0.4, 0.4, 0.1, 0.1), normalized=True).box == (256.0, 192.0, 64.0, 48.0)
+    assert box.see().target_id == 2
+    assert box.init(target_id=40).target_id == 40
+    assert box.init().target_id == 41
+    with pytest.raises(WorkerError, match="no target 7"):
+        box.worker.stop_target(7).result(WAIT)
+    assert box.worker.stop_target(41).result(WAIT) == 41
+    assert box.see().status is Status.IDLE
+    assert box.worker.stop_target().result(WAIT) == 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        (float("nan"), 1, 20, 20),
+        (10, 10, 0, 20),
+        (10, 10, 20, -5),
+        (700, 10, 20, 20),
+        (10, 10, float("inf"), 20),
+        (-500, -500, 20, 20),
+    ],
+)
+def test_bad_box_is_refused_and_the_former_target_kept(run, bad):
+    box = run(**ALWAYS_SEEN)
+    box.init()
+    with pytest.raises(WorkerError, match=r"\w"):
+        box.init(box=bad)
+    outcome = box.see()
+    assert outcome.target_id == 1
+    assert outcome.status.seen
+
+
+def test_lost_target_is_given_up_after_the_timeout(run):
+    box = run(**ALWAYS_LOST)
+    box.init()
+    assert box.see().status is Status.LOST
+    box.worker.lost_timeout = 0.2
+    statuses = [box.see().status for _ in range(10)]
+    assert Status.LOST in statuses
+    assert statuses[-1] is Status.IDLE
+
+
+def test_change_of_image_size_or_source_drops_the_target(run):
+    box = run(**ALWAYS_SEEN)
+    box.init()
+    assert box.see(box.frame(scene(320, 240, 100, 100))).status is Status.IDLE
+    box.init()
+    assert box.see(box.frame(source="other_camera")).status is Status.IDLE
+
+
+def test_newest_frame_wins_and_the_others_are_counted(run):
+    box = run()
+    box.see()
+    box.hold.clear()
+    box.worker.submit(box.frame())
+    time.sleep(0.1)
+    frames = [box.frame() for _ in range(50)]
+    for frame in frames:
+        box.worker.submit(frame)
+    box.hold.set()
+    box.wait(lambda: len(box.outcomes) == 3)
+    assert box.outcomes[-1].frame is frames[-1]
+    assert box.outcomes[-1].dropped == 49
+    assert box.worker.dropped == 49
+
+
+def test_selection_on_an_old_frame_catches_up_with_the_newest(run):
+    box = run(**ALWAYS_SEEN)
+    box.worker.catch_up = WAIT
+    ring = FrameRing(60.0, 10**9)
+    looked_at = []
+    for index in range(12):
+        frame = box.frame(scene(x=300 + 2 * index))
+        decode = frame.decode
+        frame.decode = lambda seq=frame.seq, decode=decode: (looked_at.append(seq), decode())[1]
+        ring.append(frame)
+    old = ring.find(4 * 33_000_000)
+    selection = box.worker.init(old, (306, 220, 40, 30), ring=ring).result(WAIT)
+    assert selection.frame is old
+    box.wait(lambda: box.outcomes)
+    assert looked_at == list(range(4, 13))
+    assert [outcome.frame.seq for outcome in box.outcomes] == [12]
+    assert box.outcomes[0].target_id == selection.target_id
+
+
+def test_catch_up_skips_frames_when_time_is_short(run):
+    box = run(**ALWAYS_SEEN)
+    box.worker.catch_up = 0.0
+    ring = FrameRing(60.0, 10**9)
+    for _ in range(12):
+        ring.append(box.frame())
+    box.worker.init(ring.find(33_000_000), TARGET, ring=ring).result(WAIT)
+    box.wait(lambda: box.outcomes)
+    assert [outcome.frame.seq for outcome in box.outcomes] == [12]
+
+
+def test_failing_tracker_goes_to_error_and_recovers_with_the_next_selection(run):
+    box = run(**ALWAYS_SEEN)
+    box.init()
+    assert box.see(box.frame(np.zeros((480, 640, 3)))).status is Status.ERROR
+    assert "float64" in box.worker.last_error
+    assert box.see().status is Status.ERROR
+    assert box.see().target_id == 0
+    box.init()
+    assert box.see().status.seen
+
+
+def test_unreadable_image_is_refused_and_the_target_kept(run):
+    def broken():
+        raise ImageError("truncated")
+
+    box = run(**ALWAYS_SEEN)
+    box.init()
+    frame = box.frame()
+    frame.decode = broken
+    box.worker.submit(frame)
+    box.wait(lambda: box.worker.rejected == 1)
+    assert "truncated" in box.worker.last_error
+    with pytest.raises(WorkerError, match="truncated"):
+        box.worker.init(frame, TARGET).result(WAIT)
+    assert box.see().target_id == 1
+
+
+def test_selection_that_nobody_waits_for_leaves_no_target(run):
+    box = run(**ALWAYS_SEEN)
+    box.hold.clear()
+    box.worker.submit(box.frame())
+    command = box.worker.init(box.frame(), TARGET)
+    with pytest.raises(TimeoutError):
+        command.result(0.05)
+    box.hold.set()
+    assert box.see().status is Status.IDLE
+
+
+def test_load_error_reaches_the_caller():
+    worker = TrackerWorker(
+        lambda: create_tracker(weights="/nowhere/x.safetensors"), print, logging.getLogger()
+    )
+    with pytest.raises(WeightsError, match="/nowhere"):
+        worker.start(WAIT)
+    assert worker.close(WAIT)
+    with pytest.raises(WorkerError, match="not running"):
+        worker.release().result(WAIT)
+
+
+def test_slow_load_is_given_up():
+    released = threading.Event()
+
+    def slow():
+        released.wait(WAIT)
+        return random_tracker()
+
+    worker = TrackerWorker(slow, print, logging.getLogger())
+    with pytest.raises(WorkerError, match="configure_timeout"):
+        worker.start(0.3)
+    assert not worker.close(0.1)
+    released.set()
+    assert worker.close(WAIT)
+
+
+def test_close_refuses_what_waits(run):
+    box = run()
+    box.hold.clear()
+    box.worker.submit(box.frame())
+    time.sleep(0.05)
+    command = box.worker.init(box.frame(), TARGET)
+    closer = threading.Thread(target=box.worker.close, args=(WAIT,))
+    closer.start()
+    time.sleep(0.05)
+    box.hold.set()
+    closer.join(WAIT)
+    with pytest.raises(WorkerError, match="out of service"):
+        command.result(WAIT)
+    assert not box.worker.alive
