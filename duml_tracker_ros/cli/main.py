@@ -6,16 +6,24 @@ import argparse
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
-from . import evaluate, info, train
+from . import evaluate, info, track, train
 from .common import CliError, epilog
 
-COMMANDS = (evaluate, train, info)
+COMMANDS = (track, evaluate, train, info)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line instead of a screen of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help)\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `duml-tracker` with all commands."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="duml-tracker",
         description="Follow one target through video: track, measure, train.",
         epilog=epilog(

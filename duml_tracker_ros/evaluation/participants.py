@@ -56,6 +56,7 @@ class OwnTracker:
         if profile:
             options["profile"] = True
         self.name = spec.name
+        self._maps: Any = None
         self.tracker = create_tracker(
             spec.name, weights=spec.weights, device=spec.device, **options
         )
@@ -65,7 +66,14 @@ class OwnTracker:
 
     def update(self, image: NDArray[np.uint8]) -> Observation:
         result = self.tracker.update(image, order="bgr")
-        return Observation(result.box, result.confidence, result.state.value)
+        self._maps = result.score_maps
+        return Observation(result.box, result.confidence, result.state.value, result.search_region)
+
+    def score_map(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The fused score map of the last update over ``image``: float32 ``[H, W]``."""
+        if self._maps is None:
+            raise RuntimeError("score_map before update")
+        return np.asarray(self._maps.to_image("fused", image.shape[1], image.shape[0]))
 
     def describe(self) -> dict[str, Any]:
         return {**self.tracker.info(), "code": source_digest()}

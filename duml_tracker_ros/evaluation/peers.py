@@ -28,12 +28,13 @@ class Observation:
     """What a tracker says about one frame, in the package's box convention.
 
     ``confidence`` is NaN where the tracker gives none; ``state`` is ``tracking``, ``uncertain``
-    or ``lost``.
+    or ``lost``; ``region`` is the rectangle that was searched, where the tracker tells.
     """
 
     box: Box
     confidence: float
     state: str
+    region: Box | None = None
 
 
 @dataclass(frozen=True)

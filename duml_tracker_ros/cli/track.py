@@ -1,0 +1,291 @@
+"""`duml-tracker track`: follow one target through a video, a camera or a folder of images."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import json
+import math
+import time
+from collections import Counter
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .common import (
+    DEFAULT_TRACKER,
+    CliError,
+    add_threads,
+    add_tracker_options,
+    epilog,
+    parse_box,
+    positive,
+    tracker_specs,
+    writable_file,
+)
+
+DESCRIPTION = """\
+Follow one target and write what was found: an annotated video, boxes as CSV or JSON, or a window.
+
+The target is given in the first frame, as --box x,y,w,h in pixels or drawn with --select. Without
+an output option the annotated video is written to <source>_tracked.mp4 in this folder.
+"""
+CSV_HEADER = ("frame", "x", "y", "w", "h", "confidence", "state", "ms")
+
+
+def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "track",
+        parents=parents,
+        help="follow a target through a video, camera or image folder",
+        description=DESCRIPTION,
+        epilog=epilog(
+            (
+                "a video, target given as a box; writes in_tracked.mp4",
+                "duml-tracker track in.mp4 --box 310,150,40,28",
+            ),
+            ("draw the box with the mouse and watch", "duml-tracker track in.mp4 --select --show"),
+            ("the first camera, until q or Ctrl-C", "duml-tracker track 0 --select --show"),
+            (
+                "a folder of images to a table of boxes",
+                "duml-tracker track images/ --box 204,150,17,50 --csv boxes.csv",
+            ),
+            (
+                "with the score map laid over the picture",
+                "duml-tracker track in.mp4 --box 310,150,40,28 --video out.mp4 --heatmap",
+            ),
+        ),
+    )
+    parser.add_argument(
+        "source", metavar="SOURCE", help="video file, folder of images, camera number or address"
+    )
+    target = parser.add_argument_group("target")
+    target.add_argument("--box", type=parse_box, metavar="X,Y,W,H", help="target in pixels")
+    target.add_argument("--select", action="store_true", help="draw the target in a window")
+    target.add_argument(
+        "--start", type=int, default=0, metavar="N", help="begin with this frame, from 0"
+    )
+    target.add_argument("--frames", type=positive, metavar="N", help="stop after that many frames")
+    output = parser.add_argument_group("output")
+    output.add_argument("--video", metavar="FILE", help="annotated video (.mp4 or .avi)")
+    output.add_argument("--csv", metavar="FILE", help="one line per frame: " + ",".join(CSV_HEADER))
+    output.add_argument("--json", metavar="FILE", help="frames, summary and settings")
+    output.add_argument("--show", action="store_true", help="watch in a window; q ends")
+    output.add_argument("--heatmap", action="store_true", help="lay the score map over it")
+    output.add_argument(
+        "--fps", type=float, metavar="N", help="of the video (default: as the source)"
+    )
+    output.add_argument("--quiet", action="store_true", help="no progress bar")
+    trackers = parser.add_argument_group("tracker")
+    trackers.add_argument(
+        "--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml; also opencv_csrt"
+    )
+    add_tracker_options(trackers)
+    add_threads(trackers)
+    return parser
+
+
+@dataclass
+class _Record:
+    """What was found so far."""
+
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    init_ms: float = math.nan
+
+    def summary(self) -> dict[str, Any]:
+        times = np.array([row[7] for row in self.rows[1:]], dtype=float)
+        states = Counter(row[6] for row in self.rows[1:])
+        return {
+            "frames": len(self.rows),
+            "states": dict(states),
+            "init_ms": round(self.init_ms, 3),
+            "ms_median": round(float(np.median(times)), 3) if times.size else None,
+            "ms_p95": round(float(np.percentile(times, 95)), 3) if times.size else None,
+        }
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..evaluation.participants import create_participant
+    from ..evaluation.runner import limit_threads
+    from .sources import open_source
+    from .window import Window
+
+    if (args.box is None) == (not args.select):
+        raise CliError("give the target either as --box x,y,w,h or with --select")
+    if args.start < 0:
+        raise CliError(f"--start {args.start}: frames are counted from 0")
+    if args.fps is not None and not 0 < args.fps <= 1000:
+        raise CliError(f"--fps {args.fps}: must be above 0 and at most 1000")
+    source = open_source(args.source)
+    if not (args.video or args.csv or args.json or args.show):
+        args.video = f"{Path(source.name).stem.replace(' ', '_')}_tracked.mp4"
+    files = {
+        option: writable_file(getattr(args, option), f"--{option}")
+        for option in ("video", "csv", "json")
+        if getattr(args, option)
+    }
+    if args.threads is not None:
+        limit_threads(args.threads)
+    (spec,) = tracker_specs(args, [args.tracker])
+    tracker = create_participant(spec)
+    if args.heatmap and not hasattr(tracker, "score_map"):
+        raise CliError(f"--heatmap: {args.tracker} has no score map; use a tracker of this package")
+    frames = source.frames(args.start)
+    first = next(frames, None)
+    if first is None:
+        raise CliError(f"{source.name} has no frame that can be read")
+    record = _Record()
+    with ExitStack() as stack:
+        window = None
+        if args.select or args.show:
+            window = Window(f"duml-tracker: {source.name}", "give --box and --video instead")
+            stack.callback(window.close)
+        box = args.box
+        if args.select:
+            assert window is not None
+            box = window.select(_rgb(first))
+            if box is None:
+                raise CliError("no box was drawn")
+            print("--box " + ",".join(f"{v:g}" for v in box))
+        if not args.show and window is not None:
+            window.close()
+            window = None
+        begin = time.perf_counter()
+        tracker.init(first, box)
+        record.init_ms = (time.perf_counter() - begin) * 1e3
+        sinks = stack.enter_context(_Sinks(args, files, source.rate, window))
+        # Ctrl-C is the usual way to end a camera; what was found is kept.
+        with suppress(KeyboardInterrupt):
+            _follow(args, source, frames, first, box, tracker, record, sinks)
+    summary = record.summary()
+    if "json" in files:
+        document = {
+            "source": args.source,
+            "start": args.start,
+            "box": list(box),
+            "tracker": tracker.describe(),
+            "summary": summary,
+            "frames": [_as_dict(row) for row in record.rows],
+        }
+        files["json"].write_text(json.dumps(document, indent=1, default=str) + "\n")
+    states = ", ".join(f"{n} {s}" for s, n in summary["states"].items())
+    speed = f"{summary['ms_median']:.1f} ms per frame" if summary["ms_median"] else "no update"
+    print(f"{summary['frames']} frames ({states or 'first only'}), {speed}")
+    for option, path in files.items():
+        print(f"{option}: {path}")
+    return 0
+
+
+def _as_dict(row: tuple[Any, ...]) -> dict[str, Any]:
+    out: dict[str, Any] = dict(zip(CSV_HEADER, row, strict=True))
+    if not math.isfinite(out["confidence"]):
+        out["confidence"] = None
+    return out
+
+
+def _follow(
+    args: argparse.Namespace,
+    source: Any,
+    frames: Any,
+    first: NDArray[np.uint8],
+    box: tuple[float, float, float, float],
+    tracker: Any,
+    record: _Record,
+    sinks: _Sinks,
+) -> None:
+    from tqdm import tqdm
+
+    from ..evaluation.peers import Observation
+
+    total = source.total - args.start if source.total is not None else None
+    if args.frames is not None:
+        total = args.frames if total is None else min(total, args.frames)
+    seen = Observation(box, 1.0, "tracking")
+    ms = record.init_ms
+    images = itertools.islice(itertools.chain([first], frames), args.frames)
+    with tqdm(total=total, unit="frame", disable=args.quiet, dynamic_ncols=True) as bar:
+        for index, image in enumerate(images, start=args.start):
+            score_map = None
+            if index > args.start:
+                begin = time.perf_counter()
+                seen = tracker.update(image)
+                ms = (time.perf_counter() - begin) * 1e3
+                score_map = tracker.score_map(image) if args.heatmap else None
+            row = (
+                index,
+                *(round(v, 3) for v in seen.box),
+                round(seen.confidence, 5),
+                seen.state,
+                round(ms, 3),
+            )
+            record.rows.append(row)
+            bar.update()
+            if not sinks.put(image, seen, row, score_map):
+                return
+
+
+def _rgb(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    import cv2
+
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+class _Sinks:
+    """Annotated video, CSV and window, whichever were asked for."""
+
+    def __init__(
+        self, args: argparse.Namespace, files: dict[str, Path], rate: float | None, window: Any
+    ) -> None:
+        self._args = args
+        self._files = files
+        self._rate = args.fps or rate or 30.0
+        self._window = window
+        self._stack = ExitStack()
+        self._video: Any = None
+        self._csv: Any = None
+
+    def __enter__(self) -> _Sinks:
+        if "csv" in self._files:
+            file = self._stack.enter_context(self._files["csv"].open("w", newline=""))
+            self._csv = csv.writer(file)
+            self._csv.writerow(CSV_HEADER)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._video is not None:
+            self._video.close()
+        self._stack.close()
+
+    def put(
+        self,
+        image: NDArray[np.uint8],
+        seen: Any,
+        row: tuple[Any, ...],
+        score_map: NDArray[np.float32] | None,
+    ) -> bool:
+        """Write one frame; False when the person closed the window."""
+        if self._csv is not None:
+            self._csv.writerow(row)
+        if "video" not in self._files and self._window is None:
+            return True
+        from ..viz import VideoSink, draw_target, heatmap_overlay
+
+        rgb = _rgb(image)
+        if score_map is not None:
+            rgb = heatmap_overlay(rgb, score_map)
+        picture = draw_target(
+            rgb, seen.box, seen.state, seen.confidence, label=self._args.tracker, region=seen.region
+        )
+        if "video" in self._files:
+            if self._video is None:
+                self._video = VideoSink(self._files["video"], self._rate)
+            self._video.write(picture)
+        if self._window is not None:
+            self._window.show(picture)
+            return bool(self._window.open)
+        return True

@@ -1,0 +1,212 @@
+"""The command line as a user meets it: outputs, exit statuses and one-line errors."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from generated_sequence import write_sequence
+
+from duml_tracker_ros.cli.common import CliError, parse_settings, table
+from duml_tracker_ros.cli.main import COMMANDS, build_parser, main
+from duml_tracker_ros.cli.sources import open_source
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for index, name in enumerate(("one/Alpha", "two/Beta")):
+        write_sequence(tmp_path / "data" / name, frames=10 + index, seed=index)
+    return tmp_path / "data"
+
+
+def fails(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
+    """Run with a mistake in the arguments; returns the single line that tells it."""
+    try:
+        status = main([str(a) for a in argv])
+    except SystemExit as stop:  # argparse's own errors
+        status = stop.code
+    out = capsys.readouterr()
+    assert status == 2
+    assert "Traceback" not in out.err
+    lines = out.err.strip().splitlines()
+    assert len(lines) == 1, out.err
+    return lines[0]
+
+
+def evaluate(root: Path, *argv: object) -> int:
+    out = root.parent / "out"
+    return main(["eval", "--quiet", "--root", str(root), "--out", str(out), *map(str, argv)])
+
+
+def test_every_command_teaches_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], *([m.__name__.rsplit(".", 1)[-1]] for m in COMMANDS)):
+        words = [w.replace("evaluate", "eval") for w in words]
+        with pytest.raises(SystemExit) as stop:
+            build_parser().parse_args([*words, "--help"])
+        assert stop.value.code == 0
+        assert "examples:\n  # " in capsys.readouterr().out
+
+
+def test_module_runs_as_a_program() -> None:
+    command = [sys.executable, "-m", "duml_tracker_ros.cli"]
+    done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: duml-tracker")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+
+
+def test_eval_of_one_tracker_writes_the_documented_json(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = root.parent / "scores" / "s.json"
+    assert evaluate(root, "--tracker", "opencv_kcf", "--device", "cpu", "--json", file) == 0
+    document = json.loads(file.read_text())
+    assert document["tracker"] == "opencv_kcf"
+    assert set(document["sequences"]) == {"one/Alpha", "two/Beta"}
+    for part in (document["mean"], *document["sequences"].values()):
+        assert {"auc", "precision20", "norm_precision20", "ms_median", "frames"} <= set(part)
+        assert 0 <= part["auc"] <= 1
+    assert document["mean"]["frames"] == 21
+    assert document["environment"]["device"] == "cpu"
+    printed = capsys.readouterr().out
+    assert f"{document['mean']['auc']:.3f}" in printed
+
+
+def test_eval_of_several_trackers_keeps_them_apart(root: Path) -> None:
+    file = root.parent / "s.json"
+    assert evaluate(root, "--tracker", "opencv_kcf", "opencv_mosse", "--json", file) == 0
+    document = json.loads(file.read_text())
+    assert set(document["trackers"]) == {"opencv_kcf", "opencv_mosse"}
+    assert document["trackers"]["opencv_kcf"]["sequences"]["one/Alpha"]["frames"] == 10
+
+
+def test_eval_selects_sequences(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(root, "--tracker", "opencv_kcf", "--sequences", "Be*", "--per-sequence") == 0
+    printed = capsys.readouterr().out
+    assert "two/Beta" in printed
+    assert "one/Alpha" not in printed
+
+
+def test_eval_names_what_it_could_not_score(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "one" / "Alpha" / "groundtruth_rect.txt").write_text("1,2,3,4\n")
+    (root / "two" / "Beta" / "img" / "000004.png").write_bytes(b"")
+    write_sequence(root / "good")
+    file = root.parent / "s.json"
+    assert evaluate(root, "--tracker", "opencv_kcf", "--json", file) == 1
+    errors = capsys.readouterr().err
+    assert "not scored: one/Alpha: 10 images but 1" in errors
+    assert "not scored: two/Beta: frame 3" in errors
+    document = json.loads(file.read_text())
+    assert list(document["sequences"]) == ["good"]
+    assert set(document["problems"]) == {"one/Alpha", "two/Beta"}
+
+
+def test_report_is_one_page_that_loads_nothing(root: Path) -> None:
+    (root / "one" / "Alpha" / "attributes.txt").write_text("OCC, SV\n")
+    folder = root.parent / "report"
+    assert evaluate(root, "--tracker", "opencv_kcf", "opencv_mosse", "--report", folder) == 0
+    assert [p.name for p in folder.iterdir()] == ["index.html"]
+    page = (folder / "index.html").read_text()
+    for text in ("Success [AUC]", "Precision [at 20 px]", "two/Beta", "Per attribute", "OCC"):
+        assert text in page
+    assert page.count("<svg") >= 5
+    assert page.count("data:image/jpeg;base64,") >= 8
+    outside = page.replace("http://www.w3.org/2000/svg", "")
+    assert "http" not in outside
+    assert "<script" not in outside
+    assert "<link" not in outside
+
+
+def test_eval_mistakes_are_told_in_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ("eval", "--root", root)
+    assert "opencv_csrt" in fails(capsys, *data, "--tracker", "opencv_cssrt")
+    assert "twice" in fails(capsys, *data, "--tracker", "opencv_kcf", "opencv_kcf")
+    assert "does not exist" in fails(capsys, "eval", "--root", root / "x")
+    assert "unknown data set 'got'" in fails(capsys, *data, "--dataset", "got")
+    assert "no sequence matches" in fails(
+        capsys, *data, "--tracker", "opencv_kcf", "--sequences", "Zeta"
+    )
+    assert "--device 'gpu'" in fails(capsys, *data, "--tracker", "opencv_kcf", "--device", "gpu")
+    assert "--jobs" in fails(capsys, *data, "--jobs", "0")
+    assert "key=value" in fails(capsys, *data, "--tracker", "opencv_kcf", "--set", "online")
+    assert "is a folder" in fails(capsys, *data, "--tracker", "opencv_kcf", "--json", root)
+    assert "--root" in fails(capsys, "eval")
+    assert "invalid choice" in fails(capsys, "evil")
+
+
+def test_debug_shows_where(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["eval", "--root", str(root / "x"), "--tracker", "opencv_kcf"]
+    assert main([*argv, "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_settings_are_read_as_numbers_words_and_lists() -> None:
+    settings = parse_settings(["a.b=3", "c=0.5", "d=every_frame", "e=[1, 2]", "f=true"])
+    assert settings == {"a.b": 3, "c": 0.5, "d": "every_frame", "e": [1, 2], "f": True}
+    with pytest.raises(CliError, match="--set c"):
+        parse_settings(["c=[1"])
+
+
+def test_table_aligns() -> None:
+    assert table(["a", "bb"], [["xyz", "1"]]) == "a    bb\n---  --\nxyz   1"
+
+
+def test_track_folder_writes_csv_and_json(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table_file, json_file = root.parent / "o" / "b.csv", root.parent / "o" / "b.json"
+    argv = ["track", root / "one" / "Alpha", "--box", "36,42,30,24", "--start", 2, "--frames", 5]
+    argv += ["--tracker", "opencv_kcf", "--csv", table_file, "--json", json_file, "--quiet"]
+    assert main([str(a) for a in argv]) == 0
+    with table_file.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["frame"]) for r in rows] == [2, 3, 4, 5, 6]
+    assert float(rows[-1]["x"]) == pytest.approx(48, abs=4)
+    document = json.loads(json_file.read_text())
+    assert document["summary"]["frames"] == 5
+    assert document["frames"][0]["w"] == 30
+    assert "5 frames" in capsys.readouterr().out
+
+
+def test_track_writes_an_annotated_video(root: Path) -> None:
+    made = root.parent / "made.mp4"
+    folder = root / "one" / "Alpha"
+    argv = ["track", folder, "--box", "30,40,30,24", "--tracker", "opencv_kcf", "--quiet"]
+    assert main([*map(str, argv), "--video", str(made), "--fps", "10"]) == 0
+    source = open_source(str(made))
+    pictures = list(source.frames())
+    assert len(pictures) == 10
+    assert source.rate == pytest.approx(10)
+    assert pictures[0].shape == (120, 160, 3)
+    # The drawn box makes the frame differ from the recorded one where the target is.
+    original = next(open_source(str(folder)).frames())
+    difference = np.abs(pictures[0].astype(int) - original).max(axis=2)
+    assert difference[36:70, 26:66].max() > 60
+    # And the video can be tracked in turn.
+    argv = ["track", made, "--box", "30,40,30,24", "--tracker", "opencv_kcf", "--quiet"]
+    assert main([*map(str, argv), "--csv", str(root.parent / "v.csv")]) == 0
+    assert len((root.parent / "v.csv").read_text().splitlines()) == 11
+
+
+def test_track_mistakes_are_told_in_one_line(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    folder = root / "one" / "Alpha"
+    peer = ("--tracker", "opencv_kcf", "--csv", root.parent / "b.csv", "--quiet")
+    assert "--box x,y,w,h or with --select" in fails(capsys, "track", folder, *peer)
+    assert "does not exist" in fails(capsys, "track", root / "no.mp4", "--box", "1,2,3,4")
+    assert "for example" in fails(capsys, "track", folder, "--box", "1,2,3")
+    assert "no area" in fails(capsys, "track", folder, "--box", "1,2,0,4")
+    assert "give --box" in fails(capsys, "track", folder, "--select", *peer)
+    assert "outside" in fails(capsys, "track", folder, "--box", "900,2,9,9", *peer)
+    assert "has 10 frames" in fails(
+        capsys, "track", folder, "--box", "1,2,9,9", "--start", "10", *peer
+    )
+    assert "no images" in fails(capsys, "track", root, "--box", "1,2,9,9", *peer)
+    assert "no score map" in fails(capsys, "track", folder, "--box", "1,2,9,9", "--heatmap", *peer)
+    (root / "text.mp4").write_text("not a video")
+    assert "cannot be opened" in fails(capsys, "track", root / "text.mp4", "--box", "1,2,9,9")
