@@ -81,7 +81,7 @@ def render_report(result: Evaluation, environment: dict[str, Any]) -> str:
         rows = [[html.escape(n), html.escape(r)] for n, r in result.problems.items()]
         parts += [
             "<h2 class='bad'>Not scored</h2><p class='note'>These are left out of all means.</p>",
-            _table(["sequence", "reason"], rows),
+            html_table(["sequence", "reason"], rows),
         ]
     if not scored:
         parts.append("<p class='bad'>No sequence was scored.</p></body></html>")
@@ -106,7 +106,7 @@ def render_report(result: Evaluation, environment: dict[str, Any]) -> str:
         _keys(scored, colours),
         _worst(result, scored, colours),
         "<h2>Environment</h2>",
-        _table(
+        html_table(
             ["", ""], [[html.escape(str(k)), html.escape(str(v))] for k, v in environment.items()]
         ),
         *(_description(n, t) for n, t in scored.items()),
@@ -115,7 +115,8 @@ def render_report(result: Evaluation, environment: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """An HTML table of cells that are HTML already; ``<td ...>`` cells keep their attributes."""
     head = "".join(f"<th>{h}</th>" for h in header) if any(header) else ""
     body = "".join(
         "<tr>" + "".join(c if c.startswith("<td") else f"<td>{c}</td>" for c in row) + "</tr>"
@@ -136,7 +137,7 @@ def _overall(scored: dict[str, TrackerScores]) -> str:
             cells.append(f"<td{mark}>{mean[key]:.3f}</td>")
         rows.append([*cells, f"{mean['ms_median']:.1f}", f"{1e3 / mean['ms_median']:.0f}"])
     header = ["tracker", "sequences", "AUC", "P@20", "nP@0.20", "nP mean", "ms", "frames/s"]
-    out = _table(header, rows)
+    out = html_table(header, rows)
     groups = {n: t.groups() for n, t in scored.items()}
     labels = sorted({g for found in groups.values() for g in found})
     if labels:
@@ -150,7 +151,7 @@ def _overall(scored: dict[str, TrackerScores]) -> str:
             ]
             for label in labels
         ]
-        out += "<h3>AUC by group</h3>" + _table(["group", *map(html.escape, groups)], lines)
+        out += "<h3>AUC by group</h3>" + html_table(["group", *map(html.escape, groups)], lines)
     return out
 
 
@@ -215,7 +216,7 @@ def _per_sequence(scored: dict[str, TrackerScores]) -> str:
             ]
         rows.append(row)
     note = "<p class='note'>lost: frames on which the tracker itself said so.</p>"
-    return _table(header, rows) + note
+    return html_table(header, rows) + note
 
 
 def _attributes(result: Evaluation, scored: dict[str, TrackerScores]) -> str:
@@ -233,7 +234,7 @@ def _attributes(result: Evaluation, scored: dict[str, TrackerScores]) -> str:
             row.append(f"{mean['auc']:.3f}" if mean else "-")
         rows.append(row)
     header = ["attribute", "sequences", *(f"{html.escape(n)} AUC" for n in scored)]
-    return "<h2>Per attribute</h2>" + _table(header, rows)
+    return "<h2>Per attribute</h2>" + html_table(header, rows)
 
 
 def _speed(scored: dict[str, TrackerScores], colours: dict[str, str]) -> str:
@@ -268,7 +269,7 @@ def _speed(scored: dict[str, TrackerScores], colours: dict[str, str]) -> str:
     )
     chart = line_chart("Time per frame", series, axis, Axis("share of frames at most", 0, 1))
     header = ["tracker", "median ms", "5 to 95 %", "longest ms", "init ms"]
-    return _table(header, rows) + f"<div class='plots'>{chart}</div>"
+    return html_table(header, rows) + f"<div class='plots'>{chart}</div>"
 
 
 def _keys(scored: dict[str, TrackerScores], colours: dict[str, str]) -> str:

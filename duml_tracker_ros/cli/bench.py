@@ -1,0 +1,175 @@
+"""`duml-tracker bench`: milliseconds per frame, part by part, and what they depend on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .common import (
+    DEFAULT_TRACKER,
+    CliError,
+    add_threads,
+    add_tracker_options,
+    epilog,
+    positive,
+    table,
+    tracker_specs,
+    writable_file,
+)
+
+if TYPE_CHECKING:
+    from ..evaluation.bench import BenchResult
+
+DESCRIPTION = """\
+Measure a tracker on frames in memory: median milliseconds per update with the 5 to 95 % range, the
+parts of an update, init time and memory. A sweep changes one thing: the image, the search region,
+the online memory, the update rule, the backbone (original strides or dilated). `peers` runs
+OpenCV's trackers on the same frames, `long` shows whether time and memory stay flat.
+
+Every case runs in a process of its own. Leave the machine alone meanwhile.
+"""
+QUICK = ("image", "memory", "update", "peers")
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """argparse type: ``WIDTHxHEIGHT``."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    size = (int(match[1]), int(match[2])) if match else (0, 0)
+    if min(size) < 64 or max(size) > 16384:
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT of 64 to 16384 pixels")
+    return size
+
+
+def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "bench",
+        parents=parents,
+        help="measure speed and memory",
+        description=DESCRIPTION,
+        epilog=epilog(
+            ("the usual sweeps, printed", "duml-tracker bench --device cpu"),
+            ("everything, with plots", "duml-tracker bench --sweep all --report speed"),
+            ("only one configuration", "duml-tracker bench --sweep none --image 1280x720"),
+            (
+                "the paper's network against its dilated form",
+                "duml-tracker bench --size r50 --weights random --sweep backbone",
+            ),
+        ),
+    )
+    parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
+    add_tracker_options(parser)
+    parser.add_argument(
+        "--sweep",
+        nargs="+",
+        default=list(QUICK),
+        metavar="WHAT",
+        help="image search memory update backbone peers long, all or none (default: "
+        + " ".join(QUICK)
+        + ")",
+    )
+    parser.add_argument(
+        "--image", type=image_size, default=(640, 480), metavar="WxH", help="default: 640x480"
+    )
+    parser.add_argument(
+        "--frames", type=positive, default=100, metavar="N", help="updates per case (default: 100)"
+    )
+    parser.add_argument(
+        "--long-frames",
+        type=positive,
+        default=10000,
+        metavar="N",
+        help="of `long` (default: 10000)",
+    )
+    add_threads(parser)
+    parser.add_argument("--json", metavar="FILE", help="all numbers")
+    parser.add_argument("--report", metavar="DIR", help="write DIR/index.html: tables and plots")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..evaluation.bench import (
+        PEERS_MEASURED,
+        SWEEPS,
+        bench,
+        bench_table,
+        plan,
+        render_bench,
+    )
+    from ..evaluation.environment import describe_environment
+    from ..evaluation.participants import TrackerSpec, create_participant
+    from ..evaluation.peers import PEERS, PeerError, create_peer
+
+    sweeps = [] if args.sweep == ["none"] else list(SWEEPS if args.sweep == ["all"] else args.sweep)
+    unknown = [s for s in sweeps if s not in SWEEPS]
+    if unknown:
+        raise CliError(f"--sweep {unknown[0]!r}: choose from {' '.join(SWEEPS)}, all or none")
+    json_file = writable_file(args.json, "--json") if args.json else None
+    (spec,) = tracker_specs(args, [args.tracker])
+    if spec.name in PEERS and set(sweeps) - {"image", "peers", "long"}:
+        sweeps = [s for s in sweeps if s in ("image", "peers", "long")]
+    create_participant(spec)
+    peers = []
+    for name in PEERS_MEASURED:
+        try:
+            create_peer(name)
+        except PeerError as error:
+            print(f"left out: {error}", file=sys.stderr)
+        else:
+            peers.append(TrackerSpec(name))
+    cases = plan(
+        spec,
+        sweeps,
+        image=args.image,
+        frames=args.frames,
+        long_frames=args.long_frames,
+        threads=args.threads,
+        peers=peers,
+    )
+    done = 0
+
+    def tell(result: BenchResult | str) -> None:
+        nonlocal done
+        done += 1
+        text = (
+            f"{result.case.group} {result.case.label}: {result.median:.2f} ms"
+            if not isinstance(result, str)
+            else f"{result}: failed"
+        )
+        print(f"[{done}/{len(cases)}] {text}", file=sys.stderr)
+
+    results, problems = bench(cases, tell)
+    environment = {**describe_environment(args.device), "threads": args.threads}
+    if json_file is not None:
+        document = {
+            "results": [r.as_dict() for r in results],
+            "problems": problems,
+            "environment": environment,
+        }
+        json_file.write_text(json.dumps(document, indent=1, default=str) + "\n")
+    base = next((r for r in results if r.case.group == "base"), None)
+    if results:
+        print(table(*bench_table(results, base)))
+    for r in results:
+        if r.case.group == "long":
+            tenth = max(1, len(r.curve) // 10)
+            print(
+                f"\n{r.case.frames} frames: first tenth {_mean(r.curve[:tenth]):.2f} ms, "
+                f"last tenth {_mean(r.curve[-tenth:]):.2f} ms, memory {r.growth:+.1f} MiB"
+            )
+    if args.report:
+        folder = Path(args.report).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        page = folder / "index.html"
+        page.write_text(render_bench(results, problems, environment), encoding="utf-8")
+        print(f"report: {page}")
+    for name, reason in problems.items():
+        print(f"not measured: {name}: {reason}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _mean(values: tuple[float, ...]) -> float:
+    return sum(values) / len(values)

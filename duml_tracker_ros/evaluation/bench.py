@@ -1,0 +1,402 @@
+"""How long a tracker takes, part by part, and what its cost depends on.
+
+Every case runs in a process of its own, one after the other, on frames made beforehand: no image
+decoding, nothing shared with the case before, and memory that belongs to this case alone.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import gc
+import html
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .participants import OwnTracker, TrackerSpec, create_participant
+from .peers import PEERS, Box
+from .runner import limit_threads
+from .svg import Axis, Series, axis_for, colour, line_chart
+
+WARM_UP = 5
+"""Updates before measuring: lazy set-up of the libraries."""
+
+INITS = 5
+CURVE_POINTS = 200
+
+
+@dataclass(frozen=True)
+class BenchCase:
+    """One configuration to measure.
+
+    Attributes:
+        group: the sweep it belongs to (``image``, ``search``, ``memory``, ``update``, ...).
+        label: its value within the sweep.
+        spec: the tracker.
+        width, height: of the frames, pixels.
+        frames: updates measured.
+        threads: of torch and OpenCV; None leaves their choice.
+    """
+
+    group: str
+    label: str
+    spec: TrackerSpec
+    width: int = 640
+    height: int = 480
+    frames: int = 100
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """Times in milliseconds, memory in MiB.
+
+    Attributes:
+        median, low, high: of the updates; low and high are the 5 and 95 % quantiles.
+        parts: median of each stage, from a run of its own with profiling on; empty for peers.
+        init: median of several starts.
+        memory: resident memory of the process at the end, above an empty one with the libraries.
+        growth: memory gained between the first tenth of the updates and the end.
+        device_memory: peak memory allocated on the GPU; None on a CPU.
+        seen: share of updates on which the tracker did not report a loss.
+        curve: medians of ``CURVE_POINTS`` consecutive slices, to show a trend over time.
+    """
+
+    case: BenchCase
+    median: float
+    low: float
+    high: float
+    init: float
+    parts: dict[str, float]
+    memory: float
+    growth: float
+    device_memory: float | None
+    seen: float
+    curve: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def make_frames(width: int, height: int, count: int = 12) -> tuple[list[NDArray[np.uint8]], Box]:
+    """BGR frames of a textured target that glides over a textured ground, and its first box.
+
+    The target's side is an eighth of the image's shorter side, so that the searched region grows
+    with the image as it does with a camera of higher resolution.
+    """
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(40, 170, (max(2, height // 24), max(2, width // 24), 3), np.uint8)
+    ground = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    side = max(12, min(width, height) // 8)
+    patch = cv2.resize(
+        rng.integers(0, 255, (4, 5, 3), np.uint8),
+        (round(side * 1.25), side),
+        interpolation=cv2.INTER_CUBIC,
+    )
+    step = max(1, side // 12)
+    left, top = width // 2 - side, height // 2 - side // 2
+    frames = []
+    for index in range(count):
+        image = ground.copy()
+        x = left + step * index
+        image[top : top + patch.shape[0], x : x + patch.shape[1]] = patch
+        frames.append(np.asarray(image, dtype=np.uint8))
+    return frames, (float(left), float(top), float(patch.shape[1]), float(patch.shape[0]))
+
+
+def _there_and_back(count: int, index: int) -> int:
+    """Frame to show at step ``index``: 0, 1, ..., count-1, ..., 1, 0, 1, ... without a jump."""
+    period = 2 * (count - 1)
+    at = index % period
+    return at if at < count else period - at
+
+
+def resident_memory() -> float:
+    """Resident memory of this process in MiB; NaN where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return float("nan")
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def measure(case: BenchCase) -> BenchResult:
+    """Measure one case in this process."""
+    import torch
+
+    if case.threads is not None:
+        limit_threads(case.threads)
+    frames, box = make_frames(case.width, case.height)
+    torch.nn.functional.conv2d(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 3, 3))
+    gc.collect()
+    empty = resident_memory()
+    tracker = create_participant(case.spec)
+    inits = []
+    for _ in range(INITS):
+        start = time.perf_counter()
+        tracker.init(frames[0], box)
+        inits.append(time.perf_counter() - start)
+    cuda = isinstance(tracker, OwnTracker) and tracker.tracker.device.type == "cuda"
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    for index in range(1, WARM_UP + 1):
+        tracker.update(frames[_there_and_back(len(frames), index)])
+    times = np.empty(case.frames)
+    lost = 0
+    early = resident_memory()
+    for index in range(case.frames):
+        image = frames[_there_and_back(len(frames), index + WARM_UP + 1)]
+        start = time.perf_counter()
+        seen = tracker.update(image)
+        times[index] = time.perf_counter() - start
+        lost += seen.state == "lost"
+        if index == case.frames // 10:
+            early = resident_memory()
+    end = resident_memory()
+    times *= 1e3
+    slices = np.array_split(times, min(CURVE_POINTS, case.frames))
+    low, middle, high = np.percentile(times, [5, 50, 95])
+    return BenchResult(
+        case=case,
+        median=float(middle),
+        low=float(low),
+        high=float(high),
+        init=float(np.median(inits) * 1e3),
+        parts=_measure_parts(case, frames, box),
+        memory=end - empty,
+        growth=end - early,
+        device_memory=torch.cuda.max_memory_allocated() / 2**20 if cuda else None,
+        seen=1 - lost / case.frames,
+        curve=tuple(float(np.median(s)) for s in slices),
+    )
+
+
+def _measure_parts(case: BenchCase, frames: list[NDArray[np.uint8]], box: Box) -> dict[str, float]:
+    """Median milliseconds of each stage.
+
+    Measured apart: on a GPU the clock of a stage has to wait for the device.
+    """
+    if case.spec.name in PEERS:
+        return {}
+    tracker = OwnTracker(case.spec, profile=True)
+    tracker.init(frames[0], box)
+    found: dict[str, list[float]] = {}
+    count = min(case.frames, 100)
+    for index in range(1, count + WARM_UP + 1):
+        tracker.update(frames[_there_and_back(len(frames), index)])
+        if index > WARM_UP:
+            for name, value in tracker.tracker.stage_times().items():
+                found.setdefault(name, []).append(value)
+    # A stage that runs on some frames only (the online step) counts with its mean share.
+    return {
+        n: float(np.sum(v) / count if len(v) < count else np.median(v)) for n, v in found.items()
+    }
+
+
+def run_case(case: BenchCase) -> BenchResult:
+    """Measure one case in a fresh process."""
+    with concurrent.futures.ProcessPoolExecutor(
+        1, mp_context=multiprocessing.get_context("spawn")
+    ) as pool:
+        return pool.submit(measure, case).result()
+
+
+SWEEPS = ("image", "search", "memory", "update", "backbone", "peers", "long")
+"""What cost may depend on; `plan` turns each into cases."""
+
+IMAGE_SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080), (3840, 2160))
+SEARCH_STEPS = (-2, -1, 0, 1, 2, 4)
+MEMORY_SIZES = (15, 25, 50, 100, 200)
+UPDATE_RULES = ("never", "paper", "every_frame")
+PEERS_MEASURED = ("opencv_csrt", "opencv_kcf", "opencv_mil")
+
+
+def plan(
+    spec: TrackerSpec,
+    sweeps: Sequence[str],
+    *,
+    image: tuple[int, int] = (640, 480),
+    frames: int = 100,
+    long_frames: int = 10000,
+    threads: int | None = None,
+    peers: Sequence[TrackerSpec] = (),
+) -> list[BenchCase]:
+    """The cases of some sweeps around one configuration, the plain configuration first."""
+    width, height = image
+    base = BenchCase("base", spec.name, spec, width, height, frames, threads)
+
+    def changed(group: str, label: str, **settings: Any) -> BenchCase:
+        overrides = {**spec.overrides, **settings}
+        return replace(base, group=group, label=label, spec=replace(spec, overrides=overrides))
+
+    cases = [base]
+    if "image" in sweeps:
+        cases += [
+            replace(base, group="image", label=f"{w}x{h}", width=w, height=h)
+            for w, h in IMAGE_SIZES
+        ]
+    if "search" in sweeps:
+        usual = _search_size(spec)
+        for step in SEARCH_STEPS:
+            size = usual + 32 * step
+            if size >= 97:
+                cases.append(changed("search", str(size), **{"network.search_size": size}))
+    if "memory" in sweeps:
+        for size in MEMORY_SIZES:
+            # Learning on every frame shows what a full memory costs.
+            settings = {"online.memory": size, "online.update": "every_frame"}
+            settings["online.init_samples"] = min(15, size)
+            cases.append(changed("memory", str(size), **settings))
+    if "update" in sweeps:
+        cases += [changed("update", rule, **{"online.update": rule}) for rule in UPDATE_RULES]
+    if "backbone" in sweeps:
+        for dilated in (False, True):
+            settings = {"network.backbone.dilated": dilated}
+            name = "dilated" if dilated else "original strides"
+            cases.append(changed("backbone", name, **settings))
+    if "peers" in sweeps:
+        cases += [replace(base, group="peers", label=p.name, spec=p) for p in peers]
+    if "long" in sweeps:
+        cases.append(replace(base, group="long", label=f"{long_frames} frames", frames=long_frames))
+    return cases
+
+
+def _search_size(spec: TrackerSpec) -> int:
+    """Search size of the configuration, without loading weights."""
+    from ..tracker.config import load_config
+
+    return load_config(spec.size or "compact", spec.overrides).network.search_size
+
+
+def bench(
+    cases: Sequence[BenchCase], on_result: Callable[[BenchResult | str], object] = lambda _: None
+) -> tuple[list[BenchResult], dict[str, str]]:
+    """Measure all cases; returns the results and, by case, why others could not be measured."""
+    results: list[BenchResult] = []
+    problems: dict[str, str] = {}
+    for case in cases:
+        try:
+            results.append(run_case(case))
+            on_result(results[-1])
+        except Exception as error:  # one impossible configuration must not end the others
+            name = f"{case.group} {case.label}"
+            problems[name] = f"{type(error).__name__}: {error}"
+            on_result(name)
+    return results, problems
+
+
+def render_bench(
+    results: Sequence[BenchResult], problems: dict[str, str], environment: dict[str, Any]
+) -> str:
+    """One self-contained page: a table and a chart per sweep."""
+    from .report import STYLE, html_table
+
+    groups: dict[str, list[BenchResult]] = {}
+    for result in results:
+        groups.setdefault(result.case.group, []).append(result)
+    base = groups.get("base", [None])[0]
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        f"<title>Tracking speed</title><style>{STYLE}</style></head><body>",
+        "<h1>Tracking speed</h1>",
+        "<p class='note'>Milliseconds per update on frames in memory: median, and 5 to 95 %. Every "
+        "case ran in a process of its own. The target's side is an eighth of the image's shorter "
+        "side. Parts come from a second run with profiling on.</p>",
+    ]
+    for group, found in groups.items():
+        parts.append(f"<h2>{html.escape(group)}</h2>")
+        parts.append(html_table(*bench_table(found, base)))
+        parts.append(f"<div class='plots'>{_chart(group, found)}</div>")
+    if problems:
+        rows = [[html.escape(n), html.escape(r)] for n, r in problems.items()]
+        parts += ["<h2 class='bad'>Not measured</h2>", html_table(["case", "reason"], rows)]
+    rows = [[html.escape(str(k)), html.escape(str(v))] for k, v in environment.items()]
+    parts += ["<h2>Environment</h2>", html_table(["", ""], rows), "</body></html>"]
+    return "\n".join(parts)
+
+
+def bench_table(
+    results: Sequence[BenchResult], base: BenchResult | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows for printing; ``ratio`` is the time against ``base``."""
+    names = list(dict.fromkeys(p for r in results for p in r.parts))
+    header = ["case", "median ms", "5-95 %", "ratio", *names, "init ms", "MiB", "seen"]
+    device = any(r.device_memory is not None for r in results)
+    if device:
+        header.insert(-1, "GPU MiB")
+    rows = []
+    for r in results:
+        row = [f"{r.case.group} {r.case.label}", f"{r.median:.2f}", f"{r.low:.2f}-{r.high:.2f}"]
+        row.append(f"{r.median / base.median:.2f}" if base else "")
+        row += [f"{r.parts[n]:.2f}" if n in r.parts else "" for n in names]
+        row += [f"{r.init:.1f}", f"{r.memory:.0f}"]
+        if device:
+            row.append("" if r.device_memory is None else f"{r.device_memory:.0f}")
+        rows.append([*row, f"{r.seen:.0%}"])
+    return header, rows
+
+
+def _chart(group: str, results: Sequence[BenchResult]) -> str:
+    """Time against the sweep's value, where the value is a number; over time for a long run."""
+    if group == "long":
+        longest = results[0]
+        steps = np.linspace(0, longest.case.frames, len(longest.curve))
+        return line_chart(
+            "Time per frame over a long run",
+            [Series("median of each slice", steps, longest.curve, colour(0))],
+            Axis("frame", 0, longest.case.frames),
+            axis_for("ms per frame", longest.curve),
+            width=760,
+        )
+    if len(results) < 2:
+        return ""
+    values = [_value(r) for r in results]
+    if any(v is None for v in values):
+        return ""
+    points = sorted(zip(values, results, strict=True), key=lambda p: p[0] or 0.0)
+    xs = [v or 0.0 for v, _ in points]
+    found = [r for _, r in points]
+    names = list(dict.fromkeys(p for r in found for p in r.parts))
+    series = [
+        Series(
+            "whole update",
+            xs,
+            [r.median for r in found],
+            colour(0),
+            markers=True,
+            low=[r.low for r in found],
+            high=[r.high for r in found],
+        )
+    ]
+    series += [
+        Series(name, xs, [r.parts.get(name, float("nan")) for r in found], colour(i + 1))
+        for i, name in enumerate(names)
+    ]
+    label = {"image": "megapixels", "search": "search size, pixels", "memory": "samples in memory"}
+    return line_chart(
+        f"Time against {group}",
+        series,
+        Axis(label.get(group, group), 0, max(xs) * 1.04),
+        axis_for("ms per frame", [r.high for r in found]),
+        width=560,
+        height=320,
+    )
+
+
+def _value(result: BenchResult) -> float | None:
+    """The number that a case stands for in its sweep."""
+    if result.case.group == "image":
+        return result.case.width * result.case.height / 1e6
+    try:
+        return float(result.case.label)
+    except ValueError:
+        return None
