@@ -10,10 +10,15 @@ function(duml_link source link)
   message(STATUS "Linking: ${link}")
 endfunction()
 
+# Links to sub-packages that are gone would stay; links to other places are another's.
 file(GLOB installed "${python_dir}/*")
 foreach(entry IN LISTS installed)
   if(IS_SYMLINK "${entry}")
-    file(REMOVE "${entry}") # else links to sub-packages that are gone would stay
+    file(READ_SYMLINK "${entry}" target)
+    string(FIND "${target}" "${source_dir}/${package_name}/" position)
+    if(position EQUAL 0)
+      file(REMOVE "${entry}")
+    endif()
   endif()
 endforeach()
 

@@ -72,6 +72,7 @@ def test_links_follow_the_sub_packages(tmp_path):
     (python_dir / "msg").mkdir(parents=True)
     (python_dir / "kept").mkdir()
     (python_dir / "kept" / "stale.py").touch()
+    (python_dir / "generated.so").symlink_to("/somewhere/else")
 
     def install(entries: str) -> None:
         subprocess.run(
@@ -89,7 +90,7 @@ def test_links_follow_the_sub_packages(tmp_path):
     (source / "package" / "old").rmdir()
     (source / "package" / "new").mkdir()
     install("new;kept")
-    assert {path.name for path in python_dir.iterdir()} == {"new", "kept", "msg"}
+    assert {path.name for path in python_dir.iterdir()} == {"new", "kept", "msg", "generated.so"}
     assert not (python_dir / "msg").is_symlink()
     assert (share / "config").readlink() == source / "config"
     assert (source / "package" / "kept").is_dir(), "the sources themselves must stay"
