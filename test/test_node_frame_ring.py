@@ -6,7 +6,7 @@ import numpy as np
 
 from duml_tracker_ros.node.frame_ring import Frame, FrameRing
 from duml_tracker_ros.node.image_codec import ImageView
-from duml_tracker_ros.node.statistics import Window
+from duml_tracker_ros.node.statistics import Statistics, Window
 
 
 def frame(seq, arrival=None, nbytes=100, stamp_ns=None):
@@ -72,3 +72,20 @@ def test_window_forgets_what_is_old():
     assert window.percentile(50, now=9.9) == 89.0
     assert window.percentile(95, now=9.9) == 98.0
     assert window.rate(now=60.0) == 0.0
+
+
+def test_missing_images_are_estimated_from_the_stamps():
+    whole, thinned = Statistics(), Statistics()
+    for index in range(150):
+        stamp, arrival = 10**12 + index * 33_333_333, index / 30
+        whole.add_image(stamp, arrival)
+        if index % 10 in (0, 1):
+            thinned.add_image(stamp, arrival)
+    assert whole.missing_share(now=5.0) < 0.01
+    assert abs(thinned.missing_share(now=5.0) - 0.8) < 0.05
+    # Repeated stamps and a bag that starts over are no lost images.
+    looped = Statistics()
+    for index in range(150):
+        looped.add_image(10**12 + index % 15 * 33_333_333, index / 30)
+    assert looped.missing_share(now=5.0) < 0.01
+    assert Statistics().missing_share() == 0.0

@@ -263,6 +263,36 @@ def test_debug_images_come_only_while_watched_and_at_the_set_rate(active):
         active.node.destroy_subscription(subscription)
 
 
+def test_detections_hold_the_target_only_while_it_is_tracked(active):
+    vision = pytest.importorskip("vision_msgs.msg", reason="vision_msgs is not installed")
+    detections = []
+    subscription = active.node.create_subscription(
+        vision.Detection2DArray, "/duml_tracker/detections", detections.append, 50
+    )
+    active.stream_until(lambda: len(detections) > 2, "detections while idle")
+    assert not any(message.detections for message in detections)
+    answer = active.init(TARGET)
+    active.targets.clear()
+    active.stream_until(lambda: any(t.target_id for t in active.targets), "the target")
+    active.stream_until(lambda: len(active.targets) > 20, "targets")
+    active.spin_for(0.3)
+    by_stamp = {stamp_of(message): message for message in detections}
+    compared = 0
+    for target in active.targets:
+        message = by_stamp[stamp_of(target)]
+        assert message.header == target.header
+        assert len(message.detections) == (target.state == Target.STATE_TRACKING)
+        for found in message.detections:
+            compared += 1
+            assert found.id == str(answer.target_id)
+            assert found.bbox.center.position.x == pytest.approx(target.x + target.width / 2)
+            assert found.bbox.center.position.y == pytest.approx(target.y + target.height / 2)
+            assert found.bbox.size_x == pytest.approx(target.width)
+            assert 0.0 <= found.results[0].hypothesis.score <= 1.0
+    assert compared
+    active.node.destroy_subscription(subscription)
+
+
 def test_compressed_images(node):
     import cv2
     from sensor_msgs.msg import CompressedImage

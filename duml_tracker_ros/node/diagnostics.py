@@ -12,6 +12,10 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from .statistics import Statistics
+from .stream import LARGE_IMAGE_HINT
+
+# Stamps of a real camera jitter; only a large share of missing images is beyond doubt.
+MISSING_LIMIT = 0.4
 
 
 @dataclass
@@ -44,6 +48,12 @@ def judge(report: Report) -> tuple[bytes, str]:
         return DiagnosticStatus.ERROR, f"target dropped: {report.last_error}"
     if report.silence:
         return DiagnosticStatus.ERROR, report.silence
+    missing = report.statistics.missing_share()
+    if missing > MISSING_LIMIT:
+        return DiagnosticStatus.WARN, (
+            f"about {100 * missing:.0f} % of the images seem to be lost on the way: "
+            f"{LARGE_IMAGE_HINT}"
+        )
     if report.target_state == "idle":
         return DiagnosticStatus.OK, "waiting for a target: call ~/init"
     if report.target_state == "lost":
@@ -88,6 +98,7 @@ def values(report: Report) -> dict[str, str]:
         "images received": str(statistics.images.total),
         "images dropped": str(report.dropped),
         "images refused": str(report.rejected),
+        "images missing [%]": f"{100 * statistics.missing_share():.0f}",
         "image age [s]": "" if math.isinf(age) else f"{age:.3f}",
         "ring": f"{report.ring_frames} frames, {report.ring_bytes / 2**20:.1f} MiB",
     }
@@ -100,6 +111,7 @@ def values(report: Report) -> dict[str, str]:
     for key in ("name", "size", "device", "parameters", "weights", "sha256"):
         if key in report.info:
             out[f"tracker {key}"] = str(report.info[key])
+    out["FASTDDS_BUILTIN_TRANSPORTS"] = os.environ.get("FASTDDS_BUILTIN_TRANSPORTS", "not set")
     out["memory [MiB]"] = f"{memory_bytes() / 2**20:.0f}"
     out.update(_device_memory(str(report.info.get("device", ""))))
     out["last error"] = report.last_error

@@ -8,6 +8,8 @@ from collections import deque
 
 WINDOW_SECONDS = 5.0
 MAX_SAMPLES = 2000
+# A longer gap in the stamps is a pause or a jump of the clock, not lost images.
+MAX_GAP_SECONDS = 2.0
 
 
 class Window:
@@ -38,6 +40,11 @@ class Window:
             return float("nan")
         return values[min(len(values) - 1, int(percent / 100.0 * len(values)))]
 
+    def mean(self, now: float | None = None) -> float:
+        """Mean of the recent values; NaN when there are none."""
+        values = [value for _, value in self._recent(now)]
+        return sum(values) / len(values) if values else float("nan")
+
     def age(self, now: float | None = None) -> float:
         """Seconds since the last sample; infinite when there was none."""
         with self._lock:
@@ -56,10 +63,28 @@ class Statistics:
 
     def __init__(self) -> None:
         self.images = Window()
+        self.gaps = Window()
         self.latency = Window()
         self.processing = Window()
         self.stages: dict[str, Window] = {}
         self.rejected = 0
+        self._last_stamp_ns = 0
+
+    def add_image(self, stamp_ns: int, arrival: float) -> None:
+        """Count an image; the stamps tell whether others were lost on the way."""
+        self.images.add(now=arrival)
+        gap = (stamp_ns - self._last_stamp_ns) * 1e-9
+        self._last_stamp_ns = stamp_ns
+        if 0.0 < gap < MAX_GAP_SECONDS:
+            self.gaps.add(gap, now=arrival)
+
+    def missing_share(self, now: float | None = None) -> float:
+        """Estimated share of the images that never arrived, from the spread of the stamps.
+
+        The camera's period is taken to be the shortest usual gap (10th percentile).
+        """
+        mean = self.gaps.mean(now)
+        return 1.0 - self.gaps.percentile(10, now) / mean if mean > 0.0 else 0.0
 
     def add_stages(self, milliseconds: dict[str, float]) -> None:
         for name, value in milliseconds.items():

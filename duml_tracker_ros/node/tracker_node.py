@@ -228,7 +228,8 @@ class TrackerNode(LifecycleNode):
 
     def _release_target(self) -> None:
         worker = self._worker
-        if worker is None or not worker.alive:
+        # Once the process is asked to end nobody hears of the target any more.
+        if worker is None or not worker.alive or not self.context.ok():
             return
         try:
             worker.release().result(self.settings.init_timeout)
@@ -296,7 +297,7 @@ class TrackerNode(LifecycleNode):
                 f"images come on {self._stream.topic} ({self._stream.description}); "
                 "waiting for a target: call ~/init"
             )
-        self._statistics.images.add(now=frame.arrival)
+        self._statistics.add_image(frame.stamp_ns, frame.arrival)
         self._ring.append(frame)
         self._worker.submit(frame)
 
@@ -307,19 +308,25 @@ class TrackerNode(LifecycleNode):
 
     def _on_outcome(self, worker: TrackerWorker, outcome: Outcome) -> None:
         """Publish what the worker found out; called on its thread, which saves a wake-up."""
+        try:
+            self._publish(worker, outcome)
+        except Exception:
+            # A signal may end the context between any two lines.
+            if self.context.ok():
+                raise
+
+    def _publish(self, worker: TrackerWorker, outcome: Outcome) -> None:
         with self._gate:
-            publishers = self._outputs
-            if not self._open or worker is not self._worker or publishers is None:
+            outputs = self._outputs
+            if not self._open or worker is not self._worker or outputs is None:
                 return
-            if not self.context.ok():
-                return
-            message = publishers.publish_target(outcome)
+            message = outputs.publish_target(outcome)
         self._statistics.latency.add(message.latency)
         if outcome.result is not None:
             self._statistics.processing.add(outcome.processing_time)
             self._statistics.add_stages(worker.stage_times())
         settings = self.settings
-        for publish in publishers.render_debug(outcome, settings.debug_rate, settings.heatmap):
+        for publish in outputs.render_debug(outcome, settings.debug_rate, settings.heatmap):
             with self._gate:
                 if self._open:
                     publish()
