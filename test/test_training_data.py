@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from duml_tracker_ros.scene import AerialScene
 from duml_tracker_ros.tracker.geometry import context_side
 from duml_tracker_ros.training.data import (
     BatchStream,
@@ -33,6 +34,7 @@ from duml_tracker_ros.training.data.cutouts import (
     polygon_alpha,
 )
 from duml_tracker_ros.training.data.photometric import Photometric, PhotometricConfig
+from duml_tracker_ros.training.data.scenes import FIRST_SEED, load_scenes
 from duml_tracker_ros.training.data.synthesis import deform, mirrored, recolour
 
 SHAPE = Shape(template=65, search=129, n_search=3)
@@ -202,6 +204,8 @@ def test_changes_keep_hull_and_pixels_together() -> None:
     for cutout in (mirrored(base), *(deform(base, rng, 0.3) for _ in range(10))):
         x, y, w, h = cv2.boundingRect((cutout.rgba[:, :, 3] >= 128).astype(np.uint8))
         assert warp.bounds(cutout.hull) == (x, y, w, h)
+        area = (cutout.rgba[:, :, 3] >= 128).sum()
+        assert area == pytest.approx(50 * 30, rel=0.35)  # bent, but all there
     for _ in range(10):
         coloured = recolour(base, rng, 1.0).rgba
         assert (coloured[:, :, :3] <= coloured[:, :, 3:]).all()
@@ -359,6 +363,7 @@ def test_loader_from_disk(tmp_path: Path) -> None:
         batch_size=3,
         workers=0,
         cache_dir=tmp_path / "cache",
+        scene_clips=1,
         progress=False,
     )
     batch = next(iter(loader))
@@ -477,3 +482,34 @@ def test_photometric_refuses_bad_input() -> None:
         Photometric()(torch.zeros(3, 20, 20))
     with pytest.raises(ValueError, match=r"noise_chance = 1\.5"):
         PhotometricConfig(noise_chance=1.5)
+
+
+# Generated scenes -------------------------------------------------------------------------------
+
+
+def test_scene_clips_carry_boxes_and_are_cached(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bank = load_scenes(3, 4, width=160, height=120, cache_dir=tmp_path, progress=False)
+    assert len(bank) == 12
+    assert len(bank.tracks) >= 2
+    again = load_scenes(3, 4, width=160, height=120, cache_dir=tmp_path, progress=False)
+    assert bank.records == again.records
+    assert all((bank.image(i) == again.image(i)).all() for i in range(12))
+    (path,) = tmp_path.glob("scenes-*.npz")
+    path.write_bytes(b"broken")
+    with caplog.at_level("WARNING"):
+        repaired = load_scenes(3, 4, width=160, height=120, cache_dir=tmp_path, progress=False)
+    assert "unreadable" in caplog.text
+    assert repaired.records == bank.records
+    # The box is where the scene says the target is, within what a re-encoded picture can show.
+    scene = AerialScene.random(FIRST_SEED, 160, 120, 60)
+    for record in bank.records[:4]:
+        truth = scene.render(record.frame)
+        if record.targets:
+            assert record.targets[0].box == pytest.approx(truth.box, abs=1e-4)
+            assert truth.visibility >= 0.5
+        else:
+            assert truth.box is None or truth.visibility < 0.5
+    synthesis = Synthesis(bank, (), SHAPE, {"scene": 1.0}, scenes=bank)
+    assert synthesis.sample(random.Random(0)).kind is Kind.SCENE

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from .bank import DataError, load_bank
 from .cutouts import load_cutouts
 from .layouts import load_layout
+from .scenes import load_scenes
 from .synthesis import Shape, Synthesis
 
 Batch = dict[str, Tensor]
@@ -119,6 +120,7 @@ def make_loader(
     exclude_videos: Sequence[str] = (),
     grabcut_limit: int = 2500,
     distractors: int = 4,
+    scene_clips: int = 150,
     start: int = 0,
     pin_memory: bool = False,
     progress: bool = True,
@@ -135,6 +137,7 @@ def make_loader(
     - exclude_videos: held-out videos, as `video` or `source/video`
     - grabcut_limit: 0 does without the cut-outs that take minutes at the first start
     - distractors: the greatest number of look-alikes pasted around a pasted target
+    - scene_clips: number of generated aerial clips, rendered at the first start; 0 for none
     - start: number of batches already used by an interrupted run
 
     Raises DataError when the data cannot be used.
@@ -146,7 +149,10 @@ def make_loader(
     cutouts = load_cutouts(
         bank, cache_dir=cache_dir, grabcut_limit=grabcut_limit, progress=progress
     )
-    synthesis = Synthesis(bank, cutouts, shape, mix, distractors=distractors)
+    scenes = None
+    if scene_clips > 0 and (mix is None or mix.get("scene", 0) > 0):
+        scenes = load_scenes(scene_clips, cache_dir=cache_dir, progress=progress)
+    synthesis = Synthesis(bank, cutouts, shape, mix, scenes, distractors)
     return loader_of(
         synthesis,
         batch_size=batch_size,

@@ -658,10 +658,9 @@ def deform(cutout: Cutout, rng: random.Random, amount: float) -> Cutout:
     coarse = (0.35 * coarse + 0.65 * tilt) * np.float32(0.25 * amount)
     coarse = np.clip(coarse, -0.11, 0.11) * np.array([width, height], np.float32)
     shift = cv2.resize(coarse, outer, interpolation=cv2.INTER_CUBIC)
-    shift[:, :, 0] += np.arange(outer[0], dtype=np.float32) - pad
-    shift[:, :, 1] += (np.arange(outer[1], dtype=np.float32) - pad)[:, None]
-    none = np.zeros((0, 0), np.float32)
-    rgba = cv2.remap(cutout.rgba, shift, none, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    to_x = shift[:, :, 0] + (np.arange(outer[0], dtype=np.float32) - pad)
+    to_y = shift[:, :, 1] + (np.arange(outer[1], dtype=np.float32) - pad)[:, None]
+    rgba = cv2.remap(cutout.rgba, to_x, to_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     hull = hull_of(cv2.extractChannel(rgba, 3))
     if hull is None or np.ptp(hull, axis=0).min() < 4:
         return cutout
