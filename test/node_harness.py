@@ -118,6 +118,7 @@ class Talker:
             "init": self.node.create_client(Init, f"{NODE}/init"),
             "stop": self.node.create_client(Stop, f"{NODE}/stop"),
         }
+        self.changed = True
         self.clock_ns = 1_000_000_000_000
 
     def close(self):

@@ -36,9 +36,7 @@ def process(talker):
         assert process.end() == 0, process.log()
 
 
-@pytest.fixture
-def node(talker, process):
-    """The running node, unconfigured and with default settings."""
+def reset(talker):
     talker.bring_to("unconfigured")
     for name, value in (
         ("overrides", SEEN),
@@ -47,14 +45,26 @@ def node(talker, process):
         ("image_transport", "raw"),
     ):
         assert talker.set_parameter(name, value).successful
+
+
+@pytest.fixture
+def node(talker, process):
+    """The running node, unconfigured and with default settings; the test may change them."""
+    talker.changed = True
+    reset(talker)
     return talker
 
 
 @pytest.fixture
-def active(node):
-    node.bring_to("active")
-    node.fresh_target()
-    return node
+def active(talker, process):
+    """The running node, active and without a target."""
+    if talker.changed or talker.state() != "active":
+        reset(talker)
+        talker.bring_to("active")
+        talker.changed = False
+    assert talker.stop().success
+    talker.fresh_target()
+    return talker
 
 
 def test_every_output_has_the_header_of_its_image(active):

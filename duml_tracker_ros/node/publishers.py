@@ -155,7 +155,7 @@ class Publishers:
             return draw_target(picture, None, outcome.status.value, 0.0)
         return draw_target(
             picture,
-            result.box if outcome.status.seen else None,
+            result.box,  # drawn dashed while lost: for people it is a hint
             outcome.status.value,
             result.confidence,
             label=f"#{outcome.target_id}",

@@ -13,6 +13,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 
@@ -39,6 +40,8 @@ from .worker import Command, Outcome, TrackerWorker, WorkerError
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
+# A simulated clock may stand still; waits must end all the same.
+STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 Callback = Callable[["TrackerNode", LifecycleState], TransitionCallbackReturn]
 
@@ -89,9 +92,11 @@ class TrackerNode(LifecycleNode):
             self.create_service(Stop, "~/stop", self._on_stop, callback_group=group),
         ]
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", output_qos(10))
-        self.create_timer(self.settings.diagnostics_period, self._diagnose)
+        self.create_timer(self.settings.diagnostics_period, self._diagnose, clock=STEADY)
         self._autostart_timer = (
-            self.create_timer(0.0, self._autostart) if self.settings.autostart else None
+            self.create_timer(0.0, self._autostart, clock=STEADY)
+            if self.settings.autostart
+            else None
         )
         if self._autostart_timer is None:
             self.get_logger().info(
@@ -383,11 +388,12 @@ class TrackerNode(LifecycleNode):
         finished: Future[None] = Future(executor=executor)
 
         def finish() -> None:
-            finished.set_result(None)
+            if not finished.done():
+                finished.set_result(None)
             # A future alone does not wake an executor that waits for the next event.
             executor.wake()
 
-        timer = self.create_timer(timeout, finish)
+        timer = self.create_timer(timeout, finish, clock=STEADY)
         command.when_done(finish)
         await finished
         self.destroy_timer(timer)
