@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-FloatImage = NDArray[np.float32]
+from .arrays import FloatImage
 
 
 def value_noise(rng: np.random.Generator, height: int, width: int, cell: float) -> FloatImage:
@@ -20,7 +19,10 @@ def value_noise(rng: np.random.Generator, height: int, width: int, cell: float) 
     phase = rng.random(2)
     matrix = np.array([[1 / cell, 0, 1 + phase[0]], [0, 1 / cell, 1 + phase[1]]])
     return cv2.warpAffine(
-        grid, matrix, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        grid,
+        matrix,
+        (width, height),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REFLECT,
     )
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Points = NDArray[np.float64]
+from .arrays import Matrix as Points
 
 
 class Path:
@@ -30,7 +29,7 @@ class Path:
         tangent = np.gradient(self.points, at, axis=0)
         self._heading = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))
 
-    def at(self, s: float | NDArray[np.float64], offset: float = 0.0) -> tuple[Points, Points]:
+    def at(self, s: float | Points, offset: float = 0.0) -> tuple[Points, Points]:
         """Position [..., 2] and heading [...] (radians) at arc length s, `offset` to the right."""
         s = np.asarray(s, np.float64)
         heading = np.interp(s, self._s, self._heading)

@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from . import sprites
+from .arrays import ByteImage, FloatImage, Matrix
 from .camera import Camera, CameraPose, pixel_matrix, project, smooth_walk
 from .paths import Path
 from .terrain import DECK_HEIGHT, Plan, Road, World, blend, paint
 from .themes import THEMES, theme
 
 Box = tuple[float, float, float, float]
-Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class SceneFrame:
     visibility: share of the target's area that is seen, 0 to 1.
     """
 
-    image: NDArray[np.uint8]
+    image: ByteImage
     box: Box | None
     visibility: float
 
@@ -134,8 +133,9 @@ class AerialScene:
         y = np.cumsum(rng.normal(0, 1, knots))
         y = (y - np.linspace(y[0], y[-1], knots)) * set_.bend * (length / knots)
         turn = math.radians(set_.turn)
-        points = np.stack([x * math.cos(turn) - y * math.sin(turn),
-                           x * math.sin(turn) + y * math.cos(turn)], 1)
+        points = np.stack(
+            [x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)], 1
+        )
         main = Path(points, step=max(0.25, lanes / 4))
         foot = set_.kind == "person" or (set_.kind == "bike" and rng.random() < 0.5)
         self._main = main
@@ -146,7 +146,6 @@ class AerialScene:
         self._target_s = self._start + pace * t + np.cumsum(sway)
         self._target_offset = 1.5 * lanes + 0.12 * lanes * smooth_walk(rng, self.frames, 120)
         roads = [Road(main, 4 * lanes + (0.6 if foot else 0.0), 0, "trail" if foot else "asphalt")]
-        middle = float(self._target_s[len(t) // 2])
         for k in range(2):
             at = float(rng.uniform(self._start - reach * 0.3, self._target_s[-1] + reach * 0.3))
             if foot and k == 0:
@@ -154,7 +153,9 @@ class AerialScene:
                 side = main.outline(-4 * lanes - 9.0, 0, main.length, 4.0)
                 roads.append(Road(Path(side), 7.0))
                 continue
-            if any(abs(at - self._event_s(e)) < 16 + 3 * lanes for e in (*set_.trees, *set_.bridges)):
+            if any(
+                abs(at - self._event_s(e)) < 16 + 3 * lanes for e in (*set_.trees, *set_.bridges)
+            ):
                 continue
             roads.append(self._across(at, float(rng.uniform(55, 125)), reach, 7.0, 0, rng))
         self._width_deck = float(
@@ -165,17 +166,23 @@ class AerialScene:
             roads.append(
                 self._across(at, float(rng.uniform(75, 105)), reach, self._width_deck, 1, rng)
             )
-        del middle
         # Crossing roads first: the main road's markings run through.
-        self._roads = tuple(r for r in roads[1:] if r.level == 0) + (roads[0],) + tuple(
-            r for r in roads if r.level == 1
+        self._roads = (
+            *(r for r in roads[1:] if r.level == 0),
+            roads[0],
+            *(r for r in roads if r.level == 1),
         )
 
     def _event_s(self, share: float) -> float:
         return float(self._target_s[int(np.clip(share, 0, 1) * (self.frames - 1))])
 
     def _across(
-        self, at: float, degrees: float, reach: float, width: float, level: int,
+        self,
+        at: float,
+        degrees: float,
+        reach: float,
+        width: float,
+        level: int,
         rng: np.random.Generator,
     ) -> Road:
         position, heading = self._main.at(at, float(self._target_offset.mean()))
@@ -200,15 +207,19 @@ class AerialScene:
         kernel = np.exp(-0.5 * (span / 14.0) ** 2)
         padded = np.vstack(
             [
-                2 * position[:1] - position[1:31][::-1] if frames > 31 else np.repeat(position[:1], 30, 0),
+                2 * position[:1] - position[1:31][::-1]
+                if frames > 31
+                else np.repeat(position[:1], 30, 0),
                 position,
-                2 * position[-1:] - position[-31:-1][::-1] if frames > 31 else np.repeat(position[-1:], 30, 0),
+                2 * position[-1:] - position[-31:-1][::-1]
+                if frames > 31
+                else np.repeat(position[-1:], 30, 0),
             ]
         )
         smooth = np.stack(
             [np.convolve(padded[:, k], kernel / kernel.sum(), "valid") for k in range(2)], 1
         )
-        look = smooth[: frames]
+        look = smooth[:frames]
         drift = np.stack([smooth_walk(rng, frames, 150), smooth_walk(rng, frames, 170)], 1)
         look = look + drift * set_.drift * np.array([self.width, self.height]) / self._scale
         yaw = math.radians(set_.yaw_swing) * smooth_walk(rng, frames, 260)
@@ -222,13 +233,22 @@ class AerialScene:
         roll = jitter[:, 2] * set_.shake * 0.0016
         self._camera = Camera(self.width, self.height, 1.7 * max(self.width, self.height))
         self._poses = [
-            CameraPose((float(p[0]), float(p[1])), float(a), float(max(0.0, e)),
-                       float(self._scale * z), float(r))
+            CameraPose(
+                (float(p[0]), float(p[1])),
+                float(a),
+                float(max(0.0, e)),
+                float(self._scale * z),
+                float(r),
+            )
             for p, a, e, z, r in zip(look, yaw, tilt, zoom, roll, strict=True)
         ]
         self._gain = 1 + set_.light * smooth_walk(rng, frames, 140)
         self._tint = 1 + 0.25 * set_.light * np.stack(
-            [smooth_walk(rng, frames, 220), smooth_walk(rng, frames, 260), smooth_walk(rng, frames, 240)],
+            [
+                smooth_walk(rng, frames, 220),
+                smooth_walk(rng, frames, 260),
+                smooth_walk(rng, frames, 240),
+            ],
             1,
         )
         # Sudden steps of the automatic exposure.
@@ -240,13 +260,17 @@ class AerialScene:
     def _at_offsets(self, s: Matrix, offset: Matrix) -> tuple[Matrix, Matrix]:
         position, heading = self._main.at(s)
         right = np.stack([-np.sin(heading), np.cos(heading)], -1)
-        slope = np.gradient(offset) / np.maximum(np.abs(np.gradient(s)), 1e-6) if len(s) > 1 else 0.0
+        slope = (
+            np.gradient(offset) / np.maximum(np.abs(np.gradient(s)), 1e-6) if len(s) > 1 else 0.0
+        )
         return position + right * offset[:, None], heading + np.arctan(slope)
 
     def _build(self, rng: np.random.Generator) -> None:
         """Paint the ground the camera will see, and put the actors on it."""
         set_ = self.settings
-        corners = np.vstack([self._camera.ground_corners(p) for p in self._poses[::3] + self._poses[-1:]])
+        corners = np.vstack(
+            [self._camera.ground_corners(p) for p in self._poses[::3] + self._poses[-1:]]
+        )
         margin = 3.0 + 4 / self._scale
         low, high = corners.min(0) - margin, corners.max(0) + margin
         size = high - low
@@ -259,9 +283,15 @@ class AerialScene:
         sun = np.array([math.cos(sun_angle), math.sin(sun_angle)]) * float(rng.uniform(0.35, 1.0))
         trees, clear = self._overhanging(lean, rng)
         plan = Plan(
-            (float(low[0]), float(low[1])), (float(size[0]), float(size[1])), resolution,
-            theme(set_.theme), self._roads, (float(lean[0]), float(lean[1])),
-            (float(sun[0]), float(sun[1])), tuple(trees), tuple(clear),
+            (float(low[0]), float(low[1])),
+            (float(size[0]), float(size[1])),
+            resolution,
+            theme(set_.theme),
+            self._roads,
+            (float(lean[0]), float(lean[1])),
+            (float(sun[0]), float(sun[1])),
+            tuple(trees),
+            tuple(clear),
         )
         self._world: World = paint(plan, rng)
         self._populate(rng, resolution)
@@ -300,7 +330,8 @@ class AerialScene:
             for k in (-1, 1):
                 if rng.random() < 0.6:
                     away, _ = self._main.at(
-                        s + k * radius * float(rng.uniform(1.2, 1.8)), 2.2 * self._lane + radius * 0.8
+                        s + k * radius * float(rng.uniform(1.2, 1.8)),
+                        2.2 * self._lane + radius * 0.8,
                     )
                     base = away - lean * radius * 0.9
                     trees.append((float(base[0]), float(base[1]), radius * 0.7))
@@ -328,8 +359,10 @@ class AerialScene:
             when = int(np.clip(event, 0, 1) * (self.frames - 1))
             shade = rng.normal(0, 4, 3)
             twin = sprites.build(
-                set_.kind, (paint_[0] + shade[0], paint_[1] + shade[1], paint_[2] + shade[2]),
-                sprite_scale, np.random.default_rng(model_seed),
+                set_.kind,
+                (paint_[0] + shade[0], paint_[1] + shade[1], paint_[2] + shade[2]),
+                sprite_scale,
+                np.random.default_rng(model_seed),
             )
             if rng.random() < 0.75:
                 relative = self._pace * float(rng.uniform(0.25, 0.5))
@@ -341,8 +374,14 @@ class AerialScene:
                 position, heading = self._at_offsets(s, np.full(self.frames, -0.5 * self._lane))
                 heading = heading + math.pi
             actors.append(_Actor(twin, np.column_stack([position, heading])))
-        kinds = ("person", "person", "bike") if set_.kind == "person" else (
-            ("bike", "person", "bike") if self._lane < 2 else ("car",) * 6 + ("van", "pickup", "truck", "bus")
+        kinds = (
+            ("person", "person", "bike")
+            if set_.kind == "person"
+            else (
+                ("bike", "person", "bike")
+                if self._lane < 2
+                else ("car",) * 6 + ("van", "pickup", "truck", "bus")
+            )
         )
         for _ in range(set_.traffic * 2):
             if len(actors) >= set_.traffic + len(set_.look_alikes):
@@ -393,16 +432,16 @@ class AerialScene:
         # Side by side in two lanes is traffic; nose to tail is a crash.
         turn = np.cos(one.track[:, 2] - two.track[:, 2])
         delta = one.track[:, :2] - two.track[:, :2]
-        along = np.abs(delta[:, 0] * np.cos(two.track[:, 2]) + delta[:, 1] * np.sin(two.track[:, 2]))
+        along = np.abs(
+            delta[:, 0] * np.cos(two.track[:, 2]) + delta[:, 1] * np.sin(two.track[:, 2])
+        )
         beside = np.sqrt(np.maximum(gap**2 - along**2, 0))
         room = (one.model.length + two.model.length) / 2 * 1.25
         wide = (one.model.width + two.model.width) / 2 * 1.15
         parallel = (np.abs(turn) > 0.9) & (beside > wide)
         return bool(np.all((gap > room) | parallel))
 
-    def _bridge_traffic(
-        self, road: Road, rng: np.random.Generator, scale: float
-    ) -> list[_Actor]:
+    def _bridge_traffic(self, road: Road, rng: np.random.Generator, scale: float) -> list[_Actor]:
         actors = []
         lift = np.array(self._world.plan.lean) * DECK_HEIGHT
         t = np.arange(self.frames)
@@ -411,7 +450,9 @@ class AerialScene:
                 continue
             at = float(rng.uniform(0, road.path.length))
             speed = max(self._pace, 1.5 / self._scale) * float(rng.uniform(0.8, 1.2))
-            position, heading = road.path.at(at + lane * speed * (t - self.frames / 2), lane * road.width / 4)
+            position, heading = road.path.at(
+                at + lane * speed * (t - self.frames / 2), lane * road.width / 4
+            )
             if lane < 0:
                 heading = heading + math.pi
             paint_ = sprites.PAINTS[int(rng.integers(len(sprites.PAINTS)))]
@@ -430,10 +471,13 @@ class AerialScene:
         plane0 = self._camera.plane(pose)
         ground = plane0 @ world.to_ground
         image = cv2.warpPerspective(
-            world.rgb, pixel_matrix(ground), (self.width, self.height), flags=cv2.INTER_LINEAR,
+            world.rgb,
+            pixel_matrix(ground),
+            (self.width, self.height),
+            flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REFLECT_101,
         )
-        seen: NDArray[np.uint8] = np.zeros((self.height, self.width), np.uint8)
+        seen: ByteImage = np.zeros((self.height, self.width), np.uint8)
         whole = 0.0
         order = sorted(
             [self._target, *self._actors],
@@ -461,8 +505,8 @@ class AerialScene:
         return lambda height: self._camera.plane(pose, height)
 
     def _draw(
-        self, image: NDArray[np.uint8], actor: _Actor, index: int, ground: Matrix
-    ) -> tuple[slice, slice, NDArray[np.uint8], float] | None:
+        self, image: ByteImage, actor: _Actor, index: int, ground: Matrix
+    ) -> tuple[slice, slice, ByteImage, float] | None:
         x, y, heading = actor.track[index]
         model = actor.model
         plane = self._plane(index)
@@ -481,8 +525,10 @@ class AerialScene:
         rows, columns, body, shadow = drawn
         window = np.array([[1, 0, -columns.start], [0, 1, -rows.start], [0, 0, 1]], np.float64)
         masks = cv2.warpPerspective(
-            self._world.masks, pixel_matrix(window @ ground),
-            (columns.stop - columns.start, rows.stop - rows.start), flags=cv2.INTER_LINEAR,
+            self._world.masks,
+            pixel_matrix(window @ ground),
+            (columns.stop - columns.start, rows.stop - rows.start),
+            flags=cv2.INTER_LINEAR,
         )
         total = float(np.sum(body[..., 3])) / 255
         hidden = masks[..., 1 if actor.level else 0]
@@ -502,7 +548,7 @@ class AerialScene:
         share = min(1.0, seen / whole) if whole > 0 else 0.0
         return (float(x0), float(y0), float(x1 - x0), float(y1 - y0)), float(share * inside)
 
-    def _cloud_shade(self, image: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
+    def _cloud_shade(self, image: ByteImage, index: int) -> ByteImage:
         # 24 cells over three image widths of ground; it drifts with the wind.
         cell = self.width / self._scale / 8
         origin = np.array(self._target_track[self.frames // 2, :2]) - 12 * cell + self._wind * index
@@ -511,12 +557,16 @@ class AerialScene:
         matrix = small @ self._camera.plane(self._poses[index]) @ to_ground
         size = (self.width // 8 + 1, self.height // 8 + 1)
         shade = cv2.warpPerspective(
-            self._cloud, pixel_matrix(matrix), size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+            self._cloud,
+            pixel_matrix(matrix),
+            size,
+            flags=cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REFLECT_101,
         )
         full = cv2.resize(cv2.merge([shade] * 3), (self.width, self.height))
         return cv2.multiply(image, full, scale=1 / 255)
 
-    def _expose(self, image: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
+    def _expose(self, image: ByteImage, index: int) -> ByteImage:
         set_ = self.settings
         kernel = self._blur_kernel(index)
         if kernel is not None:
@@ -537,10 +587,12 @@ class AerialScene:
             image = cv2.addWeighted(image, 1.0, tile, 1.0, -128.0)
         if set_.jpeg > 0:
             _, packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, set_.jpeg])
-            image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+            decoded = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+            assert decoded is not None
+            image = decoded
         return image
 
-    def _blur_kernel(self, index: int) -> NDArray[np.float32] | None:
+    def _blur_kernel(self, index: int) -> FloatImage | None:
         """Line along the camera's motion while the shutter is open; symmetric: no shift."""
         if self.frames < 2:
             return None
@@ -557,8 +609,13 @@ class AerialScene:
         kernel = np.zeros((2 * half + 1, 2 * half + 1), np.uint8)
         ends = [np.round((half + sign * vector / 2) * 16).astype(int) for sign in (-1, 1)]
         cv2.line(
-            kernel, (int(ends[0][0]), int(ends[0][1])), (int(ends[1][0]), int(ends[1][1])), 255, 1,
-            cv2.LINE_AA, 4,
+            kernel,
+            (int(ends[0][0]), int(ends[0][1])),
+            (int(ends[1][0]), int(ends[1][1])),
+            255,
+            1,
+            cv2.LINE_AA,
+            4,
         )
         line = kernel.astype(np.float32)
         line = line + line[::-1, ::-1]
@@ -568,7 +625,9 @@ class AerialScene:
 def random_settings(seed: int, width: int = 320, height: int = 240) -> SceneSettings:
     """Settings drawn from the seed: altitude, theme, target, motion, light, occluders."""
     rng = np.random.default_rng([seed, 0xA11])
-    kind = sprites.KINDS[int(rng.choice(len(sprites.KINDS), p=[0.4, 0.1, 0.1, 0.1, 0.08, 0.1, 0.12]))]
+    kind = sprites.KINDS[
+        int(rng.choice(len(sprites.KINDS), p=[0.4, 0.1, 0.1, 0.1, 0.08, 0.1, 0.12]))
+    ]
     short = min(width, height)
     largest = min(150.0, 0.55 * short)
     if kind in ("person", "bike"):

@@ -11,22 +11,36 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from .arrays import ByteImage, Matrix
 from .camera import pixel_matrix, project
 
-Matrix = NDArray[np.float64]
-ByteImage = NDArray[np.uint8]
 Colour = tuple[float, float, float]
 PlaneOf = Callable[[float], Matrix]
 
 KINDS = ("car", "van", "pickup", "truck", "bus", "bike", "person")
 LENGTHS = {
-    "car": 4.5, "van": 5.4, "pickup": 5.3, "truck": 10.5, "bus": 11.8, "bike": 2.0, "person": 0.62,
+    "car": 4.5,
+    "van": 5.4,
+    "pickup": 5.3,
+    "truck": 10.5,
+    "bus": 11.8,
+    "bike": 2.0,
+    "person": 0.62,
 }
 PAINTS: tuple[Colour, ...] = (
-    (232, 232, 230), (205, 207, 210), (120, 124, 130), (34, 36, 40), (150, 28, 26), (196, 44, 34),
-    (28, 58, 128), (60, 108, 176), (30, 92, 62), (204, 168, 40), (214, 120, 34), (122, 92, 64),
+    (232, 232, 230),
+    (205, 207, 210),
+    (120, 124, 130),
+    (34, 36, 40),
+    (150, 28, 26),
+    (196, 44, 34),
+    (28, 58, 128),
+    (60, 108, 176),
+    (30, 92, 62),
+    (204, 168, 40),
+    (214, 120, 34),
+    (122, 92, 64),
 )
 
 
@@ -72,7 +86,7 @@ class _Sheet:
         self.rgb[:] = np.clip(colour, 0, 255)
         self.alpha = np.zeros((self.size[1], self.size[0]), np.uint8)
 
-    def points(self, points: Matrix) -> NDArray[np.int32]:
+    def points(self, points: Matrix) -> Matrix:
         centre = np.array(self.size) / 2
         return np.round((points * self.resolution + centre - 0.5) * 16).astype(np.int32)
 
@@ -81,8 +95,11 @@ class _Sheet:
 
     def paint(self, outline: Matrix, colour: Colour) -> None:
         cv2.fillPoly(
-            self.rgb, [self.points(outline)], tuple(float(np.clip(c, 0, 255)) for c in colour),
-            cv2.LINE_AA, 4,
+            self.rgb,
+            [self.points(outline)],
+            tuple(float(np.clip(c, 0, 255)) for c in colour),
+            cv2.LINE_AA,
+            4,
         )
 
     def sheen(self, rng: np.random.Generator, strength: float) -> None:
@@ -109,7 +126,7 @@ def rounded(length: float, width: float, radius: float, x: float = 0.0, y: float
     for k, (sx, sy) in enumerate(((1, 1), (-1, 1), (-1, -1), (1, -1))):
         part = quarter * (sx, sy) + (sx * (length / 2 - radius), sy * (width / 2 - radius))
         out.append(part if k % 2 == 0 else part[::-1])
-    return np.vstack(out) + (x, y)
+    return np.vstack(out) + np.array([x, y])
 
 
 def _shade(colour: Colour, gain: float) -> Colour:
@@ -139,8 +156,10 @@ def build(kind: str, paint: Colour, resolution: float, rng: np.random.Generator)
         return _car(kind, length, paint, resolution, rng)
     if kind in ("truck", "bus"):
         return _long(kind, length, paint, resolution, rng)
-    return _bike(length, paint, resolution, rng) if kind == "bike" else _person(
-        length, paint, resolution, rng
+    return (
+        _bike(length, paint, resolution, rng)
+        if kind == "bike"
+        else _person(length, paint, resolution, rng)
     )
 
 
@@ -165,7 +184,9 @@ def _car(kind: str, length: float, paint: Colour, res: float, rng: np.random.Gen
         top.paint(rounded(1.75, width - 0.36, 0.08, back + 1.05), (52, 50, 48))
     layers.append(top.layer(body_top, body_top, body))
     start, end = {
-        "car": (-0.40, 0.26), "van": (-0.47, 0.34), "pickup": (-0.06, 0.28),
+        "car": (-0.40, 0.26),
+        "van": (-0.47, 0.34),
+        "pickup": (-0.06, 0.28),
     }[kind]
     cabin_x, cabin_l = (start + end) / 2 * length, (end - start) * length
     cabin = rounded(cabin_l, width - 0.18, 0.3, cabin_x)
@@ -220,7 +241,9 @@ def _long(kind: str, length: float, paint: Colour, res: float, rng: np.random.Ge
     cab.paint(rounded(0.45, width - 0.3, 0.1, length / 2 - 0.3), (30, 38, 48))
     layers.append(cab.layer(0.5, 2.6, rounded(cab_l, width - 0.1, 0.3, cab_x)))
     box_outline = rounded(box_l, width, 0.06, box_x)
-    layers.append(_Sheet(length, width, res, _shade(cargo, 0.7)).layer(1.0, height - 0.2, box_outline))
+    layers.append(
+        _Sheet(length, width, res, _shade(cargo, 0.7)).layer(1.0, height - 0.2, box_outline)
+    )
     top = _Sheet(length, width, res, cargo)
     top.sheen(rng, 0.12)
     for x in np.arange(-box_l / 2 + 0.8, box_l / 2, 1.2):

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from . import sprites
+from .arrays import ByteImage, FloatImage
+from .arrays import Matrix as Points
 from .noise import fractal_noise, value_noise
 from .paths import Path
 from .themes import Theme
-
-Points = NDArray[np.float64]
-ByteImage = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class World:
     masks: ByteImage
 
     @property
-    def to_ground(self) -> NDArray[np.float64]:
+    def to_ground(self) -> Points:
         """Homography from picture pixels to ground metres."""
         s = 1 / self.plan.pixels_per_metre
         return np.array([[s, 0, self.plan.origin[0]], [0, s, self.plan.origin[1]], [0, 0, 1]])
@@ -81,12 +80,12 @@ class _Painter:
         self.scale = plan.pixels_per_metre
         self.width = math.ceil(plan.size[0] * self.scale)
         self.height = math.ceil(plan.size[1] * self.scale)
-        self.rgb = np.zeros((self.height, self.width, 3), np.uint8)
+        self.rgb: ByteImage = np.zeros((self.height, self.width, 3), np.uint8)
         # How strongly fine grain modulates a place: grass a lot, asphalt and paint little.
         self.grain = np.full((self.height, self.width), 70, np.uint8)
         self.hide0 = np.zeros((self.height, self.width), np.uint8)
         self.hide1 = np.zeros((self.height, self.width), np.uint8)
-        self.shade = np.zeros((self.height, self.width), np.uint8)
+        self.shade: ByteImage = np.zeros((self.height, self.width), np.uint8)
         self.lean = np.array(plan.lean)
         self.sun = np.array(plan.sun)
         # Ground that is taken (roads, water, lots, houses), at one pixel per metre.
@@ -129,18 +128,24 @@ class _Painter:
 
     # --- helpers -----------------------------------------------------------------------------
 
-    def px(self, points: Points) -> NDArray[np.int32]:
+    def px(self, points: Points) -> Points:
         """Ground metres to OpenCV fixed-point (4 fractional bits) pixel centres."""
         local = (np.asarray(points) - self.plan.origin) * self.scale - 0.5
         return np.round(local * 16).astype(np.int32)
 
-    def fill(self, image: ByteImage, points: Points, colour: object) -> None:
-        cv2.fillPoly(image, [self.px(points)], colour, cv2.LINE_AA, 4)  # type: ignore[call-overload]
+    def fill(self, image: ByteImage, points: Points, colour: Any) -> None:
+        cv2.fillPoly(image, [self.px(points)], colour, cv2.LINE_AA, 4)
 
-    def line(self, image: ByteImage, points: Points, colour: object, metres: float) -> None:
+    def line(self, image: ByteImage, points: Points, colour: Any, metres: float) -> None:
         thickness = max(1, round(metres * self.scale))
         cv2.polylines(
-            image, [self.px(points)], False, colour, thickness, cv2.LINE_AA, 4,  # type: ignore[call-overload]
+            image,
+            [self.px(points)],
+            False,
+            colour,
+            thickness,
+            cv2.LINE_AA,
+            4,
         )
 
     def take(self, points: Points) -> None:
@@ -185,7 +190,7 @@ class _Painter:
             image = self._parcels(image, hh, hw)
         self.rgb = cv2.resize(np.clip(image, 0, 255).astype(np.uint8), (w, h))
 
-    def _parcels(self, image: NDArray[np.float32], h: int, w: int) -> NDArray[np.float32]:
+    def _parcels(self, image: FloatImage, h: int, w: int) -> FloatImage:
         rng, s = self.rng, self.scale / 2
         pitch = float(rng.uniform(35, 70))
         turn = float(rng.uniform(0, math.pi))
@@ -202,7 +207,9 @@ class _Painter:
         column -= column.min()
         index = row * (int(column.max()) + 1) + column
         count = int(index.max()) + 1
-        colours = np.array(self.theme.parcels, np.float32)[rng.integers(len(self.theme.parcels), size=count)]
+        colours = np.array(self.theme.parcels, np.float32)[
+            rng.integers(len(self.theme.parcels), size=count)
+        ]
         colours += rng.normal(0, 7, (count, 3)).astype(np.float32)
         share = (rng.random(count) < self.theme.parcel_share).astype(np.float32)
         angle = turn + rng.integers(0, 2, count) * (math.pi / 2)
@@ -233,7 +240,9 @@ class _Painter:
         sand = np.clip(1 - np.abs(depth + 0.06) / 0.12, 0, 1)
         shore = np.array(self.theme.ground[2], np.float32) * 1.1
         wet = np.clip(depth * 14, 0, 1)
-        tone = np.array(self.theme.water, np.float32) * (1.25 - 0.35 * np.clip(depth, 0, 1))[..., None]
+        tone = (
+            np.array(self.theme.water, np.float32) * (1.25 - 0.35 * np.clip(depth, 0, 1))[..., None]
+        )
         ripple = fractal_noise(rng, self.height, self.width, 2.5 * s, 2)
         tone = tone * (1 + 0.035 * ripple)[..., None]
         image = self.rgb.astype(np.float32)
@@ -242,7 +251,9 @@ class _Painter:
         self.rgb = np.clip(image, 0, 255).astype(np.uint8)
         self.grain = np.where(depth > 0, np.uint8(8), self.grain)
         small = cv2.resize(
-            (depth > -0.05).astype(np.uint8) * 255, self.taken.shape[::-1], interpolation=cv2.INTER_AREA
+            (depth > -0.05).astype(np.uint8) * 255,
+            self.taken.shape[::-1],
+            interpolation=cv2.INTER_AREA,
         )
         self.taken = np.maximum(self.taken, (small > 60).astype(np.uint8) * 255)
 
@@ -300,14 +311,22 @@ class _Painter:
             position, heading = road.path.at(at, offset)
             patch = _turned(
                 sprites.rounded(float(rng.uniform(0.6, 5)), float(rng.uniform(0.4, 1.5)), 0.3),
-                position, float(heading),
+                position,
+                float(heading),
             )
             self.fill(self.rgb, patch, tuple(int(v * rng.uniform(0.84, 1.06)) for v in colour))
         white = tuple(min(255, int(v * 0.35 + 150)) for v in colour)
         self._markings(road, start, end, lanes, lane, half, white)
 
     def _markings(
-        self, road: Road, start: float, end: float, lanes: int, lane: float, half: float, white: object
+        self,
+        road: Road,
+        start: float,
+        end: float,
+        lanes: int,
+        lane: float,
+        half: float,
+        white: Any,
     ) -> None:
         width = 0.14 if self.scale > 8 else 0.1
         for side in (-1, 1):
@@ -358,7 +377,9 @@ class _Painter:
             self.line(self.rgb, joint + np.stack([across, -across]), (92, 92, 92), 0.12)
         self._markings(moved, start, end, lanes, road.width / lanes, half, white)
         for side in (-1.0, 1.0):
-            rail = road.path.outline(side * (half + 0.4), start, end) + self.lean * (DECK_HEIGHT + 0.9)
+            rail = road.path.outline(side * (half + 0.4), start, end) + self.lean * (
+                DECK_HEIGHT + 0.9
+            )
             self.line(self.rgb, rail, (196, 194, 188), 0.3)
         band_px = self.px(self._bridge_outline(road, DECK_HEIGHT, 0.2)) // 16
         x0, y0 = np.maximum(band_px.min(0), 0)
@@ -415,7 +436,7 @@ class _Painter:
                         )
         return parked
 
-    def plane(self, height: float) -> NDArray[np.float64]:
+    def plane(self, height: float) -> Points:
         """Lifted ground plane to picture pixels: the fixed lean instead of a perspective."""
         s = self.scale
         offset = (self.lean * height - self.plan.origin) * s
@@ -424,7 +445,10 @@ class _Painter:
     def _park(self, kind: str, colour: sprites.Colour, x: float, y: float, heading: float) -> None:
         model = sprites.build(kind, colour, min(self.scale * 1.5, 60), self.rng)
         drawn = sprites.render(
-            model, model.placement(x, y, heading), self.plane, (self.height, self.width),
+            model,
+            model.placement(x, y, heading),
+            self.plane,
+            (self.height, self.width),
             (float(self.sun[0]) * model.height * 0.7, float(self.sun[1]) * model.height * 0.7),
         )
         if drawn is None:
@@ -467,13 +491,24 @@ class _Painter:
             tint = rng.normal(0, 8, 3)
             colour = tuple(float(np.clip(c + t, 20, 250)) for c, t in zip(roof, tint, strict=True))
             out.append(
-                _House(position, turn, length, width, height, (colour[0], colour[1], colour[2]), large,
-                       int(rng.integers(1 << 30)))
+                _House(
+                    position,
+                    turn,
+                    length,
+                    width,
+                    height,
+                    (colour[0], colour[1], colour[2]),
+                    large,
+                    int(rng.integers(1 << 30)),
+                )
             )
             if not large and rng.random() < 0.8:
                 yard = _turned(
-                    sprites.rounded(length + float(rng.uniform(3, 9)), width + float(rng.uniform(3, 9)), 1),
-                    position, turn,
+                    sprites.rounded(
+                        length + float(rng.uniform(3, 9)), width + float(rng.uniform(3, 9)), 1
+                    ),
+                    position,
+                    turn,
                 )
                 green = np.array(theme.ground[0], np.float64) * rng.uniform(0.85, 1.1)
                 self.fill(self.rgb, yard, tuple(float(v) for v in np.clip(green, 0, 255)))
@@ -573,9 +608,7 @@ class _House(_Upright):
         else:
             self._gable_roof(painter, roof, rng)
 
-    def _windows(
-        self, painter: _Painter, a: Points, b: Points, lift: Points, tone: NDArray[np.float64]
-    ) -> None:
+    def _windows(self, painter: _Painter, a: Points, b: Points, lift: Points, tone: Points) -> None:
         floors = max(1, int(self.height / 3))
         if np.hypot(*lift) * painter.scale < 6 * floors:
             return
@@ -601,7 +634,9 @@ class _House(_Upright):
             x = float(rng.uniform(-0.45, 0.45)) * self.length
             seam = np.array([[x, -self.width * 0.46], [x, self.width * 0.46]])
             painter.line(
-                painter.rgb, _turned(seam, middle, self.heading), tuple(tone * rng.uniform(0.85, 1.0)),
+                painter.rgb,
+                _turned(seam, middle, self.heading),
+                tuple(tone * rng.uniform(0.85, 1.0)),
                 0.25,
             )
         for _ in range(int(rng.integers(2, 8))):
@@ -610,7 +645,8 @@ class _House(_Upright):
             shadow = _turned(box, middle + painter.sun * 1.2, self.heading)
             painter.fill(painter.rgb, shadow, tuple(tone * 0.6))
             painter.fill(
-                painter.rgb, _turned(box, middle + painter.lean * 1.2, self.heading),
+                painter.rgb,
+                _turned(box, middle + painter.lean * 1.2, self.heading),
                 tuple(np.clip(tone * rng.uniform(1.0, 1.3), 0, 255)),
             )
 
@@ -626,12 +662,17 @@ class _House(_Upright):
             painter.fill(painter.rgb, half, tuple(np.clip(tone * light, 0, 255)))
             for t in np.arange(0.12, 1.0, 0.16):
                 row = np.stack(
-                    [roof[first] + (ends[0] - roof[first]) * t, roof[second] + (ends[1] - roof[second]) * t]
+                    [
+                        roof[first] + (ends[0] - roof[first]) * t,
+                        roof[second] + (ends[1] - roof[second]) * t,
+                    ]
                 )
                 painter.line(painter.rgb, row, tuple(np.clip(tone * light * 0.93, 0, 255)), 0.1)
         painter.line(painter.rgb, np.stack(ends), tuple(np.clip(tone * 1.18, 0, 255)), 0.22)
         if rng.random() < 0.6:
-            at = _turned(np.array([[self.length * 0.2, self.width * 0.12]]), self.base, self.heading)[0]
+            at = _turned(
+                np.array([[self.length * 0.2, self.width * 0.12]]), self.base, self.heading
+            )[0]
             top = at + painter.lean * (self.height + 1.6)
             chimney = _turned(sprites.rounded(0.9, 0.9, 0.05), top, self.heading)
             painter.fill(painter.rgb, chimney + painter.sun * 1.5, tuple(tone * 0.5))
@@ -667,12 +708,17 @@ class _Tree(_Upright):
                 self._disc(painter, painter.shade, centre, size, 235)
 
     def _disc(
-        self, painter: _Painter, image: ByteImage, centre: Points, radius: float, colour: object
+        self, painter: _Painter, image: ByteImage, centre: Points, radius: float, colour: Any
     ) -> None:
         at = painter.px(centre[None])[0]
         cv2.circle(
-            image, (int(at[0]), int(at[1])), max(1, int(radius * painter.scale * 16)),
-            colour, -1, cv2.LINE_AA, 4,  # type: ignore[arg-type]
+            image,
+            (int(at[0]), int(at[1])),
+            max(1, int(radius * painter.scale * 16)),
+            colour,
+            -1,
+            cv2.LINE_AA,
+            4,
         )
 
     def draw(self, painter: _Painter) -> None:
@@ -698,7 +744,9 @@ class _Tree(_Upright):
             local = (centre - painter.plan.origin) * scale - corner - 0.5
             lit = float(np.dot(offset, toward)) / self.radius
             for shrink, gain in ((1.0, 0.62), (0.78, 0.84), (0.5, 1.06), (0.25, 1.2)):
-                spot = np.round((local + toward * size * (1 - shrink) * scale * 0.6) * 16).astype(int)
+                spot = np.round((local + toward * size * (1 - shrink) * scale * 0.6) * 16).astype(
+                    int
+                )
                 tone = np.clip(base * gain * (1 + 0.32 * lit), 0, 255)
                 radius = max(8, int(size * shrink * scale * 16))
                 where = (int(spot[0]), int(spot[1]))
