@@ -364,6 +364,7 @@ def test_transitions_in_any_order_with_selections_in_between(node):
         "active": {"deactivate": "inactive"},
     }
     state = "unconfigured"
+    ids = []
     for _ in range(40):
         label = rng.choice(["configure", "activate", "activate", "deactivate", "cleanup"])
         goal = table[state].get(label)
@@ -372,8 +373,11 @@ def test_transitions_in_any_order_with_selections_in_between(node):
         assert node.state() == state
         answer = node.init(TARGET, meanwhile=node.publish)
         assert answer.message
+        if answer.success:
+            ids.append(answer.target_id)
         if state != "active":
             assert state in answer.message
+    assert len(set(ids)) == len(ids)
     node.bring_to("active")
     node.fresh_target()
     assert node.init(TARGET).success

@@ -48,6 +48,17 @@ def test_wrong_parameter_is_one_clear_line():
         assert "Traceback" not in process.log()
 
 
+def test_incompatible_qos_is_named_and_termination_ends_cleanly(talker):
+    override = {"qos_overrides./image.subscription.reliability": "reliable"}
+    with NodeProcess(weights="random", device="cpu", autostart=True, **override) as process:
+        process.wait_for_log("incompatible QoS")
+        assert "qos_overrides./image.subscription" in process.log()
+        process.wait_for_log("/talker (best_effort) has incompatible QoS")
+        assert talker.state() == "active"
+        assert process.signal(signal.SIGTERM) == 0, process.log()
+        assert "Traceback" not in process.log()
+
+
 def test_help_needs_no_ros():
     done = subprocess.run(
         [sys.executable, "-P", "-m", "duml_tracker_ros.node", "--help"],

@@ -84,10 +84,12 @@ class ImageStream:
         texts = []
         for info in self._node.get_publishers_info_by_topic(self.topic):
             name = f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+            if "UNKNOWN" in name:
+                name = "a node not yet discovered"
             text = f"{name} ({info.qos_profile.reliability.name.lower()})"
             verdict, reason = qos_check_compatible(info.qos_profile, self._subscription.qos_profile)
             if verdict == QoSCompatibility.ERROR:
-                text += f" has incompatible QoS: {reason.strip()}"
+                text += f" has incompatible QoS: {reason.strip(' ;')}"
             texts.append(text)
         return texts
 

@@ -81,6 +81,7 @@ class TrackerNode(LifecycleNode):
         self._last_error = ""
         self._silent = False
         self._stuck = False
+        self._next_id = 1
         self._activated = 0.0
         # Nothing is published once the gate is shut: the worker may still be at a frame then.
         self._gate = threading.Lock()
@@ -218,6 +219,7 @@ class TrackerNode(LifecycleNode):
             self.get_logger(),
             settings.num_threads,
         )
+        worker.next_id = self._next_id
         worker.lost_timeout, worker.catch_up = settings.lost_timeout, settings.catch_up
         return worker
 
@@ -245,6 +247,9 @@ class TrackerNode(LifecycleNode):
         worker, self._worker = self._worker, None
         publishers, self._outputs = self._outputs, None
         self._configured = None
+        if worker is not None:
+            # Ids go on: no two selections of this process share one.
+            self._next_id = worker.next_id
         if worker is not None and not worker.close():
             self._stuck = True
             self.fault("the tracker's thread does not end; restart the node")

@@ -160,6 +160,7 @@ class TrackerWorker:
     ) -> None:
         self.lost_timeout = 0.0
         self.catch_up = 1.0
+        self.next_id = 1
         self.last_error = ""
         self.rejected = 0
         self.dropped = 0
@@ -171,7 +172,6 @@ class TrackerWorker:
         self._info: dict[str, Any] = {}
         self._target: _Target | None = None
         self._status = Status.IDLE
-        self._next_id = 1
         self._update_time = 0.0
         self._last_seq = -1
         self._behind: FrameRing | None = None
@@ -457,8 +457,8 @@ class TrackerWorker:
         if command.abandoned:
             self._do_release()
             raise WorkerError("it was given up")
-        self._target = _Target(target_id or self._next_id, (view.width, view.height), frame.source)
-        self._next_id = max(self._next_id, self._target.target_id) % 0xFFFFFFFF + 1
+        self._target = _Target(target_id or self.next_id, (view.width, view.height), frame.source)
+        self.next_id = max(self.next_id, self._target.target_id) % 0xFFFFFFFF + 1
         self._status = Status.TRACKING
         self._last_seq = max(self._last_seq, frame.seq) if ring is None else frame.seq
         self._behind = ring
