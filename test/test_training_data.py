@@ -33,9 +33,9 @@ from duml_tracker_ros.training.data.cutouts import (
     make_cutout,
     polygon_alpha,
 )
+from duml_tracker_ros.training.data.looks import deform, mirrored, recolour
 from duml_tracker_ros.training.data.photometric import Photometric, PhotometricConfig
-from duml_tracker_ros.training.data.scenes import FIRST_SEED, load_scenes
-from duml_tracker_ros.training.data.synthesis import deform, mirrored, recolour
+from duml_tracker_ros.training.data.scenes import FIRST_SEED, MIN_VISIBILITY, load_scenes
 
 SHAPE = Shape(template=65, search=129, n_search=3)
 
@@ -507,9 +507,10 @@ def test_scene_clips_carry_boxes_and_are_cached(
     for record in bank.records[:4]:
         truth = scene.render(record.frame)
         if record.targets:
+            assert record.targets[0].visibility == pytest.approx(truth.visibility, abs=1e-6)
             assert record.targets[0].box == pytest.approx(truth.box, abs=1e-4)
-            assert truth.visibility >= 0.5
+            assert truth.visibility >= MIN_VISIBILITY
         else:
-            assert truth.box is None or truth.visibility < 0.5
+            assert truth.box is None or truth.visibility < MIN_VISIBILITY
     synthesis = Synthesis(bank, (), SHAPE, {"scene": 1.0}, scenes=bank)
     assert synthesis.sample(random.Random(0)).kind is Kind.SCENE

@@ -2,7 +2,8 @@
 
 from .bank import Bank, DataError, Record, Target, load_bank
 from .sampler import BatchStream, loader_of, make_loader
-from .synthesis import DEFAULT_MIX, Kind, Sample, Shape, Synthesis
+from .samples import Kind, Sample, Shape
+from .synthesis import DEFAULT_MIX, Synthesis
 
 __all__ = [
     "DEFAULT_MIX",

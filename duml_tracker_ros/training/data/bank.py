@@ -28,12 +28,16 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One annotated object: box (x, y, w, h) in image pixels, optional polygon rings [N, 2]."""
+    """One annotated object: box (x, y, w, h) in image pixels, optional polygon rings [N, 2].
+
+    visibility: share of it that is seen, where known.
+    """
 
     box: Box
     label: str = ""
     track: int | str | None = None
     polygon: tuple[np.ndarray, ...] = ()
+    visibility: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

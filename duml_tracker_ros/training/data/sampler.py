@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from .bank import DataError, load_bank
 from .cutouts import load_cutouts
 from .layouts import load_layout
+from .samples import Shape
 from .scenes import load_scenes
-from .synthesis import Shape, Synthesis
+from .synthesis import Synthesis
 
 Batch = dict[str, Tensor]
 

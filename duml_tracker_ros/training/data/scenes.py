@@ -21,10 +21,11 @@ log = logging.getLogger(__name__)
 
 FIRST_SEED = 100_000
 """Far from the seeds of the demo and the evaluation, which training must not see."""
-MIN_VISIBILITY = 0.5
-_FORMAT = 2
+MIN_VISIBILITY = 0.4
+_FORMAT = 3
 _LENGTH = 60
 """Frames of a clip before it is thinned."""
+_FIELDS = ("pixels", "sizes", "boxes", "visibility", "times")
 
 
 def load_scenes(
@@ -50,6 +51,7 @@ def load_scenes(
             log.warning("scene cache %s is unreadable (%s): making it anew", path, error)
     packed: list[np.ndarray] = []
     boxes = np.full((clips, frames, 4), np.nan, np.float32)
+    visibility = np.zeros((clips, frames), np.float32)
     times = np.linspace(0, _LENGTH - 1, frames).round().astype(int)
     for clip in tqdm(range(clips), "scenes", disable=not progress, leave=False):
         scene = AerialScene.random(FIRST_SEED + clip, width, height, _LENGTH)
@@ -59,10 +61,12 @@ def load_scenes(
             packed.append(cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, 95))[1].reshape(-1))
             if frame.box is not None and frame.visibility >= MIN_VISIBILITY:
                 boxes[clip, k] = frame.box
+            visibility[clip, k] = frame.visibility
     data = {
         "pixels": np.concatenate([np.zeros(0, np.uint8), *packed]),
         "sizes": np.array([len(p) for p in packed], np.int64),
         "boxes": boxes,
+        "visibility": visibility,
         "times": times,
     }
     try:
@@ -77,7 +81,7 @@ def load_scenes(
 
 def _read(path: Path) -> Bank:
     with np.load(path, allow_pickle=False) as data:
-        return _bank({name: data[name] for name in ("pixels", "sizes", "boxes", "times")})
+        return _bank({name: data[name] for name in _FIELDS})
 
 
 def _bank(data: dict[str, np.ndarray]) -> Bank:
@@ -90,7 +94,8 @@ def _bank(data: dict[str, np.ndarray]) -> Bank:
         image = cv2.cvtColor(np.asarray(cv2.imdecode(raw, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
         clip, frame = divmod(k, frames)
         x, y, w, h = data["boxes"][clip, frame].tolist()
-        targets = () if np.isnan(x) else (Target((x, y, w, h), "scene", 0),)
+        seen = float(data["visibility"][clip, frame])
+        targets = () if np.isnan(x) else (Target((x, y, w, h), "scene", 0, (), seen),)
         height, width = image.shape[:2]
         name, time = f"scene{clip}", int(data["times"][frame])
         records.append(Record(f"{name}/{time}", "scene", width, height, name, time, targets))

@@ -1,0 +1,97 @@
+"""What a training sample is, and what is done to every one of them."""
+
+from __future__ import annotations
+
+import enum
+import math
+import random
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .bank import Box, DataError
+from .warp import Image
+
+
+class Kind(enum.IntEnum):
+    """How a sample was made; the value stands in the batch."""
+
+    PASTE = 0
+    STILL = 1
+    VIDEO = 2
+    PATCH = 3
+    SCENE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Crop sizes in pixels and the number of search crops of a sample."""
+
+    template: int = 97
+    search: int = 193
+    n_search: int = 2
+
+    def __post_init__(self) -> None:
+        if not 16 <= self.template <= self.search:
+            raise DataError(
+                f"template_size {self.template}, search_size {self.search}: "
+                "need 16 <= template_size <= search_size"
+            )
+        if self.n_search < 1:
+            raise DataError(f"n_search {self.n_search}: need at least one search crop")
+
+
+@dataclass(slots=True)
+class Sample:
+    """Crops RGB uint8 and boxes (x, y, w, h) in crop pixels; None where the target is absent."""
+
+    kind: Kind
+    template: Image
+    template_box: Box
+    search: list[Image]
+    boxes: list[Box | None]
+
+
+def flip(sample: Sample, rng: random.Random) -> Sample:
+    """Mirrors all crops of the sample alike: sideways half of the time, seldom upside down."""
+    for axis, chance in ((1, 0.5), (0, 0.08)):
+        if rng.random() >= chance:
+            continue
+
+        def mirror(box: Box, size: int, axis: int = axis) -> Box:
+            x, y, w, h = box
+            return (size - x - w, y, w, h) if axis == 1 else (x, size - y - h, w, h)
+
+        sample.template_box = mirror(sample.template_box, sample.template.shape[0])
+        sample.template = cv2.flip(sample.template, axis)
+        size = sample.search[0].shape[0]
+        sample.boxes = [None if b is None else mirror(b, size) for b in sample.boxes]
+        sample.search = [cv2.flip(image, axis) for image in sample.search]
+    return sample
+
+
+def degrade(sample: Sample, rng: random.Random) -> Sample:
+    """Motion blur on single search crops, JPEG artefacts on whole samples."""
+    quality = rng.randint(20, 75) if rng.random() < 0.12 else 0
+    images = [sample.template, *sample.search]
+    for k in range(len(images)):
+        if k > 0 and rng.random() < 0.1:
+            images[k] = _streak(images[k], rng)
+        if quality:
+            _, data = cv2.imencode(".jpg", images[k], (cv2.IMWRITE_JPEG_QUALITY, quality))
+            images[k] = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    sample.template, sample.search = images[0], images[1:]
+    return sample
+
+
+def _streak(image: Image, rng: random.Random) -> Image:
+    """Motion blur along a random direction, centred so that boxes keep their place."""
+    length = rng.uniform(2.0, 6.0)
+    kernel = np.zeros((11, 11), np.float32)
+    angle = rng.uniform(0, math.pi)
+    dx, dy = math.cos(angle) * length / 2, math.sin(angle) * length / 2
+    first = (round((5 - dx) * 16), round((5 - dy) * 16))
+    last = (round((5 + dx) * 16), round((5 + dy) * 16))
+    cv2.line(kernel, first, last, 1.0, 1, cv2.LINE_AA, shift=4)
+    return cv2.filter2D(image, -1, kernel / kernel.sum())
