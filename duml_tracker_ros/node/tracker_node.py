@@ -79,7 +79,7 @@ class TrackerNode(LifecycleNode):
         self._ring: FrameRing | None = None
         self._statistics = Statistics()
         self._last_error = ""
-        self._silent = False
+        self._silence = ""
         self._stuck = False
         self._next_id = 1
         self._activated = 0.0
@@ -153,7 +153,7 @@ class TrackerNode(LifecycleNode):
             result = super().on_activate(state)
             self._ring = FrameRing(settings.ring_seconds, settings.ring_bytes)
             self._statistics = Statistics()
-            self._silent = False
+            self._silence = ""
             self._activated = time.monotonic()
             with self._gate:
                 self._open = True
@@ -473,19 +473,19 @@ class TrackerNode(LifecycleNode):
         )
 
     def _check_silence(self) -> str:
-        """Reason why no images come, empty while they do; said once in the log each time."""
+        """Reason why no images come, empty while they do; each new one goes to the log."""
         stream, ring = self._stream, self._ring
         if stream is None or ring is None:
             return ""
         newest = ring.newest()
         since = newest.arrival if newest is not None else self._activated
         if time.monotonic() - since <= max(1.0, self.settings.max_image_age):
-            if self._silent:
+            if self._silence:
                 self.get_logger().info(f"images come again on {stream.topic}")
-            self._silent = False
+            self._silence = ""
             return ""
         reason = stream.silence()
-        if not self._silent:
+        if reason != self._silence:
             self.get_logger().warning(reason)
-        self._silent = True
+        self._silence = reason
         return reason
