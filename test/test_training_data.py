@@ -315,6 +315,11 @@ def test_absent_targets_are_nan_and_only_in_queries() -> None:
     assert (batch["box"].isfinite().all(-1) == batch["visible"]).all()
     assert batch["box"][~batch["visible"]].isnan().all()
     assert (batch["box"][batch["visible"]][:, 2:] > 0).all()
+    learn = Synthesis(bank_with_red("video"), [red_cutout()], Shape(65, 129, 5, n_support=3))
+    visible = BatchStream(learn, 60, seed=2).batch(0)["visible"]
+    assert visible.shape == (60, 5)
+    assert visible[:, :3].all()
+    assert not visible[:, 3:].all()
 
 
 def test_interface_of_a_batch() -> None:
@@ -422,8 +427,10 @@ def test_bad_settings_are_refused() -> None:
         Synthesis(bank, (), SHAPE, {"video": 1.0, "paste": 1.0})
     with pytest.raises(DataError, match="template_size 97, search_size 65"):
         Shape(97, 65)
-    with pytest.raises(DataError, match="n_search 0"):
+    with pytest.raises(DataError, match="n_search 0, n_support 1"):
         Shape(n_search=0)
+    with pytest.raises(DataError, match="n_search 2, n_support 3"):
+        Shape(n_support=3)
     with pytest.raises(DataError, match="batch_size 0"):
         BatchStream(Synthesis(bank, (), SHAPE), 0)
     with pytest.raises(DataError, match="workers -1"):

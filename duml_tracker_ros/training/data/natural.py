@@ -44,7 +44,7 @@ class StillMaker:
         crops: list[Image] = []
         boxes: list[Box | None] = []
         for f in range(shape.n_search + 1):
-            query = f >= 2
+            query = shape.is_query(f)
             if query and rng.random() < 0.05:
                 crops.append(stage.elsewhere(rng, shape.search, resolution))
                 boxes.append(None)
@@ -118,7 +118,7 @@ class VideoMaker:
         crops: list[Image] = []
         boxes: list[Box | None] = []
         for f, (i, j) in enumerate(frames):
-            if f >= 2 and rng.random() < 0.05:
+            if shape.is_query(f) and rng.random() < 0.05:
                 crops.append(stage.elsewhere(rng, shape.search, resolution))
                 boxes.append(None)
                 continue

@@ -100,7 +100,7 @@ class PasteMaker:
         for f in range(shape.n_search + 1):
             size = shape.template if f == 0 else shape.search
             n = max(12, round(size * resolution))
-            query = f >= 2
+            query = shape.is_query(f)
             cutout = self._vary(rng, base, wobble) if f > 0 else base
             pose = self._pose(rng, cutout, angle, stretch, f, n / size)
             matrix = ground.move(rng, f, pose.centre, pose.zoom)

@@ -26,9 +26,9 @@ class PhotometricConfig:
     bias: float = 0.06
     contrast: float = 0.18
     colour_chance: float = 0.5
-    colour: float = 0.12
-    saturation: float = 0.3
-    grey_chance: float = 0.12
+    colour: float = 0.08
+    saturation: float = 0.2
+    grey_chance: float = 0.03
     gamma_chance: float = 0.2
     gamma: float = 0.25
     blur_chance: float = 0.12

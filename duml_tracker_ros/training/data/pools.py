@@ -11,7 +11,7 @@ from typing import Any
 
 from .bank import Bank
 
-SOURCE_WEIGHT: Mapping[str, float] = {"davis": 2.0, "drone_rgb": 0.7}
+SOURCE_WEIGHT: Mapping[str, float] = {"davis": 2.0, "drone_rgb": 0.7, "bccd": 0.5}
 """Factors on the draw of a source; the base is the square root of its size."""
 
 

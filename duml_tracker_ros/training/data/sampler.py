@@ -112,6 +112,7 @@ def make_loader(
     template_size: int = 97,
     search_size: int = 193,
     n_search: int = 2,
+    n_support: int = 1,
     batch_size: int = 32,
     workers: int = 1,
     seed: int = 0,
@@ -129,7 +130,7 @@ def make_loader(
     """Loads the data of `root` and returns an endless iterable of batches (dict):
 
     - template uint8 [B, 3, Z, Z] and template_box float32 [B, 4]: x, y, w, h in template pixels
-    - search uint8 [B, S, 3, X, X]; crop 0 is the support frame, where the target is always visible
+    - search uint8 [B, S, 3, X, X]; the first n_support crops always show the target
     - box float32 [B, S, 4]: the target's full extent in search pixels, NaN where it is absent
     - visible bool [B, S]; kind int64 [B], see `Kind`
 
@@ -143,7 +144,7 @@ def make_loader(
 
     Raises DataError when the data cannot be used.
     """
-    shape = Shape(template_size, search_size, n_search)
+    shape = Shape(template_size, search_size, n_search, n_support)
     bank = load_bank(root, exclude_videos=exclude_videos, progress=progress)
     for name, top in (layouts or {}).items():
         bank = bank.merge(load_layout(name, top, progress=progress))

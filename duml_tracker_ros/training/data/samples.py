@@ -26,11 +26,15 @@ class Kind(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Crop sizes in pixels and the number of search crops of a sample."""
+    """Crop sizes in pixels and the number of search crops of a sample.
+
+    The first `n_support` search crops always show the target, unhidden, to learn from.
+    """
 
     template: int = 97
     search: int = 193
     n_search: int = 2
+    n_support: int = 1
 
     def __post_init__(self) -> None:
         if not 16 <= self.template <= self.search:
@@ -38,8 +42,15 @@ class Shape:
                 f"template_size {self.template}, search_size {self.search}: "
                 "need 16 <= template_size <= search_size"
             )
-        if self.n_search < 1:
-            raise DataError(f"n_search {self.n_search}: need at least one search crop")
+        if not 1 <= self.n_support <= self.n_search:
+            raise DataError(
+                f"n_search {self.n_search}, n_support {self.n_support}: "
+                "need 1 <= n_support <= n_search"
+            )
+
+    def is_query(self, f: int) -> bool:
+        """Whether crop f of a sample (0: the template) may hide or lack the target."""
+        return f > self.n_support
 
 
 @dataclass(slots=True)
@@ -72,12 +83,17 @@ def flip(sample: Sample, rng: random.Random) -> Sample:
 
 
 def degrade(sample: Sample, rng: random.Random) -> Sample:
-    """Motion blur on single search crops, JPEG artefacts on whole samples."""
+    """Motion blur on single search crops; grey and JPEG artefacts on whole samples."""
+    grey = rng.random() < 0.1
     quality = rng.randint(20, 75) if rng.random() < 0.12 else 0
     images = [sample.template, *sample.search]
     for k in range(len(images)):
         if k > 0 and rng.random() < 0.1:
             images[k] = _streak(images[k], rng)
+        if grey:
+            images[k] = cv2.cvtColor(
+                cv2.cvtColor(images[k], cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB
+            )
         if quality:
             _, data = cv2.imencode(".jpg", images[k], (cv2.IMWRITE_JPEG_QUALITY, quality))
             images[k] = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
