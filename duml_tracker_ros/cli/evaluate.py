@@ -23,13 +23,16 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..evaluation.runner import Evaluation
+    from ..evaluation.vot_runs import VotEvaluation
 
 DESCRIPTION = """\
 Run trackers over sequences with known boxes and score them as the field does.
 
 Each tracker starts on the first true box and follows to the end of the sequence (one pass). Printed
 are means over sequences: success AUC (21 thresholds), precision at 20 pixels, normalised precision
-at 0.20, and the median milliseconds per frame without image decoding.
+at 0.20, and the median milliseconds per frame without image decoding. got10k-val adds AO and SR;
+vot2018 and vot2019 run supervised (new start after a failure), vot2020 to vot2022 from anchors, and
+give accuracy, robustness and EAO; got10k-test and trackingnet write the file for their server.
 
 What is finished is kept under --out and not run again: after an interruption, or with more trackers
 or sequences, the same command continues. A sequence that cannot be used (missing or damaged frame,
@@ -115,26 +118,32 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.datasets import load_dataset
     from ..evaluation.environment import describe_environment
     from ..evaluation.participants import create_participant
-    from ..evaluation.runner import evaluate
+    from ..evaluation.report import write_report
+    from ..evaluation.runner import Evaluation, evaluate
+    from ..evaluation.submission import write_submission
+    from ..evaluation.vot_runs import VotEvaluation, evaluate_vot
 
     json_file = writable_file(args.json, "--json") if args.json else None
     specs = tracker_specs(args, args.tracker)
     dataset = load_dataset(args.dataset, args.root, args.sequences)
+    if args.report and dataset.protocol in ("supervised", "anchors"):
+        raise CliError("--report shows one-pass results; leave it out for VOT protocols")
     if not dataset.sequences:
         raise CliError(f"no usable sequence: {dataset.problems[0]}")
     for spec in specs:
         # Missing weights or files are told at once, not once per sequence.
         create_participant(spec)
+    options: dict[str, Any] = {
+        "out": Path(args.out).expanduser() / dataset.name,
+        "jobs": args.jobs,
+        "threads": args.threads,
+        "fresh": args.fresh,
+        "progress": not args.quiet,
+    }
+    by_vot = dataset.protocol in ("supervised", "anchors")
+    result: Evaluation | VotEvaluation
     try:
-        result = evaluate(
-            specs,
-            dataset,
-            out=Path(args.out),
-            jobs=args.jobs,
-            threads=args.threads,
-            fresh=args.fresh,
-            progress=not args.quiet,
-        )
+        result = (evaluate_vot if by_vot else evaluate)(specs, dataset, **options)
     except KeyboardInterrupt:
         print(f"what is finished is in {args.out}; the same command continues", file=sys.stderr)
         raise
@@ -144,20 +153,29 @@ def run(args: argparse.Namespace) -> int:
         "threads": args.threads,
         "resumed": sum(r.resumed for t in result.trackers.values() for r in t.runs.values()),
     }
-    document = as_document(result, environment)
     if json_file is not None:
+        document = as_document(result, environment)
         json_file.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
-    print(summary(result, per_sequence=args.per_sequence))
+    if isinstance(result, VotEvaluation):
+        print(vot_summary(result, per_sequence=args.per_sequence))
+    else:
+        print(summary(result, per_sequence=args.per_sequence))
     for name, reason in result.problems.items():
         print(f"not scored: {name}: {reason}", file=sys.stderr)
-    if args.report:
-        from ..evaluation.report import write_report
-
-        print(f"report: {write_report(Path(args.report), result, environment)}")
+    if isinstance(result, Evaluation):
+        if dataset.submission is not None:
+            for name in result.trackers:
+                try:
+                    file = write_submission(result, name, options["out"] / f"{name}.zip")
+                    print(f"to submit: {file}")
+                except ValueError as error:
+                    print(f"no file to submit for {name}: {error}", file=sys.stderr)
+        if args.report:
+            print(f"report: {write_report(Path(args.report), result, environment)}")
     return 1 if result.problems else 0
 
 
-def as_document(result: Evaluation, environment: dict[str, Any]) -> dict[str, Any]:
+def as_document(result: Evaluation | VotEvaluation, environment: dict[str, Any]) -> dict[str, Any]:
     """The ``--json`` output: one tracker's scores at the top level, several under ``trackers``."""
     shared = {
         "dataset": result.dataset.name,
@@ -171,10 +189,14 @@ def as_document(result: Evaluation, environment: dict[str, Any]) -> dict[str, An
     return _plain({"trackers": parts, **shared})
 
 
-def _describe(result: Evaluation, name: str) -> dict[str, Any]:
+def _describe(result: Evaluation | VotEvaluation, name: str) -> dict[str, Any]:
     tracker = result.trackers[name]
-    runs = list(tracker.runs.values())
-    return {**tracker.as_dict(), "description": runs[0].description if runs else {}}
+    runs: list[Any] = list(tracker.runs.values())
+    out = {**tracker.as_dict(), "description": runs[0].description if runs else {}}
+    if result.dataset.protocol == "got10k" and out["mean"]:
+        found = result.got10k(name)  # type: ignore[union-attr]
+        out["mean"] |= {"ao": found.ao, "sr50": found.sr50, "sr75": found.sr75}
+    return out
 
 
 def _plain(value: Any) -> Any:
@@ -199,6 +221,12 @@ def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
             if mean:
                 rows.append([label, str(mean["sequences"]), *_cells(mean), f"{mean['ms_p95']:.1f}"])
     parts = [table(header, rows)] if rows else ["no sequence was scored"]
+    if rows and result.dataset.protocol == "got10k":
+        lines = []
+        for name in result.trackers:
+            found = result.got10k(name)
+            lines.append([name, f"{found.ao:.3f}", f"{found.sr50:.3f}", f"{found.sr75:.3f}"])
+        parts.append(table(["tracker", "AO", "SR0.5", "SR0.75"], lines))
     if per_sequence:
         lines = [
             [f"{sequence}  {name}", str(score["frames"]), *_cells(score)]
@@ -206,6 +234,29 @@ def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
             for sequence, score in tracker.as_dict()["sequences"].items()
         ]
         parts.append(table(["sequence", "frames", *header[2:-1]], sorted(lines)))
+    return "\n\n".join(parts)
+
+
+def vot_summary(result: VotEvaluation, *, per_sequence: bool = False) -> str:
+    """Accuracy, robustness and EAO as text; robustness in the form of the protocol."""
+    supervised = result.dataset.protocol == "supervised"
+    header = ["tracker", "seq.", "A", "R (100 failures / frames)" if supervised else "R", "EAO"]
+    rows = []
+    for name, tracker in result.trackers.items():
+        if tracker.score is not None:
+            s = tracker.score
+            row = [name, str(len(tracker.sequences)), f"{s.accuracy:.3f}", f"{s.robustness:.3f}"]
+            rows.append([*row, f"{s.eao:.3f}", f"{tracker.ms_median():.1f}"])
+    parts = [table([*header, "ms median"], rows)] if rows else ["no sequence was scored"]
+    if per_sequence:
+        lines = [
+            [f"{video}  {name}", f"{s.accuracy:.3f}", f"{s.robustness:.3f}"]
+            + ([f"{s.failures:.0f}"] if s.failures is not None else [])
+            for name, tracker in result.trackers.items()
+            for video, s in tracker.sequences.items()
+        ]
+        head = ["sequence", "A", "R", *(["failures"] if supervised else [])]
+        parts.append(table(head, sorted(lines)))
     return "\n\n".join(parts)
 
 

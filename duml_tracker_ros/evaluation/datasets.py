@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .metrics import Array, present
+from .vot import Region
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
 
@@ -57,6 +58,7 @@ class Sequence:
         attributes: the data set's tags (occlusion, scale variation, ...).
         cover: ``[N]`` visible share of the target where the data set gives one (GOT-10k).
         anchors: ``[N]`` VOT anchor flags: > 0 forward run from here, < 0 backward, else 0.
+        regions: VOT's truth as its files give it, in their coordinates (pixels from 1).
         truth_given: False where only the first box is public (test servers).
     """
 
@@ -66,6 +68,7 @@ class Sequence:
     attributes: tuple[str, ...] = ()
     cover: Array | None = None
     anchors: Array | None = None
+    regions: tuple[Region, ...] | None = None
     truth_given: bool = True
 
     def __len__(self) -> int:
@@ -81,11 +84,21 @@ class Sequence:
 
 @dataclass
 class Dataset:
-    """Usable sequences, and the errors of those that are not."""
+    """Usable sequences, and the errors of those that are not.
+
+    Attributes:
+        protocol: ``pass`` (one pass), ``got10k`` (one pass, its scores too), ``supervised``
+            (VOT until 2019) or ``anchors`` (VOT since 2020).
+        eao_range: lengths over which VOT's EAO averages.
+        submission: the test server whose files are to be written, where the truth is not public.
+    """
 
     name: str
     sequences: list[Sequence]
     problems: list[SequenceError] = field(default_factory=list)
+    protocol: str = "pass"
+    eao_range: tuple[int, int] | None = None
+    submission: str | None = None
 
     def __iter__(self) -> Iterator[Sequence]:
         return iter(self.sequences)
@@ -166,7 +179,6 @@ def make_sequence(
     *,
     attributes: tuple[str, ...] = (),
     cover: Array | None = None,
-    anchors: Array | None = None,
     truth_given: bool = True,
 ) -> Sequence:
     """A checked sequence: frames without gaps, one true box per frame, a box to start from.
@@ -184,7 +196,7 @@ def make_sequence(
         )
     if len(truth) == 0 or not present(truth[:1])[0]:
         raise SequenceError(name, "the first frame has no true box to start the tracker from")
-    return Sequence(name, frames, truth, attributes, cover, anchors, truth_given)
+    return Sequence(name, frames, truth, attributes, cover, truth_given=truth_given)
 
 
 def _numbering_gap(frames: tuple[Path, ...]) -> str:
@@ -201,10 +213,10 @@ def _numbering_gap(frames: tuple[Path, ...]) -> str:
     return ""
 
 
-def _collect(
+def collect(
     dataset: str, names: list[str], load: Callable[[str], Sequence], pattern: str | None
 ) -> Dataset:
-    """Load the sequences whose name matches, each on its own."""
+    """Load the sequences whose name matches, each on its own; DatasetError when none does."""
     wanted = [n for n in names if matches(n, pattern)]
     if names and not wanted:
         raise DatasetError(
@@ -260,26 +272,31 @@ def load_folder(root: Path, pattern: str | None = None) -> Dataset:
         truth = read_boxes(folder / "groundtruth_rect.txt", name)
         return make_sequence(name, list_images(images), truth, attributes=tags)
 
-    return _collect("folder", list(folders), load, pattern)
+    return collect("folder", list(folders), load, pattern)
 
 
-LOADERS: dict[str, Callable[[Path, str | None], Dataset]] = {"folder": load_folder}
+def loaders() -> dict[str, Callable[[Path, str | None], Dataset]]:
+    """Loaders by the name that ``--dataset`` takes."""
+    from .benchmarks import BENCHMARKS
+
+    return {"folder": load_folder, **BENCHMARKS}
 
 
 def load_dataset(kind: str, root: str | Path, sequences: str | None = None) -> Dataset:
     """Load a data set in its published layout.
 
     Args:
-        kind: a key of `LOADERS`.
+        kind: a key of `loaders`.
         root: the data set's folder.
         sequences: comma-separated globs on sequence names; None takes all.
 
     Raises:
         DatasetError: unknown kind, no such folder, nothing found, or nothing matches.
     """
-    if kind not in LOADERS:
-        raise DatasetError(f"unknown data set {kind!r}; known: {', '.join(sorted(LOADERS))}")
+    known = loaders()
+    if kind not in known:
+        raise DatasetError(f"unknown data set {kind!r}; known: {', '.join(known)}")
     path = Path(root).expanduser()
     if not path.is_dir():
         raise DatasetError(f"data set folder {path} does not exist; give it with --root")
-    return LOADERS[kind](path, sequences)
+    return known[kind](path, sequences)

@@ -17,22 +17,32 @@ import hashlib
 import json
 import math
 import multiprocessing
-import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from .datasets import Dataset, Sequence, SequenceError
-from .metrics import Array, PassScore, mean_score, score_pass
+from .environment import usable_processors
+from .metrics import (
+    Array,
+    Got10kScore,
+    PassScore,
+    got10k_overlaps,
+    got10k_score,
+    mean_score,
+    score_pass,
+)
 from .participants import Participant, TrackerSpec, create_participant
 from .peers import Box
+
+T = TypeVar("T")
 
 FORMAT = 1
 """Version of the raw result files; older ones are run again."""
@@ -118,6 +128,22 @@ class Evaluation:
     trackers: dict[str, TrackerScores] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
+    def got10k(self, tracker: str) -> Got10kScore:
+        """AO and success rates of a tracker over all finished sequences, GOT-10k's way."""
+        runs = self.trackers[tracker].runs
+        return got10k_score(
+            [
+                got10k_overlaps(
+                    runs[s.name].boxes,
+                    s.truth,
+                    cover=s.cover,
+                    image_size=runs[s.name].image_size,
+                )
+                for s in self.dataset
+                if s.name in runs and s.truth_given
+            ]
+        )
+
 
 def run_sequence(
     tracker: Participant, sequence: Sequence, on_frame: Callable[[int], object] | None = None
@@ -126,7 +152,7 @@ def run_sequence(
 
     Raises SequenceError when a frame cannot be read.
     """
-    _seed()
+    seed_all()
     count = len(sequence)
     boxes = np.full((count, 4), np.nan)
     confidence = np.full(count, np.nan)
@@ -137,7 +163,7 @@ def run_sequence(
         image = sequence.image(index)
         if index == 0:
             size = (image.shape[1], image.shape[0])
-            box = _box(sequence.truth[0])
+            box = as_box(sequence.truth[0])
             start = time.perf_counter()
             tracker.init(image, box)
             seconds[0] = time.perf_counter() - start
@@ -162,11 +188,12 @@ def run_sequence(
     )
 
 
-def _box(row: NDArray[np.float64]) -> Box:
+def as_box(row: NDArray[np.float64]) -> Box:
+    """A row of a box array as a tuple of floats."""
     return (float(row[0]), float(row[1]), float(row[2]), float(row[3]))
 
 
-def _seed() -> None:
+def seed_all() -> None:
     """Same random numbers for every sequence, whatever ran before it in this process."""
     np.random.seed(0)
     import torch
@@ -242,11 +269,17 @@ def _file_mark(path: str) -> str:
 _made: dict[str, Participant] = {}
 
 
-def _participant(spec: TrackerSpec) -> Participant:
+def made_participant(spec: TrackerSpec) -> Participant:
+    """The tracker of a spec, made once in this process."""
     name = repr(spec)
     if name not in _made:
         _made[name] = create_participant(spec)
     return _made[name]
+
+
+def forget_participants() -> None:
+    """Free the trackers of this process; the next task makes its own again."""
+    _made.clear()
 
 
 def limit_threads(threads: int) -> None:
@@ -275,7 +308,7 @@ def _run_task(
 ) -> Run | str:
     """Run or resume one sequence; a text says why it could not be done."""
     try:
-        tracker = _participant(spec)
+        tracker = made_participant(spec)
         key = run_key(tracker.describe(), spec, sequence)
         folder = results_folder(out, spec.name, sequence.name) if out is not None else None
         if folder is not None and not fresh:
@@ -291,7 +324,7 @@ def _run_task(
     except SequenceError as error:
         return error.reason
     except Exception as error:  # one sequence must not end the others
-        _made.pop(repr(spec), None)
+        forget_participants()
         return f"{type(error).__name__}: {error}"
 
 
@@ -347,9 +380,14 @@ def evaluate(
             for spec, sequence in tasks:
                 bar.set_postfix_str(sequence.name, refresh=False)
                 note(spec, sequence, _run_task(spec, sequence, out, fresh, bar.update))
-            _made.clear()
+            forget_participants()
         else:
-            _run_parallel(tasks, out, jobs, threads, fresh, bar, note)
+            ordered = sorted(tasks, key=lambda t: -len(t[1]))
+            arguments = [(spec, sequence, out, fresh) for spec, sequence in ordered]
+            for (spec, sequence, *_), outcome in spread(_run_task, arguments, jobs, threads):
+                note(spec, sequence, outcome)
+                bar.set_postfix_str(sequence.name, refresh=False)
+                bar.update(len(sequence))
     for spec in specs:
         runs = {s.name: done[spec.name, s.name] for s in dataset if (spec.name, s.name) in done}
         scores = {
@@ -361,17 +399,18 @@ def evaluate(
     return result
 
 
-def _run_parallel(
-    tasks: list[tuple[TrackerSpec, Sequence]],
-    out: Path | None,
+def spread(
+    function: Callable[..., T],
+    tasks: Iterable[tuple[Any, ...]],
     jobs: int,
     threads: int | None,
-    fresh: bool,
-    bar: Any,
-    note: Callable[[TrackerSpec, Sequence, Run | str], None],
-) -> None:
-    """Spread the tasks over processes; long sequences start first, so that none is left over."""
-    share = threads or max(1, (os.cpu_count() or 1) // jobs)
+) -> Iterator[tuple[tuple[Any, ...], T | str]]:
+    """Call ``function(*task)`` in worker processes and give ``(task, result)`` as they end.
+
+    Long tasks should come first. Where a worker died the result is a text that says so. Leaving the
+    loop early, Ctrl-C included, drops what has not begun.
+    """
+    share = threads or max(1, usable_processors() // jobs)
     pool = concurrent.futures.ProcessPoolExecutor(
         max_workers=jobs,
         # A forked process cannot use the torch threads or the GPU of its parent.
@@ -379,19 +418,14 @@ def _run_parallel(
         initializer=_start_worker,
         initargs=(share,),
     )
-    ordered = sorted(tasks, key=lambda t: -len(t[1]))
-    futures = {pool.submit(_run_task, *task, out, fresh): task for task in ordered}
+    futures = {pool.submit(function, *task): task for task in tasks}
     try:
         for future in concurrent.futures.as_completed(futures):
-            spec, sequence = futures[future]
+            outcome: T | str
             try:
                 outcome = future.result()
             except BrokenProcessPool:
                 outcome = "the worker process died (out of memory?); run again to continue"
-            note(spec, sequence, outcome)
-            bar.set_postfix_str(sequence.name, refresh=False)
-            bar.update(len(sequence))
-    except BaseException:
+            yield futures[future], outcome
+    finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
