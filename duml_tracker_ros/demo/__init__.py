@@ -1,0 +1,1 @@
+"""Camera, tracker node and recorder as processes: ``python -m duml_tracker_ros.demo``."""

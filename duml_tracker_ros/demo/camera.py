@@ -1,0 +1,206 @@
+"""A camera as a ROS node: publishes frames of a source on `image` at a steady rate.
+
+While the parameter `hold` is true the first frame is shown again and again, each time with a new
+stamp, like a paused video on which an operator selects the target; then the rest plays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from ..viz import VideoSink
+from .sources import Source, SourceError, SourceFrame, add_source_options, open_source, parse_size
+
+FRAME_ID = "camera"
+# Frames are made before they are due, so that making them costs no time while they are shown.
+READ_AHEAD_BYTES = 1 << 30
+
+
+class _Reader(threading.Thread):
+    """Reads a source ahead, up to READ_AHEAD_BYTES; hands on frames, then None, or the error."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(name="reader", daemon=True)
+        self._source = source
+        self._queue: queue.Queue[SourceFrame | Exception | None] = queue.Queue()
+        self._room = threading.Semaphore(0)
+        self.full = threading.Event()
+
+    def run(self) -> None:
+        budget = -1
+        try:
+            for frame in self._source.frames():
+                if budget < 0:
+                    # A live camera must not be buffered: old frames are worth nothing.
+                    budget = 2 if self._source.live else READ_AHEAD_BYTES // frame.image.nbytes
+                    for _ in range(max(2, budget)):
+                        self._room.release()
+                if not self._room.acquire(blocking=False):
+                    self.full.set()
+                    if self._source.live:
+                        continue
+                    self._room.acquire()
+                self._queue.put(frame)
+            self._queue.put(None)
+        except Exception as error:
+            self._queue.put(error)
+        self.full.set()
+
+    def next(self) -> SourceFrame | None:
+        """The next frame; None at the end. Raises what reading raised."""
+        item = self._queue.get()
+        self._room.release()
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+
+class Camera:
+    """Publishes a source; keeps a list of every header that went out."""
+
+    def __init__(self, source: Source, rate: float, keep: Path | None = None) -> None:
+        from rclpy.executors import SingleThreadedExecutor
+        from rclpy.node import Node
+        from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+        from sensor_msgs.msg import Image
+
+        self._image_type: Any = Image
+        self.source, self.rate = source, rate
+        self.sent: list[tuple[int, int]] = []
+        self.late = 0
+        self.node = Node("camera")
+        self.node.declare_parameter("hold", not source.live)
+        self._publisher = self.node.create_publisher(
+            Image,
+            "image",
+            QoSProfile(
+                history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE
+            ),
+        )
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self._sink = VideoSink(keep, rate) if keep is not None else None
+
+    def run(self) -> None:
+        """Wait for a subscriber, then show everything once."""
+        reader = _Reader(self.source)
+        reader.start()
+        while not self.source.live and not reader.full.is_set():
+            self._executor.spin_once(timeout_sec=0.05)
+        while self._publisher.get_subscription_count() == 0:
+            self._executor.spin_once(timeout_sec=0.05)
+        frame = reader.next()
+        due, index = time.monotonic(), 0
+        while frame is not None:
+            message = self._message(frame)
+            self._show(index, message, frame)
+            due = self._wait(due + 1 / self.rate)
+            while self.node.get_parameter("hold").value:
+                self._show(index, message, frame)
+                due = self._wait(due + 1 / self.rate)
+            frame = reader.next()
+            index += 1
+        # Give the last image the time to be delivered before the publisher goes.
+        self._wait(time.monotonic() + 0.5)
+
+    def close(self) -> None:
+        if self._sink is not None:
+            self._sink.close()
+        self._executor.shutdown()
+        self.node.destroy_node()
+
+    def log(self) -> dict[str, Any]:
+        """What was published: [index of the frame, stamp in ns] in order."""
+        return {
+            "source": self.source.name,
+            "frame_id": FRAME_ID,
+            "rate": self.rate,
+            "late": self.late,
+            "sent": self.sent,
+        }
+
+    def _message(self, frame: SourceFrame) -> Any:
+        height, width = frame.image.shape[:2]
+        message = self._image_type(height=height, width=width, step=3 * width)
+        message.encoding = f"{self.source.order}8"
+        message.header.frame_id = FRAME_ID
+        data = array.array("B")
+        # Anything but an array would be checked element by element.
+        data.frombytes(frame.image.tobytes())
+        message.data = data
+        return message
+
+    def _show(self, index: int, message: Any, frame: SourceFrame) -> None:
+        stamp = self.node.get_clock().now()
+        message.header.stamp = stamp.to_msg()
+        self._publisher.publish(message)
+        self.sent.append((index, stamp.nanoseconds))
+        if self._sink is not None:
+            rgb = frame.image
+            if self.source.order == "bgr":
+                rgb = cv2.cvtColor(rgb, cv2.COLOR_BGR2RGB)
+            self._sink.write(rgb)
+
+    def _wait(self, due: float) -> float:
+        """Serve the node until `due`; the time the next period counts from."""
+        if time.monotonic() - due > 1 / self.rate:
+            self.late += 1
+            due = time.monotonic()
+        while (left := due - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+        return due
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the camera; exit status 2 for a source that cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m duml_tracker_ros.demo.camera")
+    add_source_options(parser)
+    parser.add_argument("--rate", type=float, default=30.0, help="images per second (30)")
+    parser.add_argument("--log", type=Path, help="JSON file for the headers that were published")
+    parser.add_argument("--keep", type=Path, help="video file for what was published")
+    options = parser.parse_args(arguments)
+    try:
+        if options.size:
+            parse_size(options.size)
+        source = open_source(options)
+    except SourceError as error:
+        print(f"camera: {error}", file=sys.stderr)
+        return 2
+    import rclpy
+    from rclpy.executors import ExternalShutdownException
+
+    rclpy.init()
+    camera = Camera(source, options.rate, options.keep)
+    status = 0
+    try:
+        camera.run()
+    except SourceError as error:
+        print(f"camera: {error}", file=sys.stderr)
+        status = 2
+    except (KeyboardInterrupt, ExternalShutdownException):
+        status = 130
+    finally:
+        camera.close()
+        rclpy.try_shutdown()
+        if options.log is not None:
+            # The file appears whole: its presence tells the recorder that the film is over.
+            draft = options.log.with_suffix(".part")
+            draft.write_text(json.dumps(camera.log()), encoding="utf-8")
+            os.replace(draft, options.log)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

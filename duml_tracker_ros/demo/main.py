@@ -1,0 +1,256 @@
+"""Starts camera, tracker node and recorder as processes, and tells how it went."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+from .recorder import UNTRACKED
+from .sources import SourceError, add_source_options, open_source, source_arguments
+from .summary import table
+
+RESULTS = ("summary.json", "track.mp4", "track.avi", "contact_sheet.png", "heatmap.png")
+
+
+class DemoError(Exception):
+    """The demo cannot run; one line that says why."""
+
+
+def environment() -> dict[str, str]:
+    """Environment of the processes: large images, this machine only, a domain of their own."""
+    variables = dict(os.environ, PYTHONUNBUFFERED="1")
+    # The default transport of Fast DDS drops camera images.
+    variables.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+    variables.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    # Two demos on one machine, or in one network, must not hear each other.
+    variables.setdefault("ROS_DOMAIN_ID", str(random.SystemRandom().randint(1, 101)))
+    variables.setdefault("RCUTILS_LOGGING_USE_STDOUT", "1")
+    return variables
+
+
+class Processes:
+    """Processes that end with this one, whatever happens to it."""
+
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+        self._folder, self._variables = folder, variables
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self, name: str, module: str, arguments: Sequence[str], quiet: bool = True) -> None:
+        """Run a module of this Python; a quiet process writes to <name>.log."""
+        with contextlib.ExitStack() as stack:
+            output = None
+            if quiet:
+                output = stack.enter_context(open(self.log(name), "wb"))
+            self._running[name] = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if quiet else None,
+                env=self._variables,
+                # A group of its own: an interrupt at the terminal is passed on in order, and
+                # what a process has started itself ends with it.
+                start_new_session=True,
+            )
+
+    def log(self, name: str) -> Path:
+        return self._folder / f"{name}.log"
+
+    def status(self, name: str) -> int | None:
+        """Exit status; None while it runs."""
+        return self._running[name].poll()
+
+    def stop(self) -> None:
+        """Ask all to end, then make them."""
+        for number, patience in (
+            (signal.SIGINT, 4.0),
+            (signal.SIGTERM, 2.0),
+            (signal.SIGKILL, 2.0),
+        ):
+            waiting = [p for p in self._running.values() if p.poll() is None]
+            for process in waiting:
+                _signal_group(process, number)
+            end = time.monotonic() + patience
+            for process in waiting:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, end - time.monotonic()))
+        for process in self._running.values():
+            # Whatever it has left behind.
+            _signal_group(process, signal.SIGKILL)
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def watch(processes: Processes) -> int:
+    """Wait for the recorder; DemoError when another process dies on it."""
+    while True:
+        status = processes.status("recorder")
+        if status is not None:
+            return status
+        for name in ("camera", "tracker_node"):
+            ended = processes.status(name)
+            if ended is not None and (ended != 0 or name == "tracker_node"):
+                raise DemoError(
+                    f"the {name} ended with status {ended}: {last_words(processes, name)}"
+                )
+        time.sleep(0.1)
+
+
+def last_words(processes: Processes, name: str) -> str:
+    """The most telling line of a log: the last error, else the last line."""
+    try:
+        lines = processes.log(name).read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    errors = [line for line in lines if "[ERROR]" in line or "rror:" in line]
+    return (errors or lines or ["it said nothing"])[-1].strip()
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m duml_tracker_ros.demo",
+        description="Runs a camera, the tracker node and a recorder as processes over DDS.",
+    )
+    add_source_options(parser)
+    parser.add_argument("--tracker", metavar="NAME", help="tracking system (parameter tracker)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="parameter of the tracker node, also as name:=value; may be repeated",
+    )
+    parser.add_argument("--rate", type=float, default=30.0, help="images per second (30)")
+    parser.add_argument("--out", type=Path, default=Path("demo_out"), help="results (demo_out)")
+    return parser.parse_args(arguments)
+
+
+def node_arguments(options: argparse.Namespace) -> list[str]:
+    """ROS arguments of the tracker node."""
+    settings = [f"tracker:={options.tracker}"] if options.tracker else []
+    for text in options.set:
+        name, separator, value = text.partition(":=" if ":=" in text else "=")
+        if not separator or not name.strip() or not value:
+            raise DemoError(f"--set {text!r} is not name=value, for example --set num_threads=2")
+        settings.append(f"{name.strip()}:={value}")
+    return ["--ros-args", *(part for setting in settings for part in ("-p", setting))]
+
+
+def prepare(options: argparse.Namespace) -> Path:
+    """The folder of the results, without those of an earlier run."""
+    if not 0.5 <= options.rate <= 1000:
+        raise DemoError(f"--rate {options.rate:g}: use 0.5 to 1000 images per second")
+    folder = Path(options.out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in RESULTS:
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise DemoError(f"--out {folder} cannot be used: {error.strerror}") from None
+    return folder
+
+
+def run(options: argparse.Namespace) -> int:
+    """One run; returns the exit status. Raises SourceError, DemoError."""
+    ros_arguments = node_arguments(options)
+    folder = prepare(options)
+    # A source that cannot be used must be told before anything is started.
+    open_source(options)
+    source = source_arguments(options)
+    variables = environment()
+    with tempfile.TemporaryDirectory(prefix="duml_demo_") as scratch:
+        log, keep = Path(scratch) / "sent.json", Path(scratch) / "shown.avi"
+        live = ["--keep", str(keep)] if _is_live(options) else []
+        with Processes(folder, variables) as processes:
+            print(f"demo: processes start in ROS domain {variables['ROS_DOMAIN_ID']}", flush=True)
+            processes.start("tracker_node", "duml_tracker_ros.node", ros_arguments)
+            processes.start(
+                "camera",
+                "duml_tracker_ros.demo.camera",
+                [*source, "--rate", str(options.rate), "--log", str(log), *live],
+            )
+            processes.start(
+                "recorder",
+                "duml_tracker_ros.demo.recorder",
+                [*source, "--out", str(folder), "--log", str(log), *live],
+                quiet=False,
+            )
+            status = watch(processes)
+            if status not in (0, UNTRACKED):
+                print(
+                    f"demo: the tracker node says: {last_words(processes, 'tracker_node')}",
+                    file=sys.stderr,
+                )
+                return status if status > 0 else 1
+    return report(folder)
+
+
+def _is_live(options: argparse.Namespace) -> bool:
+    return bool(options.video) and open_source(options).live
+
+
+def report(folder: Path) -> int:
+    """Print the table; exit status 0 when the target was tracked, else 3."""
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    print(table(summary))
+    print(f"  {'results':<9} {', '.join(str(folder / f) for f in summary['files'].values())}")
+    if summary["failures"]:
+        print(
+            f"demo: the target was NOT tracked: {'; '.join(summary['failures'])}", file=sys.stderr
+        )
+        return UNTRACKED
+    print("demo: the target was tracked")
+    return 0
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """A polite kill must also take the processes along."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; returns the exit status.
+
+    0 tracked, 1 broke off, 2 bad input, 3 not tracked, 130 interrupted.
+    """
+    options = parse(arguments)
+    try:
+        with _termination_as_interrupt():
+            return run(options)
+    except SourceError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+    except DemoError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ndemo: interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,279 @@
+"""What the demo's camera shows: the generated scene, an image folder, a video or a camera."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..evaluation.datasets import (
+    IMAGE_SUFFIXES,
+    SequenceError,
+    list_images,
+    read_boxes,
+    read_image,
+)
+from ..scene import AerialScene
+
+Box = tuple[float, float, float, float]
+Size = tuple[int, int]
+
+# Below this share of the target seen, a tracker is right to report nothing.
+VISIBLE_SHARE = 0.3
+SCENE_SIZE: Size = (640, 480)
+SCENE_FRAMES = 300
+LIVE_FRAMES = 300
+TRUTH_FILE = "groundtruth_rect.txt"
+
+
+class SourceError(Exception):
+    """The source cannot be used; one line that says what to give instead."""
+
+
+@dataclass(frozen=True)
+class SourceFrame:
+    """One frame and what is known of the target in it.
+
+    image: uint8 [H, W, 3] in the source's channel order. box: the true (x, y, w, h), None when
+    it is absent or unknown. visible: the target is seen well enough to be tracked.
+    """
+
+    image: NDArray[Any]
+    box: Box | None = None
+    visible: bool = False
+
+
+class Source(Protocol):
+    """A sequence of frames that can be gone through more than once, unless it is live."""
+
+    name: str
+    order: str  # "rgb" or "bgr"
+    count: int | None  # None: known only at the end
+    has_truth: bool
+    live: bool
+    first_box: Box
+
+    def frames(self) -> Iterator[SourceFrame]: ...
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Options that name a source, the same for all processes of the demo."""
+    group = parser.add_argument_group("source (default: the generated aerial scene)")
+    group.add_argument(
+        "--seq", metavar="DIR", help=f"folder with img/*.jpg|png and {TRUTH_FILE} (x,y,w,h from 0)"
+    )
+    group.add_argument("--video", metavar="FILE|CAMERA", help="video file, camera number or device")
+    group.add_argument("--box", metavar="X,Y,W,H", help="target in the first image, pixels")
+    group.add_argument("--size", metavar="WxH", help="size of the images (default: as they are)")
+    group.add_argument("--frames", type=int, metavar="N", help="use the first N frames")
+    group.add_argument("--seed", type=int, default=7, help="seed of the generated scene (7)")
+
+
+def source_arguments(options: argparse.Namespace) -> list[str]:
+    """The command line that names the same source to another process."""
+    arguments = []
+    for name in ("seq", "video", "box", "size", "frames", "seed"):
+        value = getattr(options, name)
+        if value is not None:
+            # One word: a value such as a negative coordinate must not look like an option.
+            arguments.append(f"--{name}={value}")
+    return arguments
+
+
+def open_source(options: argparse.Namespace) -> Source:
+    """Open what the options name; SourceError says in one line what is wrong with them."""
+    size = parse_size(options.size) if options.size else None
+    box = parse_box(options.box) if options.box else None
+    if options.frames is not None and options.frames < 2:
+        raise SourceError(f"--frames {options.frames}: use at least 2")
+    if options.seq and options.video:
+        raise SourceError("give either --seq or --video, not both")
+    if options.seq:
+        return FolderSource(Path(options.seq), box, size, options.frames)
+    if options.video:
+        if box is None:
+            raise SourceError(
+                "a video has no known target: give its box in the first image, --box x,y,w,h"
+                " (make demo VIDEO=... BOX=x,y,w,h)"
+            )
+        return VideoSource(options.video, box, size, options.frames)
+    return SceneSource(options.seed, size or SCENE_SIZE, options.frames or SCENE_FRAMES, box)
+
+
+def parse_size(text: str) -> Size:
+    """'640x480' to (640, 480)."""
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise SourceError(f"--size {text!r} is not WIDTHxHEIGHT, for example 640x480") from None
+    if not (64 <= width <= 7680 and 64 <= height <= 4320):
+        raise SourceError(f"--size {text}: use 64x64 to 7680x4320")
+    return width, height
+
+
+def parse_box(text: str) -> Box:
+    """'x,y,w,h' to four floats; the area must not be empty."""
+    try:
+        x, y, w, h = (float(part) for part in text.replace(",", " ").split())
+    except ValueError:
+        raise SourceError(f"--box {text!r} is not x,y,w,h, for example 300,200,40,30") from None
+    if not all(math.isfinite(v) for v in (x, y, w, h)) or w <= 0 or h <= 0:
+        raise SourceError(f"--box {text}: numbers with a width and height above 0 are needed")
+    return x, y, w, h
+
+
+class SceneSource:
+    """The generated aerial scene; its truth is exact."""
+
+    order, has_truth, live = "rgb", True, False
+
+    def __init__(self, seed: int, size: Size, frames: int, box: Box | None = None) -> None:
+        if seed < 0:
+            raise SourceError(f"--seed {seed}: use 0 or above")
+        self.name = f"generated scene (seed {seed})"
+        self.count: int | None = frames
+        # A shorter film is the beginning of the same one, not the same events in less time.
+        self._scene = AerialScene(seed, size[0], size[1], max(frames, SCENE_FRAMES))
+        first = self._scene.render(0).box
+        chosen = box or first
+        if chosen is None:
+            raise SourceError(f"--seed {seed}: the target starts outside the view; try another")
+        self.first_box: Box = chosen
+
+    def frames(self) -> Iterator[SourceFrame]:
+        for index in range(self.count or 0):
+            frame = self._scene.render(index)
+            yield SourceFrame(frame.image, frame.box, frame.visibility >= VISIBLE_SHARE)
+
+
+class FolderSource:
+    """Image files with a true box for every one; lines of NaN where the target is absent."""
+
+    order, has_truth, live = "bgr", True, False
+
+    def __init__(self, folder: Path, box: Box | None, size: Size | None, limit: int | None) -> None:
+        folder = folder.expanduser()
+        if not folder.is_dir():
+            raise SourceError(f"sequence folder {folder} does not exist")
+        images = folder / "img"
+        self._files: Sequence[Path] = list_images(images) if images.is_dir() else ()
+        if not self._files:
+            kinds = " ".join(sorted(IMAGE_SUFFIXES))
+            raise SourceError(f"{folder}: no images in its folder img ({kinds})")
+        self.name = folder.resolve().name
+        try:
+            truth = read_boxes(folder / TRUTH_FILE, self.name)
+        except SequenceError as error:
+            raise SourceError(f"{folder}: {error.reason}") from None
+        if len(truth) != len(self._files):
+            raise SourceError(
+                f"{folder}: {len(self._files)} images but {len(truth)} lines in {TRUTH_FILE}"
+            )
+        self._files = self._files[:limit]
+        self.count: int | None = len(self._files)
+        self._size = size
+        first = self._read(0)
+        scale = _scale(first[1], size)
+        self._truth = truth[: self.count] * np.array([*scale, *scale])
+        self._visible = np.isfinite(self._truth).all(axis=1)
+        if box is None and not self._visible[0]:
+            raise SourceError(f"{folder}: no true box in the first image; give --box x,y,w,h")
+        self.first_box: Box = _box(
+            self._truth[0] if box is None else np.array(box) * (*scale, *scale)
+        )
+
+    def _read(self, index: int) -> tuple[NDArray[Any], Size]:
+        try:
+            image = read_image(self._files[index])
+        except OSError as error:
+            raise SourceError(str(error)) from None
+        given = (image.shape[1], image.shape[0])
+        return _resized(image, self._size), given
+
+    def frames(self) -> Iterator[SourceFrame]:
+        for index in range(len(self._files)):
+            seen = bool(self._visible[index])
+            box = _box(self._truth[index]) if seen else None
+            yield SourceFrame(self._read(index)[0], box, seen)
+
+
+class VideoSource:
+    """A video file, or a camera, which is live: its frames come once."""
+
+    order, has_truth = "bgr", False
+
+    def __init__(self, text: str, box: Box, size: Size | None, limit: int | None) -> None:
+        self.live = text.isdigit() or text.startswith("/dev/") or "://" in text
+        if not self.live and not Path(text).expanduser().is_file():
+            raise SourceError(f"video {text} does not exist")
+        self.name = f"camera {text}" if text.isdigit() else Path(text).name
+        self._target: int | str = (
+            int(text) if text.isdigit() else str(Path(text).expanduser() if not self.live else text)
+        )
+        self._size = size
+        self.count = limit or (LIVE_FRAMES if self.live else None)
+        self._limit = self.count
+        self._given: Size | None = None
+        self.first_box = box
+        if not self.live:
+            self._check()
+
+    def _check(self) -> None:
+        capture = self._open()
+        good, image = capture.read()
+        total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        capture.release()
+        if not good:
+            raise SourceError(f"video {self.name} holds no frame that OpenCV can decode")
+        scale = _scale((image.shape[1], image.shape[0]), self._size)
+        x, y, w, h = self.first_box
+        self.first_box = (x * scale[0], y * scale[1], w * scale[0], h * scale[1])
+        if x + w <= 0 or y + h <= 0 or x >= image.shape[1] or y >= image.shape[0]:
+            raise SourceError(
+                f"--box {x:g},{y:g},{w:g},{h:g} lies outside the"
+                f" {image.shape[1]}x{image.shape[0]} video"
+            )
+        if total > 0 and self._limit is None:
+            self.count = total
+
+    def _open(self) -> cv2.VideoCapture:
+        capture = cv2.VideoCapture(self._target)
+        if not capture.isOpened():
+            raise SourceError(f"OpenCV cannot open {self.name}; is it a video, is it in use?")
+        return capture
+
+    def frames(self) -> Iterator[SourceFrame]:
+        capture = self._open()
+        try:
+            index = 0
+            while self._limit is None or index < self._limit:
+                good, image = capture.read()
+                if not good:
+                    return
+                yield SourceFrame(_resized(image, self._size))
+                index += 1
+        finally:
+            capture.release()
+
+
+def _resized(image: NDArray[Any], size: Size | None) -> NDArray[Any]:
+    if size is None or size == (image.shape[1], image.shape[0]):
+        return image
+    shrinks = size[0] < image.shape[1]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _scale(given: Size, wanted: Size | None) -> tuple[float, float]:
+    return (1.0, 1.0) if wanted is None else (wanted[0] / given[0], wanted[1] / given[1])
+
+
+def _box(row: NDArray[Any]) -> Box:
+    x, y, w, h = (float(v) for v in row)
+    return x, y, w, h
