@@ -255,6 +255,8 @@ def clean(synthesis: Synthesis, kind: Kind, count: int, seed: int) -> list[float
             red = image[:, :, 0].astype(int) - image[:, :, 1:].max(2).astype(int)
             if kind is Kind.PASTE:  # recoloured, on black
                 red = image.max(2).astype(int)
+            elif np.ptp(image.astype(int), axis=2).max() < 60:
+                continue  # a grey sample has no red to look for
             # Reflected or replicated borders may show more of the target: look around the box only.
             mask = np.zeros(red.shape, np.uint8)
             near = np.s_[max(0, int(y - 5)) : int(y + h + 6), max(0, int(x - 5)) : int(x + w + 6)]
