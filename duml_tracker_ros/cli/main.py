@@ -8,10 +8,10 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import bench, evaluate, info, track, train
+from . import bench, evaluate, export, info, track, train
 from .common import CliError, epilog
 
-COMMANDS = (track, evaluate, train, bench, info)
+COMMANDS = (track, evaluate, train, bench, export, info)
 
 
 class _Parser(argparse.ArgumentParser):
