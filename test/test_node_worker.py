@@ -228,6 +228,18 @@ def test_selection_that_nobody_waits_for_leaves_no_target(run):
     assert box.see().status is Status.IDLE
 
 
+def test_release_is_done_also_when_nobody_waits(run):
+    box = run(**ALWAYS_SEEN)
+    box.init()
+    box.hold.clear()
+    box.worker.submit(box.frame())
+    with pytest.raises(TimeoutError):
+        box.worker.release().result(0.05)
+    box.hold.set()
+    box.wait(lambda: box.worker.status is Status.IDLE)
+    assert box.see().target_id == 0
+
+
 def test_load_error_reaches_the_caller():
     worker = TrackerWorker(
         lambda: create_tracker(weights="/nowhere/x.safetensors"), print, logging.getLogger()

@@ -98,10 +98,15 @@ class _Target:
 
 
 class Command:
-    """Something the worker does between two frames."""
+    """Something the worker does between two frames.
 
-    def __init__(self, action: Callable[[], Any]) -> None:
+    Args:
+        always: do it also when nobody waits for it any more.
+    """
+
+    def __init__(self, action: Callable[[], Any], always: bool = False) -> None:
         self._action = action
+        self._always = always
         self._future: Future[Any] = Future()
         self._abandoned = threading.Event()
 
@@ -129,7 +134,7 @@ class Command:
             raise TimeoutError(f"not done within {timeout:g} s") from None
 
     def run(self) -> None:
-        if self.abandoned:
+        if self.abandoned and not self._always:
             self.refuse("it was given up before the tracker got to it")
             return
         try:
@@ -244,7 +249,7 @@ class TrackerWorker:
 
     def release(self) -> Command:
         """Drop target and waiting frame, and leave the ERROR state."""
-        return self._post(Command(self._do_release))
+        return self._post(Command(self._do_release, always=True))
 
     def close(self, timeout: float = 5.0) -> bool:
         """Stop the thread, refuse waiting commands, free the tracker. False when it hangs."""
@@ -302,9 +307,13 @@ class TrackerWorker:
         self._loaded.set_result(tracker.info())
         del tracker
         try:
-            with torch.inference_mode():
-                while self._step():
-                    pass
+            going = True
+            while going:
+                try:
+                    going = self._step()
+                except Exception as error:
+                    # Whatever it was, the next selection gets its chance.
+                    self._fail("the worker", error)
         finally:
             self._free()
 
