@@ -30,11 +30,13 @@ class Box:
         self.seq = 0
         self.hold = threading.Event()
         self.hold.set()
+        self.publishing = threading.Event()
         self.worker = TrackerWorker(
             lambda: random_tracker(**overrides), self._publish, logging.getLogger("worker")
         )
 
     def _publish(self, outcome):
+        self.publishing.set()
         self.hold.wait(WAIT)
         self.outcomes.append(outcome)
 
@@ -57,6 +59,13 @@ class Box:
         self.worker.submit(frame or self.frame())
         self.wait(lambda: len(self.outcomes) > count)
         return self.outcomes[-1]
+
+    def block(self):
+        """Hold the worker at a frame until `hold` is set."""
+        self.hold.clear()
+        self.publishing.clear()
+        self.worker.submit(self.frame())
+        assert self.publishing.wait(WAIT)
 
     def wait(self, condition):
         end = time.monotonic() + WAIT
@@ -147,9 +156,7 @@ def test_change_of_image_size_or_source_drops_the_target(run):
 def test_newest_frame_wins_and_the_others_are_counted(run):
     box = run()
     box.see()
-    box.hold.clear()
-    box.worker.submit(box.frame())
-    time.sleep(0.1)
+    box.block()
     frames = [box.frame() for _ in range(50)]
     for frame in frames:
         box.worker.submit(frame)
@@ -219,8 +226,7 @@ def test_unreadable_image_is_refused_and_the_target_kept(run):
 
 def test_selection_that_nobody_waits_for_leaves_no_target(run):
     box = run(**ALWAYS_SEEN)
-    box.hold.clear()
-    box.worker.submit(box.frame())
+    box.block()
     command = box.worker.init(box.frame(), TARGET)
     with pytest.raises(TimeoutError):
         command.result(0.05)
@@ -231,8 +237,7 @@ def test_selection_that_nobody_waits_for_leaves_no_target(run):
 def test_release_is_done_also_when_nobody_waits(run):
     box = run(**ALWAYS_SEEN)
     box.init()
-    box.hold.clear()
-    box.worker.submit(box.frame())
+    box.block()
     with pytest.raises(TimeoutError):
         box.worker.release().result(0.05)
     box.hold.set()
@@ -268,9 +273,7 @@ def test_slow_load_is_given_up():
 
 def test_close_refuses_what_waits(run):
     box = run()
-    box.hold.clear()
-    box.worker.submit(box.frame())
-    time.sleep(0.05)
+    box.block()
     command = box.worker.init(box.frame(), TARGET)
     closer = threading.Thread(target=box.worker.close, args=(WAIT,))
     closer.start()
