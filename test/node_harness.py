@@ -26,6 +26,8 @@ class NodeProcess:
     """`python -m duml_tracker_ros.node` with parameters, killed at the end whatever happens."""
 
     def __init__(self, *ros_arguments, **parameters):
+        # Two threads of torch that wait for each other crawl on a machine busy with other tests.
+        parameters.setdefault("num_threads", 1)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         arguments = [
             part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")

@@ -57,7 +57,9 @@ def test_transports_of_the_user_are_kept(environment, expected, monkeypatch):
 def test_launched_node_is_active_in_its_namespace(tmp_path, monkeypatch):
     monkeypatch.setattr("node_harness.NODE", "/uav1" + NODE)
     settings = tmp_path / "settings.yaml"
-    settings.write_text("/**:\n  ros__parameters:\n    weights: random\n    device: cpu\n")
+    settings.write_text(
+        "/**:\n  ros__parameters:\n    weights: random\n    device: cpu\n    num_threads: 1\n"
+    )
     environment = dict(os.environ, ROS_DOMAIN_ID=str(DOMAIN), ROS_LOG_DIR=str(tmp_path))
     with (tmp_path / "log").open("w+") as log:
         process = subprocess.Popen(

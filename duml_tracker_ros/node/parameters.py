@@ -96,6 +96,11 @@ class Settings:
         pattern=r"\s*([A-Za-z_][\w.]*=\S*\s*)*",
         remedy="write 'key=value' pairs separated by spaces",
     )
+    profile: bool = _parameter(
+        False,
+        CONFIGURE,
+        "measure the stages of the tracker for diagnostics; on CUDA this costs some speed",
+    )
     configure_timeout: float = _parameter(
         60.0,
         CONFIGURE,

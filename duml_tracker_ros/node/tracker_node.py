@@ -210,6 +210,7 @@ class TrackerNode(LifecycleNode):
                 weights=settings.weights,
                 device=settings.device,
                 size=settings.size,
+                profile=settings.profile,
                 **tracker_overrides(settings),
             )
 
