@@ -99,8 +99,13 @@ class Camera:
         reader.start()
         while not self.source.live and not reader.full.is_set():
             self._executor.spin_once(timeout_sec=0.05)
+        say = self.node.get_logger().info
+        say(
+            f"{self.source.name} is ready; waiting for a subscriber of {self._publisher.topic_name}"
+        )
         while self._publisher.get_subscription_count() == 0:
             self._executor.spin_once(timeout_sec=0.05)
+        say("showing the first image until the parameter hold is false")
         frame = reader.next()
         due, index = time.monotonic(), 0
         while frame is not None:
@@ -111,7 +116,10 @@ class Camera:
                 self._show(index, message, frame)
                 due = self._wait(due + 1 / self.rate)
             frame = reader.next()
+            if index == 0:
+                say("playing")
             index += 1
+        say(f"done: {index} frames in {len(self.sent)} images, {self.late} late")
         # Give the last image the time to be delivered before the publisher goes.
         self._wait(time.monotonic() + 0.5)
 

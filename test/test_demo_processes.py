@@ -1,0 +1,170 @@
+"""The demo's real processes over DDS: the camera, a whole run, interrupts, failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import generated_sequence
+import numpy as np
+import pytest
+
+from duml_tracker_ros.demo.main import environment
+
+MODULE = [sys.executable, "-m"]
+
+
+def demo(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*MODULE, "duml_tracker_ros.demo", "--out", "out", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+def test_camera_holds_the_first_image_then_plays_all(tmp_path: Path) -> None:
+    import rclpy
+    from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+    from rcl_interfaces.srv import SetParameters
+    from rclpy.executors import SingleThreadedExecutor
+    from sensor_msgs.msg import Image
+
+    folder = generated_sequence.write_sequence(tmp_path / "seq", 12)
+    pictures, _ = generated_sequence.render(12)
+    variables = environment()
+    log = tmp_path / "sent.json"
+    camera = subprocess.Popen(
+        [*MODULE, "duml_tracker_ros.demo.camera", f"--seq={folder}", "--rate=25", f"--log={log}"],
+        cwd=tmp_path,
+        env=variables,
+    )
+    context = rclpy.Context()
+    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+    rclpy.init(context=context, domain_id=int(variables["ROS_DOMAIN_ID"]))
+    node = rclpy.create_node("viewer", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    seen: list[Image] = []
+    node.create_subscription(Image, "image", seen.append, 50)
+    client = node.create_client(SetParameters, "/camera/set_parameters")
+    try:
+        end = time.monotonic() + 30
+        while (len(seen) < 5 or not client.service_is_ready()) and time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.1)
+        value = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=False)
+        client.call_async(SetParameters.Request(parameters=[Parameter(name="hold", value=value)]))
+        while camera.poll() is None and time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.1)
+        assert camera.poll() == 0
+    finally:
+        if camera.poll() is None:
+            camera.kill()
+        camera.wait()
+        executor.shutdown()
+        node.destroy_node()
+        context.try_shutdown()
+    written = json.loads(log.read_text())
+    index_of = {stamp: index for index, stamp in written["sent"]}
+    assert len(index_of) == len(written["sent"]), "every image has a stamp of its own"
+    indices = []
+    for message in seen:
+        assert message.encoding == "bgr8"
+        assert message.header.frame_id == written["frame_id"]
+        stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+        indices.append(index_of[stamp])
+        pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
+        assert np.array_equal(pixels, pictures[indices[-1]])
+    assert indices[:5] == [0] * 5
+    assert [i for i in indices if i] == list(range(1, 12)), "all frames, in order, once"
+    steps = np.diff([stamp for index, stamp in written["sent"] if index]) / 1e9
+    assert np.median(steps) == pytest.approx(1 / 25, abs=0.008)
+
+
+def test_whole_run_answers_with_the_images_headers(tmp_path: Path) -> None:
+    """The flow with untrained weights: what is tracked is left open, what is told must be true."""
+    run = demo(
+        tmp_path, "--frames", "40", "--size", "320x240", "--rate", "10", "--set", "weights=random"
+    )
+    assert run.returncode in (0, 3), run.stdout + run.stderr
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["frames_sent"] == 39
+    assert summary["frames_received"] >= 35, summary
+    assert summary["headers_ok"] is True
+    assert sum(summary["states"].values()) == summary["frames_received"]
+    assert summary["frames_with_truth"] == 39
+    assert 0 < summary["latency_ms"]["p50"] < 1000
+    assert summary["tracker"].startswith("duml")
+    assert summary["device"] == "cpu" or summary["device"].startswith("cuda")
+    assert (run.returncode == 0) == (summary["failures"] == [])
+    for name in summary["files"].values():
+        assert (tmp_path / "out" / name).stat().st_size > 1000
+    assert "latency" in run.stdout
+
+
+def test_interrupt_ends_every_process(tmp_path: Path) -> None:
+    run = subprocess.Popen(
+        [*MODULE, "duml_tracker_ros.demo", "--out=out", "--set=weights=random", "--rate=5"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert run.stdout is not None
+    try:
+        for line in run.stdout:
+            if "selected" in line or "NOT" in line:
+                break
+        pids = _descendants(run.pid)
+        assert len(pids) >= 3
+        run.send_signal(signal.SIGINT)
+        assert run.wait(20) == 130
+    finally:
+        if run.poll() is None:
+            run.kill()
+        run.wait()
+        run.stdout.close()
+    end = time.monotonic() + 5
+    while (left := [p for p in pids if _alive(p)]) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert left == []
+
+
+def test_refused_configuration_is_one_clear_reason(tmp_path: Path) -> None:
+    run = demo(tmp_path, "--frames", "10", "--set", "weights=/nowhere.safetensors")
+    assert run.returncode == 1
+    assert "refused to configure" in run.stderr
+    assert "/nowhere.safetensors" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "out" / "summary.json").exists()
+
+
+def test_camera_that_fails_ends_the_run(tmp_path: Path) -> None:
+    folder = generated_sequence.write_sequence(tmp_path / "seq", 6)
+    broken = folder / "img" / "000004.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    run = demo(tmp_path, "--seq", str(folder), "--set", "weights=random")
+    assert run.returncode == 1
+    assert "000004.png" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def _descendants(pid: int) -> list[int]:
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found += [int(child), *_descendants(int(child))]
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
