@@ -201,6 +201,7 @@ def install_wheels(torch: str, opencv: str) -> None:
     say("installing ROS 2 and the Python requirements, a few minutes")
     pip("install", "-r", str(ROS_REQUIREMENTS), *requirements)
     mend_cmake_files()
+    register_prefix()
 
 
 def python_requirements() -> list[str]:
@@ -239,6 +240,17 @@ def mend_cmake_files() -> None:
         mended = re.sub(python_pattern, lambda _: include, mended)
         if mended != text:
             file.write_text(mended, encoding="utf-8")
+
+
+def register_prefix() -> None:
+    """Puts the environment on AMENT_PREFIX_PATH of its own Python, as sourcing would."""
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    site_packages = VENV / "lib" / version / "site-packages"
+    (site_packages / "ament_prefix.pth").write_text(
+        'import os, sys; os.environ["AMENT_PREFIX_PATH"] = os.pathsep.join(dict.fromkeys(filter('
+        'None, [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix])))\n',
+        encoding="utf-8",
+    )
 
 
 # --- step 2: the interfaces and the package --------------------------------------------------
