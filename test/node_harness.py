@@ -121,6 +121,7 @@ class Talker:
             "stop": self.node.create_client(Stop, f"{NODE}/stop"),
         }
         self.changed = True
+        self.published = set()
         self.clock_ns = 1_000_000_000_000
 
     def close(self):
@@ -215,6 +216,7 @@ class Talker:
     def publish(self, **arguments):
         """Publish an image; its stamp in nanoseconds."""
         message = self.image(**arguments)
+        self.published.add(stamp_of(message))
         self.images.publish(message)
         return stamp_of(message)
 
