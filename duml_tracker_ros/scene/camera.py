@@ -12,6 +12,9 @@ import numpy as np
 
 from .arrays import Matrix
 
+_TO_CORNERS = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+_FROM_CORNERS = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+
 
 @dataclass(frozen=True)
 class CameraPose:
@@ -59,9 +62,7 @@ def project(matrix: Matrix, points: Matrix) -> Matrix:
 
 def pixel_matrix(matrix: Matrix) -> Matrix:
     """The same map for OpenCV, which counts from pixel centres instead of pixel corners."""
-    to, back = np.eye(3), np.eye(3)
-    to[:2, 2], back[:2, 2] = 0.5, -0.5
-    return back @ matrix @ to
+    return _FROM_CORNERS @ matrix @ _TO_CORNERS
 
 
 def smooth_walk(rng: np.random.Generator, frames: int, period: float) -> Matrix:

@@ -467,8 +467,8 @@ class AerialScene:
         if not 0 <= index < self.frames:
             raise IndexError(f"frame {index} is outside 0..{self.frames - 1}")
         set_, world = self.settings, self._world
-        pose = self._poses[index]
-        plane0 = self._camera.plane(pose)
+        plane = self._plane(index)
+        plane0 = plane(0.0)
         ground = plane0 @ world.to_ground
         image = cv2.warpPerspective(
             world.rgb,
@@ -484,7 +484,7 @@ class AerialScene:
             key=lambda a: (a.level, float(project(plane0, a.track[index : index + 1, :2])[0, 1])),
         )
         for actor in order:
-            drawn = self._draw(image, actor, index, ground)
+            drawn = self._draw(image, actor, index, plane, ground)
             if drawn is None:
                 continue
             rows, columns, alpha, total = drawn
@@ -502,14 +502,21 @@ class AerialScene:
 
     def _plane(self, index: int) -> sprites.PlaneOf:
         pose = self._poses[index]
-        return lambda height: self._camera.plane(pose, height)
+        # The homography is linear in the height of its plane.
+        ground = self._camera.plane(pose, 0.0)
+        rise = self._camera.plane(pose, 1.0) - ground
+        return lambda height: ground + height * rise
 
     def _draw(
-        self, image: ByteImage, actor: _Actor, index: int, ground: Matrix
+        self,
+        image: ByteImage,
+        actor: _Actor,
+        index: int,
+        plane: sprites.PlaneOf,
+        ground: Matrix,
     ) -> tuple[slice, slice, ByteImage, float] | None:
         x, y, heading = actor.track[index]
         model = actor.model
-        plane = self._plane(index)
         # Cheap rejection: most of the traffic is out of view.
         spot = project(plane(0.0), np.array([[x, y]]))[0]
         far = 2.5 * (model.length + model.height) * self._poses[index].pixels_per_metre
