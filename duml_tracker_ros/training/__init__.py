@@ -1,1 +1,1 @@
-"""Training: data, assignment, losses, loop."""
+"""Training from scratch: data, assignment, losses, and the loop."""

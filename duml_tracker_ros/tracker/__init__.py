@@ -1,0 +1,29 @@
+"""Single-object tracking, free of ROS.
+
+    from duml_tracker_ros.tracker import create_tracker
+
+    tracker = create_tracker("duml", weights="default", device="cpu")
+    tracker.init(rgb, (x, y, w, h))
+    result = tracker.update(rgb)
+"""
+
+from .errors import BoxError, ConfigError, ImageError, TrackerError, WeightsError
+from .factory import TRACKERS, create_tracker
+from .geometry import validate_box
+from .types import Box, ScoreMaps, Tracker, TrackResult, TrackState
+
+__all__ = [
+    "TRACKERS",
+    "Box",
+    "BoxError",
+    "ConfigError",
+    "ImageError",
+    "ScoreMaps",
+    "TrackResult",
+    "TrackState",
+    "Tracker",
+    "TrackerError",
+    "WeightsError",
+    "create_tracker",
+    "validate_box",
+]

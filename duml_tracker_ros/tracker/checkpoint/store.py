@@ -1,0 +1,170 @@
+"""Save and load weights. Nothing here ever unpickles code."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..config import NetworkConfig, build
+from ..errors import ConfigError, WeightsError
+
+FORMAT = "duml_tracker_ros/1"
+WEIGHTS_DIR = Path(__file__).parent.parent / "weights"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A weight file in memory.
+
+    Attributes:
+        state: name -> float32 tensor on the CPU.
+        network: configuration of the network the tensors belong to.
+        sha256: checksum of the file.
+        notes: free text entries stored beside the tensors (recipe, date, ...).
+    """
+
+    state: dict[str, Tensor]
+    network: NetworkConfig
+    path: Path
+    sha256: str
+    notes: dict[str, str]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def save_checkpoint(
+    path: Path,
+    net: nn.Module,
+    network: NetworkConfig,
+    notes: dict[str, str] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> str:
+    """Write weights atomically, with their checksum beside them; return the checksum."""
+    state = {
+        k: (v.to(dtype) if v.is_floating_point() else v).contiguous().cpu()
+        for k, v in net.state_dict().items()
+        if not k.endswith("num_batches_tracked")
+    }
+    metadata = {
+        **(notes or {}),
+        "format": FORMAT,
+        "network": json.dumps(dataclasses.asdict(network)),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(state, str(partial), metadata)
+    os.replace(partial, path)
+    digest = file_sha256(path)
+    path.with_suffix(".sha256").write_text(f"{digest}  {path.name}\n", encoding="ascii")
+    return digest
+
+
+def default_weights(size: str) -> Path:
+    """Path of the weights shipped for a size. Raises WeightsError with what to do instead."""
+    path = WEIGHTS_DIR / f"duml_{size}.safetensors"
+    if not path.is_file():
+        raise WeightsError(
+            f"no weights are shipped for size {size!r}: give weights=FILE (.safetensors), train "
+            f"some with 'duml-tracker train duml_{size}', or use size='compact'"
+        )
+    return path
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a weight file and check it. Raises WeightsError that says what is wrong with it."""
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"weights file {path} does not exist")
+    digest = file_sha256(path)
+    beside = path.with_suffix(".sha256")
+    if beside.is_file():
+        wanted = beside.read_text(encoding="ascii").split()[:1]
+        if wanted != [digest]:
+            raise WeightsError(
+                f"{path} does not match its checksum in {beside.name}: the file is damaged or was "
+                "replaced; fetch it again, or delete the checksum file if you made the weights"
+            )
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path} is not a weight file of this package (format {metadata.get('format')!r}, "
+            f"expected {FORMAT!r})"
+        )
+    try:
+        network = build(NetworkConfig, json.loads(metadata["network"]))
+    except (KeyError, ValueError, ConfigError) as error:
+        raise WeightsError(f"{path} carries an unusable network description: {error}") from error
+    for key, value in state.items():
+        if not torch.isfinite(value).all():
+            raise WeightsError(f"{path}: tensor {key!r} holds values that are not finite")
+    notes = {k: v for k, v in metadata.items() if k not in ("format", "network")}
+    return Checkpoint(state, network, path, digest, notes)
+
+
+def load_state(net: nn.Module, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint into a network. Raises WeightsError naming the first key that differs."""
+    own = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
+    for key, value in own.items():
+        if key not in checkpoint.state:
+            raise WeightsError(f"{checkpoint.path}: tensor {key!r} is missing")
+        if checkpoint.state[key].shape != value.shape:
+            raise WeightsError(
+                f"{checkpoint.path}: tensor {key!r} has shape "
+                f"{tuple(checkpoint.state[key].shape)}, the network wants {tuple(value.shape)}"
+            )
+    extra = sorted(set(checkpoint.state) - set(own))
+    if extra:
+        raise WeightsError(f"{checkpoint.path}: tensor {extra[0]!r} is unknown to the network")
+    net.load_state_dict(checkpoint.state, strict=False)
+
+
+def load_imagenet(backbone: nn.Module, path: str | Path) -> list[str]:
+    """Load a torchvision-format ImageNet file (.pth or .safetensors) into a ResNet-50.
+
+    Returns the names that the file has and the backbone does not (the classifier ``fc``).
+    Raises WeightsError naming the first key that is missing or does not fit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"weights file {path} does not exist")
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(str(path), framework="pt") as file:
+                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise WeightsError(f"{path} is not a readable weight file: {error}") from error
+    own = {k: v for k, v in backbone.state_dict().items() if not k.endswith("num_batches_tracked")}
+    for key, value in own.items():
+        if key not in state:
+            raise WeightsError(f"{path}: tensor {key!r} is missing; is it a ResNet-50 file?")
+        if state[key].shape != value.shape:
+            raise WeightsError(
+                f"{path}: tensor {key!r} has shape {tuple(state[key].shape)}, "
+                f"the backbone wants {tuple(value.shape)}"
+            )
+    backbone.load_state_dict({k: state[k] for k in own}, strict=False)
+    return sorted(k for k in state if k not in own and not k.endswith("num_batches_tracked"))

@@ -1,0 +1,210 @@
+"""Configuration as data: frozen dataclasses, one YAML file a tracker, unknown keys refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from .errors import ConfigError
+
+CONFIG_DIR = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """Feature extractor. ``slim`` is ours; ``resnet50`` is torchvision's by name and layout."""
+
+    kind: str = "slim"
+    widths: tuple[int, ...] = (24, 48, 96, 128)
+    blocks: tuple[int, ...] = (1, 2, 2)
+    strides: tuple[int, ...] = (8, 16)
+    dilated: bool = False
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The dual-modal network. Sizes are crop pixels and of the form 32 k + 1."""
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    template_size: int = 97
+    search_size: int = 193
+    stride: int = 8
+    neck: int = 64
+    matching: str = "depthwise"
+    kernel: int = 7
+    hidden: int = 64
+    tower: int = 1
+    anchor_size: float = 48.0
+    anchor_ratios: tuple[float, ...] = (0.33, 0.5, 1.0, 2.0, 3.0)
+    online_channels: int = 64
+    online_kernel: int = 5
+    online_bins: int = 100
+    online_bin_width: float = 0.2
+
+
+@dataclass(frozen=True)
+class PostprocessConfig:
+    """SiamRPN post-processing and score voting (DuML eq. 4, 5)."""
+
+    mu: float = 0.8
+    penalty_k: float = 0.05
+    window_influence: float = 0.35
+    size_rate: float = 0.4
+    max_growth: float = 1.4
+    voting: bool = True
+    voting_epsilon: float = 0.01
+    voting_sigma: float = 0.0025
+
+
+@dataclass(frozen=True)
+class OnlineConfig:
+    """Memory and update rule of the online branch."""
+
+    memory: int = 50
+    init_iterations: int = 10
+    init_samples: int = 15
+    update: str = "paper"
+    interval: int = 20
+    iterations: int = 2
+    rate: float = 0.1
+    distractor_iterations: int = 1
+    distractor_rate: float = 0.2
+    learn_above: float = 0.5
+
+
+@dataclass(frozen=True)
+class LocalizeConfig:
+    """Peak analysis: when the target counts as lost, uncertain or certain."""
+
+    lost_below: float = 0.25
+    accurate_below: float = 0.1
+    found_above: float = 0.4
+    distractor_ratio: float = 0.8
+    hard_negative_ratio: float = 0.5
+    neighbourhood: float = 2.2
+    search_growth: float = 1.15
+    max_search: float = 3.0
+    give_up_frames: int = 0
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """Everything a DuML tracker is made of."""
+
+    name: str = "duml"
+    size: str = "compact"
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    postprocess: PostprocessConfig = field(default_factory=PostprocessConfig)
+    online: OnlineConfig = field(default_factory=OnlineConfig)
+    localize: LocalizeConfig = field(default_factory=LocalizeConfig)
+
+    def __post_init__(self) -> None:
+        n, o, p = self.network, self.online, self.postprocess
+        for key in ("template_size", "search_size"):
+            value = getattr(n, key)
+            if value % 32 != 1:
+                raise ConfigError(
+                    f"network.{key} = {value}: must be 32 k + 1 (97, 129, 193, 257, 321, ...), "
+                    "or the feature maps of the levels do not align"
+                )
+        if n.matching not in ("depthwise", "pixelwise"):
+            raise ConfigError(f"network.matching = {n.matching!r}: depthwise or pixelwise")
+        if o.update not in UPDATE_RULES:
+            raise ConfigError(f"online.update = {o.update!r}: choose from {UPDATE_RULES}")
+        if not 1 <= o.init_samples <= o.memory:
+            raise ConfigError(
+                f"online.init_samples = {o.init_samples}: between 1 and online.memory ({o.memory})"
+            )
+        for key, value in (("mu", p.mu), ("window_influence", p.window_influence)):
+            if not 0 <= value <= 1:
+                raise ConfigError(f"postprocess.{key} = {value}: between 0 and 1")
+
+
+UPDATE_RULES = ("paper", "every_frame", "never")
+
+T = TypeVar("T")
+
+
+def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
+    """Make a dataclass from nested mappings. Raises ConfigError that names an unknown key."""
+    hints = typing.get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{path}{key}"
+        if key not in known:
+            raise ConfigError(f"unknown key {name!r}; known here: {', '.join(sorted(known))}")
+        out[key] = _convert(hints[key], value, name)
+    return cls(**out)
+
+
+def _convert(kind: Any, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        if dataclasses.is_dataclass(value):
+            return value
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{name} = {value!r}: a mapping is expected")
+        return build(typing.cast(type, kind), value, f"{name}.")
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{name} = {value!r}: a list is expected")
+        return tuple(_convert(typing.get_args(kind)[0], v, name) for v in value)
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if kind is bool and isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if kind in (int, str, bool) and type(value) is kind:
+        return value
+    if kind in (int, float) and isinstance(value, str):
+        try:
+            return kind(value)
+        except ValueError:
+            pass
+    wanted = getattr(kind, "__name__", str(kind))
+    raise ConfigError(f"{name} = {value!r}: {wanted} is expected")
+
+
+def merge(base: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay dotted keys ({"online.update": "never"}) over nested mappings."""
+    out: dict[str, Any] = {k: (merge(v, {}) if isinstance(v, Mapping) else v) for k, v in base.items()}
+    for key, value in dotted.items():
+        node = out
+        *parents, leaf = key.split(".")
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"unknown key {key!r}: {parent!r} has no keys below it")
+        node[leaf] = value
+    return out
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping. Raises ConfigError that names the file."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: a mapping of keys is expected")
+    return data
+
+
+def sizes() -> tuple[str, ...]:
+    """Names of the sizes DuML comes in."""
+    return tuple(sorted(p.stem.removeprefix("duml_") for p in CONFIG_DIR.glob("duml_*.yaml")))
+
+
+def load_config(size: str = "compact", overrides: Mapping[str, Any] | None = None) -> TrackerConfig:
+    """Configuration of one size of DuML, with dotted overrides laid over it."""
+    path = CONFIG_DIR / f"duml_{size}.yaml"
+    if not path.is_file():
+        raise ConfigError(f"unknown size {size!r}; choose from {', '.join(sizes())}")
+    return build(TrackerConfig, merge(load_yaml(path), overrides or {}))

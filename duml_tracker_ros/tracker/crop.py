@@ -1,0 +1,125 @@
+"""Cut a square window out of an image of any size and channel order.
+
+Two paths with the same geometry: ``crop_array`` on the CPU (only the pixels of the window are
+touched) and ``crop_tensor`` on a device. What lies outside the image takes the fill colour.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import ImageError
+from .geometry import Window
+
+CHANNELS = {"rgb": 3, "bgr": 3, "rgba": 4, "bgra": 4, "mono": 1}
+_TO_RGB = {
+    "bgr": cv2.COLOR_BGR2RGB,
+    "rgba": cv2.COLOR_RGBA2RGB,
+    "bgra": cv2.COLOR_BGRA2RGB,
+    "mono": cv2.COLOR_GRAY2RGB,
+}
+
+
+def check_image(image: np.ndarray, order: str) -> tuple[int, int]:
+    """Check type, shape and channel order; return (width, height). Raises ImageError."""
+    if order not in CHANNELS:
+        raise ImageError(f"unknown channel order {order!r}; choose from {', '.join(CHANNELS)}")
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        kind = getattr(image, "dtype", type(image).__name__)
+        raise ImageError(f"image must be a uint8 array, got {kind}")
+    channels = CHANNELS[order]
+    shape_ok = (
+        image.ndim == 2 if channels == 1 else image.ndim == 3 and image.shape[2] == channels
+    )
+    if channels == 1 and image.ndim == 3 and image.shape[2] == 1:
+        shape_ok = True
+    if not shape_ok:
+        raise ImageError(f"order {order!r} needs {channels} channels, got shape {image.shape}")
+    height, width = image.shape[:2]
+    if width < 8 or height < 8:
+        raise ImageError(f"image of {width} x {height} px is too small; 8 x 8 px at least")
+    return width, height
+
+
+def mean_colour(image: np.ndarray, order: str) -> tuple[float, float, float]:
+    """Mean colour as RGB, from a sparse grid of pixels (about 64 x 64 of them)."""
+    step_y, step_x = max(image.shape[0] // 64, 1), max(image.shape[1] // 64, 1)
+    sparse = np.ascontiguousarray(image[::step_y, ::step_x])
+    mean = cv2.mean(to_rgb(sparse, order))
+    return mean[0], mean[1], mean[2]
+
+
+def to_rgb(image: np.ndarray, order: str) -> np.ndarray:
+    """Convert to RGB [H, W, 3]; returns the input itself for ``rgb``."""
+    return image if order == "rgb" else cv2.cvtColor(image, _TO_RGB[order])
+
+
+def crop_array(
+    image: np.ndarray, window: Window, fill: tuple[float, float, float], order: str = "rgb"
+) -> np.ndarray:
+    """Resample the window to RGB uint8 [size, size, 3] (bilinear; area mean when shrinking > 2).
+
+    The part of the image under the window is read as a view; nothing else is copied.
+    """
+    height, width = image.shape[:2]
+    x0, y0, side, _ = window.region
+    left = max(math.floor(x0) - 1, 0)
+    top = max(math.floor(y0) - 1, 0)
+    right = min(math.ceil(x0 + side) + 1, width)
+    bottom = min(math.ceil(y0 + side) + 1, height)
+    if right <= left or bottom <= top:
+        return np.full((window.size, window.size, 3), np.rint(fill), np.uint8)
+    patch = image[top:bottom, left:right]
+    scale_x = scale_y = 1.0
+    shrink = int(1 / window.scale)
+    if shrink >= 2:
+        # Average whole blocks first, so that a large target does not alias.
+        small_w, small_h = max(patch.shape[1] // shrink, 1), max(patch.shape[0] // shrink, 1)
+        scale_x, scale_y = small_w / patch.shape[1], small_h / patch.shape[0]
+        patch = cv2.resize(patch, (small_w, small_h), interpolation=cv2.INTER_AREA)
+    s_x, s_y = window.scale / scale_x, window.scale / scale_y
+    # Pixel indices: continuous coordinate minus 0.5 in both grids.
+    matrix = np.array(
+        [
+            [s_x, 0.0, 0.5 * s_x - 0.5 + (left - x0) * window.scale],
+            [0.0, s_y, 0.5 * s_y - 0.5 + (top - y0) * window.scale],
+        ]
+    )
+    colour = fill if order in ("rgb", "rgba") else fill[::-1]
+    if order == "mono":
+        colour = (sum(fill) / 3,)
+    out = cv2.warpAffine(
+        patch,
+        matrix,
+        (window.size, window.size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(*colour, 255),
+    )
+    return to_rgb(out, order)
+
+
+def crop_tensor(image: Tensor, window: Window, fill: Tensor) -> Tensor:
+    """Device path of ``crop_array``: image [3, H, W] (any dtype) -> float32 [1, 3, size, size].
+
+    ``fill`` is the RGB colour [3] outside the image.
+    """
+    _, height, width = image.shape
+    size = window.size
+    x0, y0, side, _ = window.region
+    steps = (torch.arange(size, device=image.device, dtype=torch.float32) + 0.5) / window.scale
+    gx = (steps + x0) / width * 2 - 1
+    gy = (steps + y0) / height * 2 - 1
+    grid = torch.stack(torch.broadcast_tensors(gx[None, :], gy[:, None]), -1)[None]
+    colour = fill.view(1, 3, 1, 1).float()
+    source = image[None].float() - colour
+    return (
+        F.grid_sample(source, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        + colour
+    )

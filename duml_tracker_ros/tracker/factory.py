@@ -1,0 +1,107 @@
+"""Make a tracker from its name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from .checkpoint import Checkpoint, default_weights, load_checkpoint
+from .checkpoint.store import load_state
+from .config import TrackerConfig, load_config
+from .errors import ConfigError, TrackerError, WeightsError
+from .network.blocks import fold_batch_norms
+from .network.dual_modal import DualModalNet
+from .systems.duml import DumlTracker
+from .types import Tracker
+
+TRACKERS: tuple[str, ...] = ("duml",)
+RESERVED = ("drol_fc", "drol_rpn", "drol_mask", "fcot", "tlpg", "siamrcr")
+
+
+def resolve_device(name: str) -> torch.device:
+    """``auto``: CUDA where there is some, else the CPU. Raises ConfigError for what is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device = {name!r}: auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device = {name!r}: no CUDA device is usable here; take device='cpu'")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device = {name!r}: there are {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def create_tracker(
+    name: str = "duml",
+    weights: str = "default",
+    device: str = "auto",
+    size: str = "compact",
+    profile: bool = False,
+    **overrides: Any,
+) -> Tracker:
+    """Make a tracker.
+
+    Args:
+        name: one of ``TRACKERS``.
+        weights: ``default`` (shipped with the package), a path to a .safetensors file, or
+            ``random`` (untrained, seeded: for tests of everything but accuracy).
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
+        size: ``compact`` or ``r50``.
+        profile: measure stage times (``stage_times``).
+        overrides: configuration keys, dotted: ``**{"online.update": "every_frame"}``.
+
+    Raises:
+        ConfigError: unknown tracker, size, key or device.
+        WeightsError: missing or damaged weights.
+    """
+    if name in RESERVED:
+        raise ConfigError(f"tracker {name!r} is not in this version; use one of {TRACKERS}")
+    if name not in TRACKERS:
+        raise ConfigError(f"unknown tracker {name!r}; choose from {', '.join(TRACKERS)}")
+    place = resolve_device(device)
+    config = load_config(size, _dotted(overrides))
+    checkpoint: Checkpoint | None = None
+    if weights == "random":
+        torch_state = torch.random.get_rng_state()
+        torch.manual_seed(0)
+        net = DualModalNet(config.network)
+        torch.random.set_rng_state(torch_state)
+    else:
+        checkpoint = load_checkpoint(default_weights(size) if weights == "default" else weights)
+        _check_network(config, checkpoint)
+        net = DualModalNet(config.network)
+        load_state(net, checkpoint)
+    net.eval().requires_grad_(False)
+    fold_batch_norms(net)
+    try:
+        net.to(place, memory_format=torch.channels_last)
+    except RuntimeError as error:
+        raise TrackerError(f"device {device!r} failed: {error}") from error
+    return DumlTracker(config, net, place, checkpoint, profile)
+
+
+def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:
+    """The file's network must be the configured one; crop sizes may differ."""
+    own = dataclasses.asdict(config.network)
+    file = dataclasses.asdict(checkpoint.network)
+    for key in own:
+        if key != "search_size" and own[key] != file[key]:
+            raise WeightsError(
+                f"{checkpoint.path} was made for network.{key} = {file[key]!r}, the configuration "
+                f"of size {config.size!r} says {own[key]!r}"
+            )
+
+
+def _dotted(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    for key in ("network", "postprocess", "online", "localize"):
+        if key in overrides:
+            raise ConfigError(f"override {key!r} is a group; name a key of it, e.g. 'online.update'")
+    return dict(overrides)
+
+
+__all__ = ["RESERVED", "TRACKERS", "create_tracker", "resolve_device"]

@@ -1,0 +1,174 @@
+"""Boxes, windows and the one coordinate convention.
+
+Coordinates are continuous and 0-based: pixel (0, 0) covers [0, 1) x [0, 1) and its centre is at
+(0.5, 0.5). A box is (x, y, w, h); its far corner is (x + w, y + h).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .errors import BoxError
+from .types import Box
+
+CONTEXT = 0.5
+"""Context on each side, as a share of the mean box side (SiamFC, and DuML after it)."""
+
+
+def context_side(width: float, height: float, amount: float = CONTEXT) -> float:
+    """Side of the square around a box that serves as template, in image pixels.
+
+    ``sqrt((w + p) (h + p))`` with ``p = amount * (w + h)``.
+    """
+    pad = amount * (width + height)
+    return math.sqrt((width + pad) * (height + pad))
+
+
+def validate_box(box: Sequence[float], width: int, height: int, min_side: float = 2.0) -> Box:
+    """Check a target box against an image of ``width`` x ``height`` pixels.
+
+    Returns the box as four floats, unchanged otherwise. Raises BoxError that names the value.
+    """
+    try:
+        x, y, w, h = (float(v) for v in box)
+    except (TypeError, ValueError) as error:
+        raise BoxError(f"box {box!r} is not four numbers; give x, y, w, h in pixels") from error
+    text = f"box (x={x:g}, y={y:g}, w={w:g}, h={h:g})"
+    if not all(math.isfinite(v) for v in (x, y, w, h)):
+        raise BoxError(f"{text} is not finite; give x, y, w, h in pixels")
+    if w < min_side or h < min_side:
+        raise BoxError(f"{text} is too small; both sides must be at least {min_side:g} px")
+    inside_w = min(x + w, width) - max(x, 0.0)
+    inside_h = min(y + h, height) - max(y, 0.0)
+    if inside_w <= 0 or inside_h <= 0:
+        raise BoxError(f"{text} lies outside the image of {width} x {height} px")
+    if inside_w < min_side or inside_h < min_side:
+        raise BoxError(
+            f"{text} shows less than {min_side:g} px inside the image of {width} x {height} px"
+        )
+    if w > 4 * width or h > 4 * height:
+        raise BoxError(f"{text} is far larger than the image of {width} x {height} px")
+    return x, y, w, h
+
+
+def clip_box(box: Box, width: int, height: int, keep: float = 2.0) -> Box:
+    """Clip a box to the image and keep at least ``keep`` pixels of it on each axis."""
+    x, y, w, h = box
+    x0 = min(max(x, 0.0), width - keep)
+    y0 = min(max(y, 0.0), height - keep)
+    x1 = max(min(x + w, float(width)), x0 + keep)
+    y1 = max(min(y + h, float(height)), y0 + keep)
+    return x0, y0, x1 - x0, y1 - y0
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of the image resampled to ``size`` x ``size`` pixels.
+
+    Attributes:
+        cx, cy: centre in image pixels.
+        side: side in image pixels.
+        size: side of the crop in crop pixels.
+    """
+
+    cx: float
+    cy: float
+    side: float
+    size: int
+
+    @property
+    def scale(self) -> float:
+        """Crop pixels for one image pixel."""
+        return self.size / self.side
+
+    @property
+    def region(self) -> Box:
+        return self.cx - self.side / 2, self.cy - self.side / 2, self.side, self.side
+
+    def to_crop(self, box: Box) -> Box:
+        """Map an image box into the crop."""
+        s, half = self.scale, self.size / 2
+        x, y, w, h = box
+        return (x - self.cx) * s + half, (y - self.cy) * s + half, w * s, h * s
+
+    def to_image(self, box: Box) -> Box:
+        """Map a crop box into the image."""
+        s, half = self.scale, self.size / 2
+        x, y, w, h = box
+        return (x - half) / s + self.cx, (y - half) / s + self.cy, w / s, h / s
+
+
+def template_window(box: Box, template_size: int) -> Window:
+    """Window around the target that is resampled to the template."""
+    x, y, w, h = box
+    return Window(x + w / 2, y + h / 2, context_side(w, h), template_size)
+
+
+def search_window(box: Box, template_size: int, search_size: int) -> Window:
+    """Search window at the template's scale, centred on the last box."""
+    x, y, w, h = box
+    side = context_side(w, h) * search_size / template_size
+    return Window(x + w / 2, y + h / 2, side, search_size)
+
+
+def cell_centres(cells: int, stride: int, size: int) -> Tensor:
+    """Crop coordinates [cells] of the centres of a feature map's cells along one axis.
+
+    Backbones here pad symmetrically and take sizes 32 k + 1, so cell i sits on pixel
+    ``stride * i`` (continuous: + 0.5) and the centre cell on the centre of the crop.
+    """
+    first = size / 2 - stride * (cells - 1) / 2
+    return first + stride * torch.arange(cells, dtype=torch.float32)
+
+
+def map_region(window: Window, cells: int, stride: int) -> Box:
+    """Image rectangle that a map of ``cells`` x ``cells`` covers edge to edge."""
+    side = cells * stride / window.scale
+    return window.cx - side / 2, window.cy - side / 2, side, side
+
+
+def xywh_to_xyxy(boxes: Tensor) -> Tensor:
+    """[..., 4] (x, y, w, h) -> corners."""
+    return torch.cat((boxes[..., :2], boxes[..., :2] + boxes[..., 2:]), -1)
+
+
+def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
+    """[..., 4] (cx, cy, w, h) -> corners."""
+    half = boxes[..., 2:] / 2
+    return torch.cat((boxes[..., :2] - half, boxes[..., :2] + half), -1)
+
+
+def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
+    """[..., 4] corners -> (cx, cy, w, h)."""
+    return torch.cat(
+        ((boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]), -1
+    )
+
+
+def iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of corner boxes [..., 4], broadcast; 0 where a box is empty."""
+    low = torch.maximum(a[..., :2], b[..., :2])
+    high = torch.minimum(a[..., 2:], b[..., 2:])
+    inter = (high - low).clamp_min(0).prod(-1)
+    area_a = (a[..., 2:] - a[..., :2]).clamp_min(0).prod(-1)
+    area_b = (b[..., 2:] - b[..., :2]).clamp_min(0).prod(-1)
+    return inter / (area_a + area_b - inter).clamp_min(1e-9)
+
+
+def giou(a: Tensor, b: Tensor) -> Tensor:
+    """Generalised IoU of corner boxes [..., 4] (Rezatofighi et al. 2019), in [-1, 1]."""
+    low = torch.maximum(a[..., :2], b[..., :2])
+    high = torch.minimum(a[..., 2:], b[..., 2:])
+    inter = (high - low).clamp_min(0).prod(-1)
+    area_a = (a[..., 2:] - a[..., :2]).clamp_min(0).prod(-1)
+    area_b = (b[..., 2:] - b[..., :2]).clamp_min(0).prod(-1)
+    union = (area_a + area_b - inter).clamp_min(1e-9)
+    hull_low = torch.minimum(a[..., :2], b[..., :2])
+    hull_high = torch.maximum(a[..., 2:], b[..., 2:])
+    hull = (hull_high - hull_low).clamp_min(0).prod(-1).clamp_min(1e-9)
+    return inter / union - (hull - union) / hull

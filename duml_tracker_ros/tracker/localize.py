@@ -1,0 +1,67 @@
+"""Peak analysis: is the target seen, unsure, beside a distractor, or lost?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .config import LocalizeConfig
+from .types import TrackState
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Verdict on one frame.
+
+    Attributes:
+        state: TRACKING, UNCERTAIN or LOST.
+        confidence: in [0, 1].
+        distractor: a second peak nearly as high as the first.
+        hard_negative: a second peak at least half as high.
+        learnable: sure enough to learn from.
+    """
+
+    state: TrackState
+    confidence: float
+    distractor: bool
+    hard_negative: bool
+    learnable: bool
+
+
+def second_peak(score: Tensor, cell: Tensor, half_height: Tensor, half_width: Tensor) -> Tensor:
+    """Highest score [H, W] outside the neighbourhood of a cell; sides in cells, scalars."""
+    height, width = score.shape
+    row, col = cell // width, cell % width
+    rows = torch.arange(height, device=score.device)
+    cols = torch.arange(width, device=score.device)
+    near = ((rows - row).abs() <= half_height)[:, None] & ((cols - col).abs() <= half_width)
+    return score.masked_fill(near, -1.0).max()
+
+
+def judge(
+    robust: float,
+    accurate: float,
+    second: float,
+    former: TrackState,
+    learn_above: float,
+    config: LocalizeConfig,
+) -> Finding:
+    """Turn the scores at the peak into a state.
+
+    Lost when the online score or the offline score is too low: each branch vetoes the other, so
+    that a filter that has learned background does not go on alone. A lost target must reach the
+    higher ``found_above`` to count as found again.
+    """
+    bar = config.found_above if former is TrackState.LOST else config.lost_below
+    lost = robust < bar or accurate < config.accurate_below
+    confidence = min(max(0.5 * (robust + accurate), 0.0), 1.0)
+    distractor = second > config.distractor_ratio * robust
+    hard = second > config.hard_negative_ratio * robust
+    if lost:
+        return Finding(TrackState.LOST, confidence, distractor, hard, False)
+    unsure = distractor or robust < config.found_above
+    state = TrackState.UNCERTAIN if unsure else TrackState.TRACKING
+    learnable = robust >= learn_above and accurate >= learn_above
+    return Finding(state, confidence, distractor, hard, learnable)

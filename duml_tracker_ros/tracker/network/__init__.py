@@ -1,0 +1,1 @@
+"""The parts every tracker's network is put together from."""

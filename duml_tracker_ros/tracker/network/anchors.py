@@ -1,0 +1,42 @@
+"""Anchor boxes on the score map, and boxes relative to them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..geometry import cell_centres
+
+MAX_LOG_RATIO = 2.5
+"""Bound on |log(w / w_anchor)|: no decoded side exceeds 12 anchors or overflows."""
+
+
+def anchor_shapes(size: float, ratios: Sequence[float]) -> Tensor:
+    """(w, h) [A, 2] of anchors of area ``size``^2 and ratio h / w."""
+    return torch.tensor([[size / math.sqrt(r), size * math.sqrt(r)] for r in ratios])
+
+
+def anchor_grid(shapes: Tensor, cells: int, stride: int, crop_size: int) -> Tensor:
+    """Anchors (cx, cy, w, h) in crop pixels, [A, cells, cells, 4]; axis 1 is y, axis 2 is x."""
+    axis = cell_centres(cells, stride, crop_size)
+    grid = torch.empty(len(shapes), cells, cells, 4)
+    grid[..., 0] = axis[None, None, :]
+    grid[..., 1] = axis[None, :, None]
+    grid[..., 2:] = shapes[:, None, None, :]
+    return grid
+
+
+def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
+    """(dx, dy, log w, log h) [..., 4] on anchors (cx, cy, w, h) -> boxes (cx, cy, w, h)."""
+    centre = anchors[..., :2] + deltas[..., :2] * anchors[..., 2:]
+    sides = anchors[..., 2:] * deltas[..., 2:].clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
+    return torch.cat((centre, sides), -1)
+
+
+def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
+    """Inverse of ``decode``: boxes (cx, cy, w, h) -> (dx, dy, log w, log h)."""
+    shift = (boxes[..., :2] - anchors[..., :2]) / anchors[..., 2:]
+    return torch.cat((shift, (boxes[..., 2:] / anchors[..., 2:]).clamp_min(1e-6).log()), -1)

@@ -1,0 +1,179 @@
+"""Backbones. Each maps a crop [B, 3, S, S], S = 32 k + 1, to one feature map a level.
+
+A level of stride s has (S - 1) / s + 1 cells a side, and cell i sits on pixel s * i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..config import BackboneConfig
+from ..errors import ConfigError
+from .blocks import ConvBn
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut (He et al. 2016, without the 7x7 stem)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = ConvBn(inputs, outputs, 3, stride)
+        self.conv2 = ConvBn(outputs, outputs, 3, relu=False)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = ConvBn(inputs, outputs, 1, stride, relu=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu_(self.conv2(self.conv1(x)) + self.shortcut(x))
+
+
+class SlimBackbone(nn.Module):
+    """Residual network for CPUs: two strided 3x3 convolutions, then residual stages.
+
+    ``widths`` are the channels of the stem, of stride 4, of stride 8 and so on; ``blocks`` the
+    number of residual blocks at strides 4, 8, ...
+    """
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__()
+        widths, blocks = config.widths, config.blocks
+        if len(widths) != len(blocks) + 1:
+            raise ConfigError(
+                f"network.backbone.widths has {len(widths)} entries and blocks {len(blocks)}: "
+                "widths needs one more"
+            )
+        self.stem = nn.Sequential(ConvBn(3, widths[0], 3, 2), ConvBn(widths[0], widths[1], 3, 2))
+        self.stages = nn.ModuleList()
+        channels = {}
+        previous = widths[1]
+        for index, (width, count) in enumerate(zip(widths[1:], blocks, strict=True)):
+            stage = nn.Sequential()
+            for block in range(count):
+                stride = 2 if block == 0 and index > 0 else 1
+                stage.append(BasicBlock(previous, width, stride))
+                previous = width
+            self.stages.append(stage)
+            channels[4 * 2**index] = width
+        missing = [s for s in config.strides if s not in channels]
+        if missing:
+            raise ConfigError(f"network.backbone.strides: {missing} not among {list(channels)}")
+        self.strides = config.strides
+        self.channels = tuple(channels[s] for s in config.strides)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.stem(x)
+        out = {}
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            out[4 * 2**index] = x
+        return [out[s] for s in self.strides]
+
+
+class Bottleneck(nn.Module):
+    """Bottleneck of ResNet-50 with torchvision's parameter names."""
+
+    def __init__(
+        self, inputs: int, width: int, stride: int, dilation: int, down: bool
+    ) -> None:
+        super().__init__()
+        outputs = 4 * width
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.bn1: nn.Module = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, dilation, dilation, bias=False)
+        self.bn2: nn.Module = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
+        self.bn3: nn.Module = nn.BatchNorm2d(outputs)
+        self.downsample: nn.Module | None = None
+        if down:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.relu_(self.bn1(self.conv1(x)))
+        out = torch.relu_(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return torch.relu_(out + shortcut)
+
+    def fold(self) -> None:
+        """Fold the batch norms into the convolutions (inference only)."""
+        if isinstance(self.bn1, nn.Identity):
+            return
+        fuse = nn.utils.fusion.fuse_conv_bn_eval
+        for index in ("1", "2", "3"):
+            setattr(self, f"conv{index}", fuse(getattr(self, f"conv{index}"), getattr(self, f"bn{index}")))
+            setattr(self, f"bn{index}", nn.Identity())
+        if self.downsample is not None:
+            self.downsample = nn.Sequential(fuse(self.downsample[0], self.downsample[1]))
+
+
+class ResNet50(nn.Module):
+    """ResNet-50 up to stride 32 with torchvision's names, so ImageNet files load as they are.
+
+    ``dilated`` keeps stride 8 in the last two stages (rates 2 and 4), as SiamRPN++ does; DuML
+    (Appendix B) keeps the original strides and interpolates the features instead.
+    """
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1: nn.Module = nn.BatchNorm2d(64)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self._inputs = 64
+        self.layer1 = self._stage(64, 3, 1, 1)
+        self.layer2 = self._stage(128, 4, 2, 1)
+        self.layer3 = self._stage(256, 6, 1 if config.dilated else 2, 2 if config.dilated else 1)
+        self.layer4 = self._stage(512, 3, 1 if config.dilated else 2, 4 if config.dilated else 1)
+        self.strides = config.strides
+        widths = {8: 512, 16: 1024, 32: 2048}
+        missing = [s for s in config.strides if s not in widths]
+        if missing:
+            raise ConfigError(f"network.backbone.strides: {missing} not among {list(widths)}")
+        self.channels = tuple(widths[s] for s in config.strides)
+
+    def _stage(self, width: int, count: int, stride: int, dilation: int) -> nn.Sequential:
+        stage = nn.Sequential()
+        for block in range(count):
+            first = block == 0
+            stage.append(
+                Bottleneck(self._inputs, width, stride if first else 1, dilation, down=first)
+            )
+            self._inputs = 4 * width
+        return stage
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.maxpool(torch.relu_(self.bn1(self.conv1(x))))
+        x = self.layer2(self.layer1(x))
+        out = {8: x}
+        if max(self.strides) >= 16:
+            out[16] = x = self.layer3(x)
+        if max(self.strides) >= 32:
+            out[32] = self.layer4(x)
+        return [out[s] for s in self.strides]
+
+    def fold(self) -> None:
+        """Fold the stem's batch norm (inference only)."""
+        if isinstance(self.bn1, nn.BatchNorm2d):
+            self.conv1 = nn.utils.fusion.fuse_conv_bn_eval(self.conv1, self.bn1)
+            self.bn1 = nn.Identity()
+
+
+BACKBONES = {"slim": SlimBackbone, "resnet50": ResNet50}
+
+
+def build_backbone(config: BackboneConfig) -> SlimBackbone | ResNet50:
+    """Make the backbone a configuration names. Raises ConfigError for an unknown kind."""
+    if config.kind not in BACKBONES:
+        raise ConfigError(
+            f"network.backbone.kind = {config.kind!r}: choose from {', '.join(BACKBONES)}"
+        )
+    return BACKBONES[config.kind](config)
+
+
+def level_cells(size: int, strides: Sequence[int]) -> list[int]:
+    """Cells a side of each level for a crop of ``size`` pixels."""
+    return [(size - 1) // s + 1 for s in strides]

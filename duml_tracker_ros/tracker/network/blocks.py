@@ -1,0 +1,40 @@
+"""Small building blocks: convolution with batch norm, and its folding for inference."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+class ConvBn(nn.Module):
+    """Convolution, batch norm and an optional ReLU. Odd kernels, symmetric padding."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, relu: bool = True
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        self.bn: nn.Module = nn.BatchNorm2d(outputs)
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.bn(self.conv(x))
+        return torch.relu_(x) if self.relu else x
+
+    def fold(self) -> None:
+        """Fold the batch norm into the convolution (inference only)."""
+        if isinstance(self.bn, nn.BatchNorm2d):
+            self.conv = fuse_conv_bn_eval(self.conv, self.bn)
+            self.bn = nn.Identity()
+
+
+def fold_batch_norms(module: nn.Module) -> nn.Module:
+    """Fold every batch norm below ``module``, which must be in eval mode; returns it."""
+    if module.training:
+        raise ValueError("fold_batch_norms needs a module in eval mode")
+    for child in list(module.modules()):
+        fold = getattr(child, "fold", None)
+        if callable(fold):
+            fold()
+    return module

@@ -1,0 +1,39 @@
+"""Matching of a template with a search region."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def centre(features: Tensor, cells: int) -> Tensor:
+    """Central ``cells`` x ``cells`` part of [B, C, H, W]; both sizes odd or both even."""
+    start = (features.shape[-1] - cells) // 2
+    return features[..., start : start + cells, start : start + cells]
+
+
+def depthwise_correlation(search: Tensor, kernel: Tensor) -> Tensor:
+    """Correlate each channel with its own kernel (SiamRPN++), same size as the search map.
+
+    search [B, C, H, W], kernel [B, C, k, k], k odd -> [B, C, H, W].
+    """
+    b, c, h, w = search.shape
+    k = kernel.shape[-1]
+    if b == 1:
+        out = F.conv2d(search, kernel.view(c, 1, k, k), padding=k // 2, groups=c)
+    else:
+        out = F.conv2d(
+            search.reshape(1, b * c, h, w), kernel.reshape(b * c, 1, k, k), padding=k // 2, groups=b * c
+        )
+    return out.view(b, c, h, w)
+
+
+def pixelwise_correlation(search: Tensor, kernel: Tensor) -> Tensor:
+    """Inner product of every search cell with every template cell.
+
+    search [B, C, H, W], kernel [B, C, k, k] -> [B, k * k, H, W].
+    """
+    b, c, h, w = search.shape
+    out = torch.bmm(kernel.reshape(b, c, -1).transpose(1, 2), search.reshape(b, c, h * w))
+    return out.view(b, -1, h, w)

@@ -1,0 +1,1 @@
+"""Online learning: filters as matrix products, problems, solvers, memory, update policy."""

@@ -1,0 +1,76 @@
+"""Fixed memory of training samples: preallocated, first-frame samples protected."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class SampleMemory:
+    """Features, centres and weights of at most ``capacity`` samples of one target.
+
+    Features are kept as one [1, C, M, H, W] block, the matrix the online step multiplies with.
+    Weights sum to 1. A new sample takes share ``rate`` of the total; the first-frame samples
+    together never fall below ``first_share``. When the memory is full, the sample with the
+    smallest weight that is not protected makes room.
+    """
+
+    def __init__(
+        self, channels: int, height: int, width: int, capacity: int, device: torch.device
+    ) -> None:
+        self.capacity = capacity
+        self.features = torch.zeros(1, channels, capacity, height, width, device=device)
+        self.centres = torch.zeros(1, capacity, 2, device=device)
+        # The bookkeeping is a few floats: on the host it costs no launch and no sync.
+        self._weights = [0.0] * capacity
+        self.used = 0
+        self.protected = 0
+        self.first_share = 0.25
+
+    def start(self, features: Tensor, centres: Tensor) -> None:
+        """Begin with first-frame samples: features [N, C, H, W], centres (row, col) [N, 2]."""
+        count = features.shape[0]
+        if not 0 < count <= self.capacity:
+            raise ValueError(f"{count} first-frame samples do not fit a memory of {self.capacity}")
+        self.features[0, :, :count] = features.transpose(0, 1)
+        self.centres[0, :count] = centres
+        self._weights = [1.0 / count] * count + [0.0] * (self.capacity - count)
+        self.used = self.protected = count
+
+    def insert(self, feature: Tensor, centre: Tensor, rate: float) -> int | None:
+        """Add one sample [C, H, W] with centre (row, col) [2]; return its slot."""
+        if self.used < self.capacity:
+            slot = self.used
+            self.used += 1
+        elif self.protected == self.capacity:
+            return None
+        else:
+            free = range(self.protected, self.capacity)
+            slot = min(free, key=self._weights.__getitem__)
+        self.features[0, :, slot] = feature
+        self.centres[0, slot] = centre
+        self._weights[slot] = 0.0
+        total = sum(self._weights)
+        self._weights = [w * (1 - rate) / total for w in self._weights]
+        self._weights[slot] = rate
+        self._keep_first_share()
+        return slot
+
+    def _keep_first_share(self) -> None:
+        first = sum(self._weights[: self.protected])
+        if first >= self.first_share or self.used == self.protected:
+            return
+        up, down = self.first_share / first, (1 - self.first_share) / (1 - first)
+        self._weights = [
+            w * (up if i < self.protected else down) for i, w in enumerate(self._weights)
+        ]
+
+    @property
+    def weights(self) -> Tensor:
+        """Sample weights [1, used] on the memory's device."""
+        return torch.tensor([self._weights[: self.used]], device=self.features.device)
+
+    def view(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Features [1, C, used, H, W] (a view), centres [1, used, 2], weights [1, used]."""
+        n = self.used
+        return self.features[:, :, :n], self.centres[:, :n], self.weights

@@ -1,0 +1,37 @@
+"""When to learn from a frame and how hard (DuML, Appendix A)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..config import OnlineConfig
+from ..localize import Finding
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do with one frame: 0 iterations = only remember; insert False = not even that."""
+
+    insert: bool
+    rate: float
+    iterations: int
+
+
+NOTHING = Decision(False, 0.0, 0)
+
+
+def decide(finding: Finding, frame: int, config: OnlineConfig) -> Decision:
+    """Update rule for frame number ``frame`` since init (1 = first update).
+
+    ``paper``: 2 iterations at rate 0.1 every 20 frames, 1 iteration at rate 0.2 when a distractor
+    shows. ``every_frame``: 1 iteration on every frame that is learned from. ``never``: the filter
+    stays that of the first frame. A lost or unsure frame is never learned from.
+    """
+    if config.update == "never" or not finding.learnable:
+        return NOTHING
+    if finding.distractor:
+        return Decision(True, config.distractor_rate, config.distractor_iterations)
+    if config.update == "every_frame":
+        return Decision(True, config.rate, 1)
+    due = frame % config.interval == 0
+    return Decision(True, config.rate, config.iterations if due else 0)

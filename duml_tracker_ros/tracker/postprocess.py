@@ -1,0 +1,112 @@
+"""From score maps to one box: fusion, size penalty, window, voting (SiamRPN, DuML)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .config import PostprocessConfig
+from .network.anchors import decode
+from .network.heads import OfflineOutput
+from .voting import vote
+
+
+class Candidate(NamedTuple):
+    """The best box of one search region. All tensors on the device.
+
+    Attributes:
+        box: (cx, cy, w, h) in crop pixels [4].
+        penalty: size penalty of the chosen box, scalar in (0, 1].
+        fused, robust, accurate: scores at the peak, scalars.
+        quality: predicted IoU of the chosen box.
+        cell: index of the chosen cell in the flattened map.
+        fused_map, accurate_map: [H, W], highest over anchors.
+    """
+
+    box: Tensor
+    penalty: Tensor
+    fused: Tensor
+    robust: Tensor
+    accurate: Tensor
+    quality: Tensor
+    cell: Tensor
+    fused_map: Tensor
+    accurate_map: Tensor
+
+
+def hann_window(cells: int) -> Tensor:
+    """Cosine window [cells, cells]: 1 at the centre, small but not 0 at the border."""
+    axis = torch.hann_window(cells + 2, periodic=False)[1:-1]
+    return torch.outer(axis, axis)
+
+
+def size_change(width: Tensor, height: Tensor, last: Tensor) -> Tensor:
+    """Penalised change of size and ratio against the last box (w, h), >= 1 (SiamRPN)."""
+
+    def symmetric(r: Tensor) -> Tensor:
+        return torch.maximum(r, 1 / r)
+
+    def padded(w: Tensor, h: Tensor) -> Tensor:
+        pad = (w + h) / 2
+        return torch.sqrt((w + pad) * (h + pad))
+
+    change = symmetric(padded(width, height) / padded(last[0], last[1]))
+    ratio = symmetric((last[0] / last[1]) / (width / height))
+    return change * ratio
+
+
+def select(
+    out: OfflineOutput,
+    robust: Tensor,
+    anchors: Tensor,
+    last_size: Tensor,
+    window: Tensor,
+    config: PostprocessConfig,
+) -> Candidate:
+    """Choose the target's box.
+
+    Args:
+        out: dense offline predictions of one search region (batch of 1).
+        robust: online scores s_r [H, W]; broadcast over the anchors (DuML eq. 1).
+        anchors: (cx, cy, w, h) [A, H, W, 4] in crop pixels.
+        last_size: (w, h) of the last box in crop pixels [2].
+        window: cosine window [H, W].
+    """
+    accurate = torch.sigmoid(out.cls[0].float())
+    quality = torch.sigmoid(out.iou[0].float())
+    boxes = decode(out.deltas[0].float(), anchors)
+    fused = config.mu * robust.clamp(0, 1.2) + (1 - config.mu) * accurate
+    penalty = torch.exp(
+        (1 - size_change(boxes[..., 2], boxes[..., 3], last_size)) * config.penalty_k
+    )
+    ranked = fused * penalty
+    influence = config.window_influence
+    ranked = ranked * (1 - influence) + window * influence
+    best = ranked.flatten().argmax()
+    flat = boxes.flatten(0, 2)
+    chosen = flat[best]
+    if config.voting:
+        chosen = vote(
+            flat,
+            fused.flatten(),
+            quality.flatten(),
+            chosen,
+            config.voting_epsilon,
+            config.voting_sigma,
+        )
+    cells = robust.numel()
+    cell = best % cells
+    fused_map, accurate_map = fused.amax(0), accurate.amax(0)
+    return Candidate(
+        chosen,
+        penalty.flatten()[best],
+        fused_map.flatten()[cell],
+        robust.flatten()[cell],
+        accurate_map.flatten()[cell],
+        quality.flatten()[best],
+        cell,
+        fused_map,
+        accurate_map,
+    )

@@ -1,0 +1,1 @@
+"""Trackers, each a composition of the shared parts."""

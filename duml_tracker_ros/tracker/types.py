@@ -1,0 +1,113 @@
+"""Typed results of a tracker and the interface that all trackers share."""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+Box = tuple[float, float, float, float]
+"""(x, y, w, h) in pixels, 0-based and continuous: pixel (0, 0) covers [0, 1) x [0, 1)."""
+
+
+class TrackState(enum.Enum):
+    """What the tracker says of its target."""
+
+    IDLE = "idle"
+    TRACKING = "tracking"
+    UNCERTAIN = "uncertain"
+    LOST = "lost"
+
+
+class ScoreMaps:
+    """Score maps of one frame, copied from the device only when somebody looks at them.
+
+    Args:
+        maps: name -> tensor [H, W] on any device.
+        region: rectangle (x, y, w, h) in image pixels that the maps cover edge to edge.
+    """
+
+    def __init__(self, maps: Mapping[str, torch.Tensor], region: Box) -> None:
+        self._maps = maps
+        self.region = region
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._maps)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._maps
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """Return the map as float32 [H, W]."""
+        if name not in self._maps:
+            raise KeyError(f"no score map {name!r}; this tracker has {', '.join(self.names)}")
+        return self._maps[name].detach().float().cpu().numpy()
+
+    def to_image(self, name: str, width: int, height: int) -> np.ndarray:
+        """Resample a map to image geometry: float32 [height, width], 0 outside the region."""
+        score = self[name]
+        x, y, w, h = self.region
+        rows, cols = score.shape
+        sx, sy = w / cols, h / rows
+        # Pixel centres sit at +0.5 in both grids.
+        to_image = np.array(
+            [[sx, 0.0, x + 0.5 * sx - 0.5], [0.0, sy, y + 0.5 * sy - 0.5]], np.float64
+        )
+        return cv2.warpAffine(score, to_image, (width, height), flags=cv2.INTER_LINEAR)
+
+
+@dataclass(frozen=True)
+class TrackResult:
+    """Outcome of one frame.
+
+    Attributes:
+        box: best guess, also when the target is lost: look at ``state`` before acting on it.
+        confidence: in [0, 1].
+        frames_since_seen: 0 while the target is seen.
+        search_region: rectangle in image pixels that was searched.
+    """
+
+    box: Box
+    confidence: float
+    state: TrackState
+    frames_since_seen: int
+    search_region: Box
+    score_maps: ScoreMaps
+
+
+class Tracker(ABC):
+    """A single-object tracker: ``init`` on one image, then ``update`` on each next one.
+
+    Images are uint8 arrays [H, W, C] (or [H, W] for ``mono``), views included; ``order`` is one
+    of ``rgb``, ``bgr``, ``rgba``, ``bgra``, ``mono``. Only the search region is ever copied.
+    """
+
+    name: str
+    device: torch.device
+
+    @abstractmethod
+    def init(self, image: np.ndarray, box: Box, order: str = "rgb") -> None:
+        """Select the target. Raises BoxError or ImageError and then keeps the former target."""
+
+    @abstractmethod
+    def update(self, image: np.ndarray, order: str = "rgb") -> TrackResult:
+        """Locate the target in the next image. Raises ImageError, TrackerError before init."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget the target; weights stay loaded."""
+
+    @abstractmethod
+    def stage_times(self) -> dict[str, float]:
+        """Milliseconds of each stage of the last update; empty unless built with profile=True."""
+
+    @abstractmethod
+    def info(self) -> dict[str, Any]:
+        """Describe tracker, size, parameters, weights, checksum, device and configuration."""

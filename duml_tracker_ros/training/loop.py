@@ -1,0 +1,275 @@
+"""The training loop: schedule, EMA, checkpoints, resume, log."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import csv
+import dataclasses
+import datetime
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..tracker.checkpoint import load_checkpoint, save_checkpoint
+from ..tracker.checkpoint.store import load_state
+from ..tracker.config import ConfigError, NetworkConfig, build, load_config, merge
+from ..tracker.network.dual_modal import DualModalNet
+from .config import TrainConfig, load_train_config
+from .data import make_loader
+from .data.photometric import Photometric
+from .objective import joint_loss
+
+LOGGED = ("total", "online", "cls", "box", "iou", "mean_iou", "online_hit")
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is CUDA where there is some, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Warm-up, then flat, then half a cosine down to 1 %."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    start = max(config.warmup, int(config.flat * config.steps))
+    if step < start:
+        return config.lr
+    progress = (step - start) / max(config.steps - start, 1)
+    return config.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+
+
+def make_optimiser(net: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW; no weight decay on biases, norms and the learned bins of the online branch."""
+    decay, plain = [], []
+    for parameter in net.parameters():
+        (decay if parameter.dim() > 1 else plain).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": decay, "weight_decay": config.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ],
+        lr=config.lr,
+    )
+
+
+class Ema:
+    """Exponential moving average of the weights, slower to forget as training goes on."""
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        self.net = copy.deepcopy(net).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, net: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        own, new = self.net.state_dict(), net.state_dict()
+        floats = [k for k, v in own.items() if v.is_floating_point()]
+        torch._foreach_lerp_([own[k] for k in floats], [new[k] for k in floats], 1 - decay)
+
+
+def _batches(
+    config: TrainConfig, network: NetworkConfig, start: int, pin: bool
+) -> Iterator[Mapping[str, Tensor]]:
+    if not config.data.root:
+        raise ConfigError(
+            "data.root is empty: give the folder that holds index.jsonl, e.g. "
+            "duml-tracker train duml_compact --set data.root=DIR"
+        )
+    loader = make_loader(
+        config.data.root,
+        template_size=network.template_size,
+        search_size=network.search_size,
+        n_search=2,
+        batch_size=config.batch,
+        workers=config.data.workers,
+        seed=config.seed,
+        start=start,
+        pin_memory=pin,
+        mix=config.data.mix or None,
+        cache_dir=config.data.cache or None,
+        exclude_videos=config.data.exclude_videos,
+    )
+    return iter(loader)
+
+
+def _augment(
+    batch: Mapping[str, Tensor], device: torch.device, photometric: Photometric
+) -> dict[str, Tensor]:
+    """Move a batch to the device; colour, blur and noise there."""
+    search = batch["search"].to(device, non_blocking=True)
+    b, s = search.shape[:2]
+    template = photometric(batch["template"].to(device, non_blocking=True))
+    flat = photometric(search.flatten(0, 1))
+    return {
+        "template": template,
+        "search": flat.view(b, s, *flat.shape[1:]),
+        "box": batch["box"].to(device, non_blocking=True),
+    }
+
+
+def _atomic_save(state: dict[str, Any], path: Path) -> None:
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def train_from_config(
+    config: str | Path,
+    resume: bool = False,
+    out: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Path:
+    """Train and return the path of the exported weights (.safetensors, EMA).
+
+    Everything lands in ``out`` (default ``runs/NAME``): ``config.json``, ``log.csv``, ``last.pt``
+    (resume point, written atomically) and ``NAME.safetensors``. A first Ctrl-C writes a resume
+    point and stops.
+    """
+    return train(load_train_config(config, overrides), out, resume)
+
+
+def train(config: TrainConfig, out: Path | None = None, resume: bool = False) -> Path:
+    """As ``train_from_config``, from a configuration in memory."""
+    device = pick_device(config.device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    base = dataclasses.asdict(load_config(config.size).network)
+    network = build(NetworkConfig, merge(base, config.network))
+    folder = Path(out) if out else Path("runs") / config.name
+    folder.mkdir(parents=True, exist_ok=True)
+    net = DualModalNet(network).to(device, memory_format=torch.channels_last)
+    if config.init_from:
+        load_state(net, load_checkpoint(config.init_from))
+    optimiser = make_optimiser(net, config)
+    ema = Ema(net, config.ema)
+    start = 0
+    last = folder / "last.pt"
+    if resume:
+        start = _restore(last, net, ema, optimiser, device)
+    elif last.exists():
+        raise ConfigError(f"{last} exists: add --resume to go on, or choose another --out")
+    (folder / "config.json").write_text(
+        json.dumps({"train": dataclasses.asdict(config), "network": dataclasses.asdict(network)}, indent=1)
+    )
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and _has_fast_bf16(device))
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+    generator = torch.Generator()
+    photometric = Photometric(generator=generator)
+
+    stop = _StopFlag()
+    with (folder / "log.csv").open("a", newline="") as stream, stop:
+        log = csv.writer(stream)
+        if start == 0:
+            log.writerow(("step", "lr", *LOGGED, "seconds"))
+        began = time.monotonic()
+        mean: dict[str, float] = {}
+        bar = tqdm(total=config.steps, initial=start, unit="step", dynamic_ncols=True)
+        batches = _batches(config, network, start, device.type == "cuda")
+        net.train()
+        for step in range(start, config.steps):
+            # Seeded by the step, so that a resumed run sees the same images.
+            generator.manual_seed((config.seed << 32) + step)
+            batch = _augment(next(batches), device, photometric)
+            rate = learning_rate(step, config)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            try:
+                total, parts = joint_loss(net, batch, config.loss, autocast)
+                optimiser.zero_grad(set_to_none=True)
+                total.backward()
+            except torch.cuda.OutOfMemoryError as error:
+                raise ConfigError(
+                    f"the device ran out of memory with batch = {config.batch}: lower it, e.g. "
+                    f"--set batch={max(config.batch // 2, 1)}"
+                ) from error
+            norm = nn.utils.clip_grad_norm_(net.parameters(), config.clip)
+            # A batch with a non-finite gradient is left out; Adam's moments would keep it.
+            if torch.isfinite(norm):
+                optimiser.step()
+                ema.update(net, step)
+            if step % 20 == 0 or step + 1 == config.steps:
+                for key in LOGGED:
+                    value = float(parts[key].detach())
+                    mean[key] = value if key not in mean else 0.9 * mean[key] + 0.1 * value
+                bar.set_postfix({k: f"{mean[k]:.3f}" for k in LOGGED}, refresh=False)
+                log.writerow(
+                    (step, f"{rate:.2e}", *(f"{mean[k]:.4f}" for k in LOGGED),
+                     f"{time.monotonic() - began:.0f}")
+                )
+                stream.flush()
+            bar.update()
+            done = step + 1
+            if done % config.checkpoint_every == 0 or done == config.steps or stop.requested:
+                _checkpoint(folder, last, net, ema, optimiser, done, config, network)
+            if stop.requested:
+                break
+        bar.close()
+    return folder / f"{config.name}.safetensors"
+
+
+def _checkpoint(folder, last, net, ema, optimiser, step, config, network) -> None:  # type: ignore[no-untyped-def]
+    _atomic_save(
+        {"step": step, "net": net.state_dict(), "ema": ema.net.state_dict(),
+         "optimiser": optimiser.state_dict()},
+        last,
+    )
+    notes = {
+        "recipe": config.name,
+        "steps": str(step),
+        "batch": str(config.batch),
+        "date": datetime.date.today().isoformat(),
+    }
+    save_checkpoint(folder / f"{config.name}.safetensors", ema.net, network, notes)
+
+
+def _restore(last: Path, net: nn.Module, ema: Ema, optimiser: torch.optim.Optimizer, device: torch.device) -> int:
+    if not last.is_file():
+        raise ConfigError(f"nothing to resume: {last} does not exist; start without --resume")
+    state = torch.load(last, map_location=device, weights_only=True)
+    net.load_state_dict(state["net"])
+    ema.net.load_state_dict(state["ema"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])
+
+
+def _has_fast_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    with contextlib.suppress(AttributeError, RuntimeError):
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    return False
+
+
+class _StopFlag:
+    """Turns the first SIGINT or SIGTERM into a request; the second one ends the process."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._former: dict[int, Any] = {}
+
+    def __enter__(self) -> _StopFlag:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ValueError):  # not in the main thread
+                self._former[number] = signal.signal(number, self._request)
+        return self
+
+    def _request(self, number: int, frame: Any) -> None:
+        self.requested = True
+        signal.signal(number, self._former[number])
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
