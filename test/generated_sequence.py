@@ -18,7 +18,9 @@ def render(frames: int = 12, size: tuple[int, int] = (160, 120), seed: int = 0):
     )
     images, boxes = [], []
     for index in range(frames):
-        x, y = 30 + 3 * index, 40 + index
+        # There and back, so that long sequences stay in view.
+        step = index % 60 if index % 60 < 30 else 60 - index % 60
+        x, y = 30 + 3 * step, 40 + step
         image = ground.copy()
         image[y : y + 24, x : x + 30] = patch
         images.append(image)

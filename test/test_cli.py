@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -258,3 +260,31 @@ def test_export_mistakes_are_told_in_one_line(
             capsys, "export", "--out", tmp_path / "o", "--weights", tmp_path / "w.safetensors"
         )
         assert "unknown size" in fails(capsys, *argv, "--size", "huge")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_interrupted_eval_stops_at_once_and_continues(tmp_path: Path, jobs: int) -> None:
+    for index in range(12):
+        write_sequence(tmp_path / "data" / f"Seq{index}", frames=60, seed=index, suffix=".jpg")
+    out, file = tmp_path / "out", tmp_path / "s.json"
+    command = [sys.executable, "-m", "duml_tracker_ros.cli", "eval", "--root", tmp_path / "data"]
+    command += ["--tracker", "opencv_kcf", "--out", out, "--jobs", jobs, "--json", file, "--quiet"]
+    command += ["--threads", 1]
+    words = [str(c) for c in command]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(out.rglob("run.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - begin < 20
+    assert process.returncode == 130, errors
+    assert "the same command continues" in errors
+    assert "Traceback" not in errors
+    finished = len(list(out.rglob("run.json")))
+    assert 1 <= finished < 12
+    subprocess.run(words, check=True)
+    document = json.loads(file.read_text())
+    assert document["environment"]["resumed"] == finished
+    assert len(document["sequences"]) == 12

@@ -408,7 +408,7 @@ def spread(
     """Call ``function(*task)`` in worker processes and give ``(task, result)`` as they end.
 
     Long tasks should come first. Where a worker died the result is a text that says so. Leaving the
-    loop early, Ctrl-C included, drops what has not begun.
+    loop early, Ctrl-C included, ends the workers.
     """
     share = threads or max(1, usable_processors() // jobs)
     pool = concurrent.futures.ProcessPoolExecutor(
@@ -418,6 +418,7 @@ def spread(
         initializer=_start_worker,
         initargs=(share,),
     )
+    others = set(multiprocessing.active_children())
     futures = {pool.submit(function, *task): task for task in tasks}
     try:
         for future in concurrent.futures.as_completed(futures):
@@ -427,5 +428,11 @@ def spread(
             except BrokenProcessPool:
                 outcome = "the worker process died (out of memory?); run again to continue"
             yield futures[future], outcome
-    finally:
+    except BaseException:
+        # Without this the process would stay until the sequences in work have ended.
         pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            if child not in others:
+                child.terminate()
+        raise
+    pool.shutdown()

@@ -1,0 +1,91 @@
+"""The benchmark: what it measures, on frames of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from duml_tracker_ros.cli.main import main
+from duml_tracker_ros.evaluation.bench import (
+    IMAGE_SIZES,
+    BenchCase,
+    bench,
+    bench_table,
+    make_frames,
+    measure,
+    plan,
+    render_bench,
+)
+from duml_tracker_ros.evaluation.participants import TrackerSpec
+
+KCF = TrackerSpec("opencv_kcf")
+
+
+def test_frames_show_a_target_that_moves_as_told() -> None:
+    frames, box = make_frames(320, 240)
+    x, y, w, h = (int(v) for v in box)
+    first = frames[0][y : y + h, x : x + w]
+    step = max(1, h // 12)
+    third = frames[2][y : y + h, x + 2 * step : x + 2 * step + w]
+    assert np.array_equal(first, third)
+    assert not np.array_equal(first, frames[2][y : y + h, x : x + w])
+
+
+def test_plan_changes_one_thing_at_a_time() -> None:
+    cases = plan(TrackerSpec("duml", overrides={"postprocess.mu": 0.7}), ["memory", "update"])
+    assert cases[0].group == "base"
+    for case in cases[1:]:
+        assert case.spec.overrides["postprocess.mu"] == 0.7
+        assert (case.width, case.height) == (640, 480)
+    rules = [c.spec.overrides["online.update"] for c in cases if c.group == "update"]
+    assert rules == ["never", "paper", "every_frame"]
+    searched = [c for c in plan(TrackerSpec("duml"), ["search"]) if c.group == "search"]
+    sizes = [c.spec.overrides["network.search_size"] for c in searched]
+    assert len(sizes) >= 4
+    assert all(s % 32 == 1 for s in sizes)
+    images = [c for c in plan(KCF, ["image"]) if c.group == "image"]
+    assert [(c.width, c.height) for c in images] == list(IMAGE_SIZES)
+
+
+def test_measure_tells_times_memory_and_success() -> None:
+    result = measure(BenchCase("base", "kcf", KCF, 320, 240, frames=20))
+    assert 0 < result.low <= result.median <= result.high
+    assert result.init > 0
+    assert result.seen == 1
+    assert len(result.curve) == 20
+    assert np.isfinite([result.memory, result.growth]).all()
+    assert result.device_memory is None
+
+
+def test_a_case_that_cannot_be_measured_does_not_end_the_others() -> None:
+    bad = TrackerSpec("opencv_vit", models=("nowhere.onnx",))
+    cases = [BenchCase("peers", "vit", bad), BenchCase("base", "kcf", KCF, frames=3)]
+    results, problems = bench(cases)
+    assert [r.case.label for r in results] == ["kcf"]
+    assert "nowhere.onnx" in problems["peers vit"]
+    page = render_bench(results, problems, {"processor": "any"})
+    assert "nowhere.onnx" in page
+    header, rows = bench_table(results, results[0])
+    assert rows[0][header.index("ratio")] == "1.00"
+
+
+def test_bench_command_prints_and_writes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["bench", "--tracker", "opencv_kcf", "--sweep", "long", "--frames", "4"]
+    argv += ["--long-frames", "30", "--image", "320x240", "--threads", "1"]
+    argv += ["--json", str(tmp_path / "b.json"), "--report", str(tmp_path / "page")]
+    assert main(argv) == 0
+    document = json.loads((tmp_path / "b.json").read_text())
+    assert [r["case"]["group"] for r in document["results"]] == ["base", "long"]
+    assert document["results"][1]["case"]["frames"] == 30
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "Time per frame over a long run" in page
+    printed = capsys.readouterr().out
+    assert "base opencv_kcf" in printed
+    assert "memory" in printed
+    assert main(["bench", "--tracker", "opencv_kcf", "--sweep", "weather"]) == 2
+    assert "weather" in capsys.readouterr().err
