@@ -181,6 +181,7 @@ def test_missing_and_lost_frames_count_zero() -> None:
     half = (10.0, 10.0, 20.0, 10.0)
     received = [answer(1, half), answer(2, None), answer(3, BOX), answer(5, BOX, dropped=1)]
     truth = [*TRUTH[:6], Truth(BOX, False), Truth(None, False), *TRUTH[8:]]
+    received[0] = answer(1, half, dropped=4)  # stills
     summary = summarize(SENT, "camera", received, truth)
     # Counted are frames 1 to 5 and 8 to 10; 4 and 8 to 10 were never answered.
     assert summary["frames_with_truth"] == 8

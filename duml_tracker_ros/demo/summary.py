@@ -96,7 +96,7 @@ def summarize(
         "frames_received": len(messages),
         "frames_tracked": sum(m.box is not None for m in messages),
         "frames_missing": playing - len(messages),
-        "frames_dropped": sum(m.dropped for m in messages),
+        "frames_dropped": _dropped(found),
         "stills_sent": len(sent) - playing,
         "headers_ok": wrong == 0 and repeated == 0 and bool(received),
         "headers_wrong": wrong + repeated,
@@ -170,6 +170,12 @@ def table(summary: dict[str, Any]) -> str:
             )
         )
     return "\n".join(f"  {name:<9} {text}" for name, text in rows)
+
+
+def _dropped(found: dict[int, Received]) -> int:
+    """Frames the node skipped; the first answer also counts skipped stills, which are none."""
+    first = min(found, default=1)
+    return sum(m.dropped if k > first else min(m.dropped, k - 1) for k, m in found.items())
 
 
 def _ms(spread: dict[str, float] | None) -> str:
