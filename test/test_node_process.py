@@ -30,7 +30,8 @@ def talker():
 @pytest.fixture(scope="module")
 def process(talker):
     with NodeProcess(weights="random", device="cpu", diagnostics_period=0.2) as process:
-        assert talker.state() == "unconfigured"
+        process.wait_for_log("unconfigured; waiting", 60.0)
+        assert talker.state() == "unconfigured", process.log()
         yield process
         assert process.running(), process.log()
         assert process.end() == 0, process.log()
