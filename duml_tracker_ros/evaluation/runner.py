@@ -17,6 +17,8 @@ import hashlib
 import json
 import math
 import multiprocessing
+import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -196,9 +198,8 @@ def as_box(row: NDArray[np.float64]) -> Box:
 def seed_all() -> None:
     """Same random numbers for every sequence, whatever ran before it in this process."""
     np.random.seed(0)
-    import torch
-
-    torch.manual_seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 def results_folder(out: Path, tracker: str, sequence: str) -> Path:
@@ -285,10 +286,12 @@ def forget_participants() -> None:
 def limit_threads(threads: int) -> None:
     """Let torch and OpenCV use that many threads in this process."""
     import cv2
-    import torch
 
-    torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
+    # Workers that run OpenCV's trackers never load torch; one that does reads this.
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
 
 
 def _start_worker(threads: int) -> None:
