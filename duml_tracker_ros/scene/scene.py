@@ -27,6 +27,7 @@ class SceneSettings:
     drift: how far the target strays from the image centre, share of the image.
     shake: camera jitter, pixels. exposure: share of the frame time the shutter is open.
     noise: sensor noise, grey levels. light: swing of the exposure, share. jpeg: quality, 0 = none.
+    look_alike_pace: range of how much faster a look-alike overtakes, share of the target's pace.
     hidden_frames: for how many frames an occluder hides the target wholly, about.
     """
 
@@ -48,6 +49,7 @@ class SceneSettings:
     clouds: float = 0.25
     jpeg: int = 0
     look_alikes: tuple[float, ...] = (0.5, 0.93)
+    look_alike_pace: tuple[float, float] = (0.9, 1.1)
     traffic: int = 10
     trees: tuple[float, ...] = (0.27,)
     bridges: tuple[float, ...] = (0.73,)
@@ -346,6 +348,7 @@ class AerialScene:
         sprite_scale = max(resolution * 1.7, 24 / sprites.LENGTHS[set_.kind])
         paints = sprites.PAINTS
         paint_ = paints[int(rng.integers(len(paints)))]
+        self._paint = paint_
         jitter = rng.normal(0, 6, 3)
         paint_ = (paint_[0] + jitter[0], paint_[1] + jitter[1], paint_[2] + jitter[2])
         model_seed = int(rng.integers(1 << 30))
@@ -365,7 +368,7 @@ class AerialScene:
                 np.random.default_rng(model_seed),
             )
             if rng.random() < 0.75:
-                relative = self._pace * float(rng.uniform(0.25, 0.5))
+                relative = self._pace * float(rng.uniform(*set_.look_alike_pace))
                 s = self._target_s + relative * (t - when)
                 gap = float(rng.uniform(0.8, 1.0)) * self._lane
                 position, heading = self._at_offsets(s, self._target_offset - gap)
@@ -401,7 +404,9 @@ class AerialScene:
     ) -> _Actor | None:
         t = np.arange(self.frames)
         kind = kinds[int(rng.integers(len(kinds)))]
-        paint_ = sprites.PAINTS[int(rng.integers(len(sprites.PAINTS)))]
+        # Only look-alikes have the target's paint: how many there are is a setting.
+        others = [p for p in sprites.PAINTS if _far_apart(p, self._paint)]
+        paint_ = others[int(rng.integers(len(others)))]
         reach = 0.8 * math.hypot(self.width, self.height) / self._scale
         roads = [r for r in self._roads if r.level == 0 and r.path is not self._main]
         if roads and rng.random() < 0.3:
@@ -629,6 +634,10 @@ class AerialScene:
         return line / line.sum()
 
 
+def _far_apart(one: sprites.Colour, two: sprites.Colour) -> bool:
+    return math.dist(one, two) > 60
+
+
 def random_settings(seed: int, width: int = 320, height: int = 240) -> SceneSettings:
     """Settings drawn from the seed: altitude, theme, target, motion, light, occluders."""
     rng = np.random.default_rng([seed, 0xA11])
@@ -667,6 +676,7 @@ def random_settings(seed: int, width: int = 320, height: int = 240) -> SceneSett
     )
     return replace(
         base,
+        look_alike_pace=(0.25, 0.5) if rng.random() < 0.6 else (0.5, 1.2),
         look_alikes=tuple(float(v) for v in rng.uniform(0, 1, int(rng.integers(0, 3)))),
         traffic=int(rng.integers(0, 9)),
         trees=events(0.5),
