@@ -53,7 +53,7 @@ class SceneSettings:
     traffic: int = 10
     trees: tuple[float, ...] = (0.27,)
     bridges: tuple[float, ...] = (0.73,)
-    hidden_frames: float = 11.0
+    hidden_frames: float = 9.0
     max_pixels: float = 4.5e6
 
 
@@ -423,8 +423,9 @@ class AerialScene:
             when = float(rng.uniform(0, self.frames))
             s = np.interp(when, t, self._target_s) + rng.uniform(-reach, reach) + speed * (t - when)
             if lane == 0:
-                # One lane, one pace: nobody drives through the car in front.
-                s = self._target_s + rng.uniform(-2 * reach, 2 * reach)
+                # One lane, one pace: nobody drives through the car in front, nor tails it.
+                gap = rng.uniform(5 * body, max(6 * body, 2 * reach))
+                s = self._target_s + (gap if rng.random() < 0.5 else -gap)
             offset = (1.5, 0.5, -0.5, -1.5)[lane] * self._lane
             position, heading = self._at_offsets(s, np.full(self.frames, offset))
         if sign < 0:
