@@ -48,8 +48,8 @@ class SceneSettings:
     light: float = 0.13
     clouds: float = 0.25
     jpeg: int = 0
-    look_alikes: tuple[float, ...] = (0.5, 0.93)
-    look_alike_pace: tuple[float, float] = (0.9, 1.1)
+    look_alikes: tuple[float, ...] = (0.5,)
+    look_alike_pace: tuple[float, float] = (1.7, 1.9)
     traffic: int = 10
     trees: tuple[float, ...] = (0.27,)
     bridges: tuple[float, ...] = (0.73,)
