@@ -15,11 +15,14 @@ import numpy as np
 # Fast DDS reads this when the first participant is made.
 os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
 
-# Tests on one machine must not hear each other. 0 to 101 is safe on every platform.
-DOMAIN = random.SystemRandom().randint(1, 101)
-
-NODE = "/duml_tracker"
-WAIT = 20.0
+# Runs on one machine must not hear each other: domains are few (0 to 101 is safe on every
+# platform), so each run has a namespace of its own as well.
+DOMAIN = random.SystemRandom().randint(1, 100)
+NAMESPACE = f"/test_{os.getpid()}"
+NODE = f"{NAMESPACE}/duml_tracker"
+IMAGE = f"{NAMESPACE}/image"
+# Only failures take that long; a busy machine may need tens of seconds to import torch.
+WAIT = 60.0
 
 
 class NodeProcess:
@@ -28,6 +31,7 @@ class NodeProcess:
     def __init__(self, *ros_arguments, **parameters):
         # Two threads of torch that wait for each other crawl on a machine busy with other tests.
         parameters.setdefault("num_threads", 1)
+        parameters.setdefault("init_timeout", WAIT)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         arguments = [
             part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")
@@ -41,6 +45,7 @@ class NodeProcess:
                 "-m",
                 "duml_tracker_ros.node",
                 "--ros-args",
+                *("-r", f"__ns:={NAMESPACE}"),
                 *arguments,
                 *ros_arguments,
             ],
@@ -76,7 +81,7 @@ class NodeProcess:
             assert time.monotonic() < end, f"{text!r} not in the log:\n{self.log()}"
             time.sleep(0.02)
 
-    def signal(self, number, timeout=10.0):
+    def signal(self, number, timeout=WAIT):
         """Exit status after the signal, which must come within the timeout."""
         self._process.send_signal(number)
         return self._process.wait(timeout)
@@ -105,14 +110,14 @@ class Talker:
 
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=DOMAIN)
-        self.node = rclpy.create_node("talker", context=self.context)
+        self.node = rclpy.create_node("talker", context=self.context, namespace=NAMESPACE)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.images = self.node.create_publisher(Image, "image", qos_profile_sensor_data)
         self.targets = []
         self.reports = []
         self.node.create_subscription(Target, f"{NODE}/target", self.targets.append, 50)
-        self.node.create_subscription(DiagnosticArray, "/diagnostics", self.reports.append, 10)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_report, 10)
         self.clients = {
             "change_state": self.node.create_client(ChangeState, f"{NODE}/change_state"),
             "get_state": self.node.create_client(GetState, f"{NODE}/get_state"),
@@ -123,6 +128,10 @@ class Talker:
         self.changed = True
         self.published = set()
         self.clock_ns = 1_000_000_000_000
+
+    def _on_report(self, message):
+        if message.status[0].name == NODE.lstrip("/"):
+            self.reports.append(message)
 
     def close(self):
         self.executor.shutdown()

@@ -12,7 +12,7 @@ pytest.importorskip("launch_ros", reason="launch_ros is not installed (it is not
 
 from launch.actions import DeclareLaunchArgument
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
-from node_harness import DOMAIN, NODE, Talker
+from node_harness import DOMAIN, IMAGE, NAMESPACE, Talker
 
 from launch import LaunchContext
 
@@ -54,8 +54,7 @@ def test_transports_of_the_user_are_kept(environment, expected, monkeypatch):
     assert context.environment["FASTDDS_BUILTIN_TRANSPORTS"] == expected
 
 
-def test_launched_node_is_active_in_its_namespace(tmp_path, monkeypatch):
-    monkeypatch.setattr("node_harness.NODE", "/uav1" + NODE)
+def test_launched_node_is_active_in_its_namespace(tmp_path):
     settings = tmp_path / "settings.yaml"
     settings.write_text(
         "/**:\n  ros__parameters:\n    weights: random\n    device: cpu\n    num_threads: 1\n"
@@ -64,8 +63,8 @@ def test_launched_node_is_active_in_its_namespace(tmp_path, monkeypatch):
     with (tmp_path / "log").open("w+") as log:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-P", "-c", RUN, str(LAUNCH_FILE), "image:=/image"),
-                *("autostart:=true", f"params_file:={settings}", "namespace:=uav1"),
+                *(sys.executable, "-P", "-c", RUN, str(LAUNCH_FILE), f"image:={IMAGE}"),
+                *("autostart:=true", f"params_file:={settings}", f"namespace:={NAMESPACE}"),
             ],
             env=environment,
             stdout=log,

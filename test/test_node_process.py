@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from node_harness import TARGET, NodeProcess, Talker, nanoseconds, scene, stamp_of
+from node_harness import IMAGE, NODE, TARGET, NodeProcess, Talker, nanoseconds, scene, stamp_of
 from sensor_msgs.msg import Image
 
 from duml_tracker_ros.msg import Target
@@ -42,6 +42,7 @@ def reset(talker):
     for name, value in (
         ("overrides", SEEN),
         ("lost_timeout", 30.0),
+        ("max_image_age", 60.0),
         ("weights", "random"),
         ("image_transport", "raw"),
     ):
@@ -146,6 +147,10 @@ def test_init_that_cannot_be_done_is_answered_with_the_reason(node):
         assert not answer.success, box
         assert words in answer.message, (box, answer.message)
         assert answer.target_id == 0
+    assert node.set_parameter("max_image_age", 0.05).successful
+    node.spin_for(0.1)
+    assert "max_image_age" in node.init(TARGET).message
+    assert node.set_parameter("max_image_age", 60.0).successful
     answer = node.init(TARGET, stamp_ns=7)
     assert "0.000000007" in answer.message
     assert "ring_seconds" in answer.message
@@ -244,14 +249,14 @@ def test_change_of_size_or_camera_drops_the_target(active):
 
 
 def test_debug_images_come_only_while_watched_and_at_the_set_rate(active):
-    assert active.node.count_publishers("/duml_tracker/heatmap") == 1
+    assert active.node.count_publishers(f"{NODE}/heatmap") == 1
     assert active.set_parameter("debug_rate", 10.0).successful
     active.init(TARGET)
     active.fresh_target(lambda t: t.target_id)
     maps, pictures = [], []
     watch = [
-        active.node.create_subscription(Image, "/duml_tracker/heatmap", maps.append, 10),
-        active.node.create_subscription(Image, "/duml_tracker/annotated", pictures.append, 10),
+        active.node.create_subscription(Image, f"{NODE}/heatmap", maps.append, 10),
+        active.node.create_subscription(Image, f"{NODE}/annotated", pictures.append, 10),
     ]
     began = time.monotonic()
     active.spin_until(
@@ -274,7 +279,7 @@ def test_detections_hold_the_target_only_while_it_is_tracked(active):
     vision = pytest.importorskip("vision_msgs.msg", reason="vision_msgs is not installed")
     detections = []
     subscription = active.node.create_subscription(
-        vision.Detection2DArray, "/duml_tracker/detections", detections.append, 50
+        vision.Detection2DArray, f"{NODE}/detections", detections.append, 50
     )
     active.stream_until(lambda: len(detections) > 2, "detections while idle")
     assert not any(message.detections for message in detections)
@@ -362,7 +367,7 @@ def test_transitions_in_any_order_with_selections_in_between(node):
     }
     state = "unconfigured"
     ids = []
-    for _ in range(30):
+    for _ in range(20):
         label = rng.choice(["configure", "activate", "activate", "deactivate", "cleanup"])
         goal = table[state].get(label)
         assert node.change(label, meanwhile=node.publish) is (goal is not None), (state, label)
@@ -381,12 +386,13 @@ def test_transitions_in_any_order_with_selections_in_between(node):
 
 
 def test_diagnostics_name_the_silent_topic_and_then_the_target(node):
+    assert node.set_parameter("max_image_age", 0.5).successful
     node.bring_to("active")
 
     def summary():
         return node.reports[-1].status[0].message if node.reports else ""
 
-    node.spin_until(lambda: "/image has publishers but no images" in summary(), "silence")
+    node.spin_until(lambda: f"{IMAGE} has publishers but no images" in summary(), "silence")
     assert "LARGE_DATA" in summary()
     assert "talker" in summary()
     node.fresh_target()
@@ -394,7 +400,7 @@ def test_diagnostics_name_the_silent_topic_and_then_the_target(node):
     node.stream_until(lambda: summary().startswith("target "), "the target")
     values = {pair.key: pair.value for pair in node.reports[-1].status[0].values}
     assert values["lifecycle"] == "active"
-    assert values["image topic"] == "/image"
+    assert values["image topic"] == IMAGE
     assert values["image"] == "640x480 bgr8"
     assert float(values["input rate [Hz]"]) > 0.0
     assert float(values["latency p95 [ms]"]) > 0.0

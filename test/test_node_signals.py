@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from node_harness import TARGET, NodeProcess, Talker
+from node_harness import IMAGE, TARGET, NodeProcess, Talker
 
 
 @pytest.fixture
@@ -27,18 +27,13 @@ def test_interrupt_while_tracking_ends_cleanly(talker):
         assert "Traceback" not in process.log()
 
 
-def test_termination_while_inactive_ends_cleanly(talker):
-    with NodeProcess(weights="random", device="cpu") as process:
-        talker.bring_to("inactive")
-        assert process.signal(signal.SIGTERM) == 0, process.log()
-        assert "Traceback" not in process.log()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_during_configure_ends_cleanly(number):
-    with NodeProcess(weights="random", device="cpu", size="r50", autostart=True) as process:
-        process.wait_for_log("configuring")
-        assert process.signal(number) == 0, process.log()
+def test_signals_during_configure_end_cleanly():
+    settings = {"weights": "random", "device": "cpu", "size": "r50", "autostart": True}
+    with NodeProcess(**settings) as one, NodeProcess(**settings) as other:
+        one.wait_for_log("configuring")
+        assert one.signal(signal.SIGINT) == 0, one.log()
+        other.wait_for_log("configuring")
+        assert other.signal(signal.SIGTERM) == 0, other.log()
 
 
 def test_wrong_parameter_is_one_clear_line():
@@ -48,13 +43,13 @@ def test_wrong_parameter_is_one_clear_line():
         assert "Traceback" not in process.log()
 
 
-def test_incompatible_qos_is_named_and_termination_ends_cleanly(talker):
-    override = {"qos_overrides./image.subscription.reliability": "reliable"}
+def test_incompatible_qos_is_named_and_termination_while_inactive_ends_cleanly(talker):
+    override = {f"qos_overrides.{IMAGE}.subscription.reliability": "reliable"}
     with NodeProcess(weights="random", device="cpu", autostart=True, **override) as process:
         process.wait_for_log("incompatible QoS")
-        assert "qos_overrides./image.subscription" in process.log()
+        assert f"qos_overrides.{IMAGE}.subscription" in process.log()
         process.wait_for_log("/talker (best_effort) has incompatible QoS")
-        assert talker.state() == "active"
+        talker.bring_to("inactive")
         assert process.signal(signal.SIGTERM) == 0, process.log()
         assert "Traceback" not in process.log()
 

@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--help" in arguments or "-h" in arguments:
         print(USAGE, end="")
         return 0
+    # Threads of torch that spin while they wait starve the executor and the camera's process: on a
+    # busy machine of two cores a frame takes ten times as long. libgomp reads this when it loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
