@@ -1,10 +1,10 @@
 """Single-object tracking, free of ROS.
 
-    from duml_tracker_ros.tracker import create_tracker
+from duml_tracker_ros.tracker import create_tracker
 
-    tracker = create_tracker("duml", weights="default", device="cpu")
-    tracker.init(rgb, (x, y, w, h))
-    result = tracker.update(rgb)
+tracker = create_tracker("duml", weights="default", device="cpu")
+tracker.init(rgb, (x, y, w, h))
+result = tracker.update(rgb)
 """
 
 from .errors import BoxError, ConfigError, ImageError, TrackerError, WeightsError

@@ -159,6 +159,10 @@ def _convert(kind: Any, value: Any, name: str) -> Any:
         return float(value)
     if kind is bool and isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
+    if typing.get_origin(kind) is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{name} = {value!r}: a mapping is expected")
+        return dict(value)
     if kind in (int, str, bool) and type(value) is kind:
         return value
     if kind in (int, float) and isinstance(value, str):
@@ -172,7 +176,9 @@ def _convert(kind: Any, value: Any, name: str) -> Any:
 
 def merge(base: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
     """Lay dotted keys ({"online.update": "never"}) over nested mappings."""
-    out: dict[str, Any] = {k: (merge(v, {}) if isinstance(v, Mapping) else v) for k, v in base.items()}
+    out: dict[str, Any] = {
+        k: (merge(v, {}) if isinstance(v, Mapping) else v) for k, v in base.items()
+    }
     for key, value in dotted.items():
         node = out
         *parents, leaf = key.split(".")

@@ -34,9 +34,7 @@ def check_image(image: np.ndarray, order: str) -> tuple[int, int]:
         kind = getattr(image, "dtype", type(image).__name__)
         raise ImageError(f"image must be a uint8 array, got {kind}")
     channels = CHANNELS[order]
-    shape_ok = (
-        image.ndim == 2 if channels == 1 else image.ndim == 3 and image.shape[2] == channels
-    )
+    shape_ok = image.ndim == 2 if channels == 1 else image.ndim == 3 and image.shape[2] == channels
     if channels == 1 and image.ndim == 3 and image.shape[2] == 1:
         shape_ok = True
     if not shape_ok:
@@ -91,7 +89,7 @@ def crop_array(
             [0.0, s_y, 0.5 * s_y - 0.5 + (top - y0) * window.scale],
         ]
     )
-    colour = fill if order in ("rgb", "rgba") else fill[::-1]
+    colour: tuple[float, ...] = fill if order in ("rgb", "rgba") else fill[::-1]
     if order == "mono":
         colour = (sum(fill) / 3,)
     out = cv2.warpAffine(

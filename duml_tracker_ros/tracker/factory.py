@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from .checkpoint import Checkpoint, default_weights, load_checkpoint
 from .checkpoint.store import load_state
@@ -22,7 +23,7 @@ RESERVED = ("drol_fc", "drol_rpn", "drol_mask", "fcot", "tlpg", "siamrcr")
 
 
 def resolve_device(name: str) -> torch.device:
-    """``auto``: CUDA where there is some, else the CPU. Raises ConfigError for what is not there."""
+    """``auto``: CUDA where there is some, else the CPU. Raises ConfigError if it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -79,7 +80,8 @@ def create_tracker(
     net.eval().requires_grad_(False)
     fold_batch_norms(net)
     try:
-        net.to(place, memory_format=torch.channels_last)
+        net.to(place)
+        convert_conv2d_weight_memory_format(net, torch.channels_last)
     except RuntimeError as error:
         raise TrackerError(f"device {device!r} failed: {error}") from error
     return DumlTracker(config, net, place, checkpoint, profile)
@@ -100,7 +102,9 @@ def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:
 def _dotted(overrides: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("network", "postprocess", "online", "localize"):
         if key in overrides:
-            raise ConfigError(f"override {key!r} is a group; name a key of it, e.g. 'online.update'")
+            raise ConfigError(
+                f"override {key!r} is a group; name a key of it, e.g. 'online.update'"
+            )
     return dict(overrides)
 
 

@@ -145,9 +145,7 @@ def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
 
 def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
     """[..., 4] corners -> (cx, cy, w, h)."""
-    return torch.cat(
-        ((boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]), -1
-    )
+    return torch.cat(((boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]), -1)
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:

@@ -20,6 +20,10 @@ class DataConfig:
     cache: str = ""
     workers: int = 1
     mix: dict[str, float] = field(default_factory=dict)
+    layouts: dict[str, str] = field(default_factory=dict)
+    grabcut_limit: int = 2500
+    scene_clips: int = 150
+    distractors: int = 4
     exclude_videos: tuple[str, ...] = ()
 
 
@@ -41,7 +45,7 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One run."""
+    """One run. ``stop_after`` ends it early (0: not) on the schedule of all ``steps``."""
 
     size: str = "compact"
     name: str = "duml_compact"
@@ -63,6 +67,7 @@ class TrainConfig:
     checkpoint_every: int = 500
     validate_every: int = 1000
     init_from: str = ""
+    stop_after: int = 0
 
     def __post_init__(self) -> None:
         if self.loss.box_kind not in ("l1", "giou", "both"):

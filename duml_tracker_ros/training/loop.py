@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 from tqdm import tqdm
 
 from ..tracker.checkpoint import load_checkpoint, save_checkpoint
@@ -52,7 +53,8 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 def make_optimiser(net: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW; no weight decay on biases, norms and the learned bins of the online branch."""
-    decay, plain = [], []
+    decay: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
     for parameter in net.parameters():
         (decay if parameter.dim() > 1 else plain).append(parameter)
     return torch.optim.AdamW(
@@ -99,6 +101,10 @@ def _batches(
         pin_memory=pin,
         mix=config.data.mix or None,
         cache_dir=config.data.cache or None,
+        layouts=config.data.layouts or None,
+        grabcut_limit=config.data.grabcut_limit,
+        scene_clips=config.data.scene_clips,
+        distractors=config.data.distractors,
         exclude_videos=config.data.exclude_videos,
     )
     return iter(loader)
@@ -150,7 +156,8 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
     network = build(NetworkConfig, merge(base, config.network))
     folder = Path(out) if out else Path("runs") / config.name
     folder.mkdir(parents=True, exist_ok=True)
-    net = DualModalNet(network).to(device, memory_format=torch.channels_last)
+    net = DualModalNet(network).to(device)
+    convert_conv2d_weight_memory_format(net, torch.channels_last)
     if config.init_from:
         load_state(net, load_checkpoint(config.init_from))
     optimiser = make_optimiser(net, config)
@@ -162,7 +169,9 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
     elif last.exists():
         raise ConfigError(f"{last} exists: add --resume to go on, or choose another --out")
     (folder / "config.json").write_text(
-        json.dumps({"train": dataclasses.asdict(config), "network": dataclasses.asdict(network)}, indent=1)
+        json.dumps(
+            {"train": dataclasses.asdict(config), "network": dataclasses.asdict(network)}, indent=1
+        )
     )
     bf16 = config.precision == "bf16" or (config.precision == "auto" and _has_fast_bf16(device))
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
@@ -206,12 +215,18 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
                     mean[key] = value if key not in mean else 0.9 * mean[key] + 0.1 * value
                 bar.set_postfix({k: f"{mean[k]:.3f}" for k in LOGGED}, refresh=False)
                 log.writerow(
-                    (step, f"{rate:.2e}", *(f"{mean[k]:.4f}" for k in LOGGED),
-                     f"{time.monotonic() - began:.0f}")
+                    (
+                        step,
+                        f"{rate:.2e}",
+                        *(f"{mean[k]:.4f}" for k in LOGGED),
+                        f"{time.monotonic() - began:.0f}",
+                    )
                 )
                 stream.flush()
             bar.update()
             done = step + 1
+            if done == config.stop_after:
+                stop.requested = True
             if done % config.checkpoint_every == 0 or done == config.steps or stop.requested:
                 _checkpoint(folder, last, net, ema, optimiser, done, config, network)
             if stop.requested:
@@ -222,8 +237,12 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
 
 def _checkpoint(folder, last, net, ema, optimiser, step, config, network) -> None:  # type: ignore[no-untyped-def]
     _atomic_save(
-        {"step": step, "net": net.state_dict(), "ema": ema.net.state_dict(),
-         "optimiser": optimiser.state_dict()},
+        {
+            "step": step,
+            "net": net.state_dict(),
+            "ema": ema.net.state_dict(),
+            "optimiser": optimiser.state_dict(),
+        },
         last,
     )
     notes = {
@@ -232,17 +251,25 @@ def _checkpoint(folder, last, net, ema, optimiser, step, config, network) -> Non
         "batch": str(config.batch),
         "date": datetime.date.today().isoformat(),
     }
-    save_checkpoint(folder / f"{config.name}.safetensors", ema.net, network, notes)
+    save_checkpoint(folder / f"{config.name}.safetensors", ema.net, network, notes, torch.float16)
 
 
-def _restore(last: Path, net: nn.Module, ema: Ema, optimiser: torch.optim.Optimizer, device: torch.device) -> int:
+def _restore(
+    last: Path, net: nn.Module, ema: Ema, optimiser: torch.optim.Optimizer, device: torch.device
+) -> int:
     if not last.is_file():
         raise ConfigError(f"nothing to resume: {last} does not exist; start without --resume")
-    state = torch.load(last, map_location=device, weights_only=True)
-    net.load_state_dict(state["net"])
-    ema.net.load_state_dict(state["ema"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
+    try:
+        state = torch.load(last, map_location=device, weights_only=True)
+        net.load_state_dict(state["net"])
+        ema.net.load_state_dict(state["ema"])
+        optimiser.load_state_dict(state["optimiser"])
+        return int(state["step"])
+    except Exception as error:  # a damaged or foreign file can raise nearly anything
+        raise ConfigError(
+            f"{last} cannot be resumed from ({error}): it is damaged or of another network; "
+            "remove it to start again"
+        ) from error
 
 
 def _has_fast_bf16(device: torch.device) -> bool:

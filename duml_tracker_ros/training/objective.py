@@ -72,9 +72,7 @@ def _offline_parts(net, out, truth, present, size, config) -> dict[str, Tensor]:
     target = encode(xyxy_to_cxcywh(truth)[:, None], base)
     boxes = cxcywh_to_xyxy(decode(chosen, base))
     # Candidates that barely touch the target say nothing of its box.
-    weight = (found.candidate_iou > 0.2) | (
-        found.candidate_iou >= found.candidate_iou[:, :1]
-    )
+    weight = (found.candidate_iou > 0.2) | (found.candidate_iou >= found.candidate_iou[:, :1])
     weight = (weight & present[:, None]).float()
     norm = weight.sum().clamp_min(1)
     box = boxes.new_zeros(())

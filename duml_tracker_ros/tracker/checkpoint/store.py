@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,9 +55,12 @@ def save_checkpoint(
     notes: dict[str, str] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> str:
-    """Write weights atomically, with their checksum beside them; return the checksum."""
+    """Write weights atomically, with their checksum beside them; return the checksum.
+
+    ``dtype`` is that of matrices and kernels; vectors (norms, biases, bins) keep their own.
+    """
     state = {
-        k: (v.to(dtype) if v.is_floating_point() else v).contiguous().cpu()
+        k: (v.to(dtype) if v.is_floating_point() and v.dim() > 1 else v).contiguous().cpu()
         for k, v in net.state_dict().items()
         if not k.endswith("num_batches_tracked")
     }
@@ -155,7 +157,7 @@ def load_imagenet(backbone: nn.Module, path: str | Path) -> list[str]:
                 state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged pickle can raise nearly anything
         raise WeightsError(f"{path} is not a readable weight file: {error}") from error
     own = {k: v for k, v in backbone.state_dict().items() if not k.endswith("num_batches_tracked")}
     for key, value in own.items():

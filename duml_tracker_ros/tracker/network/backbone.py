@@ -75,9 +75,7 @@ class SlimBackbone(nn.Module):
 class Bottleneck(nn.Module):
     """Bottleneck of ResNet-50 with torchvision's parameter names."""
 
-    def __init__(
-        self, inputs: int, width: int, stride: int, dilation: int, down: bool
-    ) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, dilation: int, down: bool) -> None:
         super().__init__()
         outputs = 4 * width
         self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
@@ -86,7 +84,7 @@ class Bottleneck(nn.Module):
         self.bn2: nn.Module = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
         self.bn3: nn.Module = nn.BatchNorm2d(outputs)
-        self.downsample: nn.Module | None = None
+        self.downsample: nn.Sequential | None = None
         if down:
             self.downsample = nn.Sequential(
                 nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
@@ -105,10 +103,15 @@ class Bottleneck(nn.Module):
             return
         fuse = nn.utils.fusion.fuse_conv_bn_eval
         for index in ("1", "2", "3"):
-            setattr(self, f"conv{index}", fuse(getattr(self, f"conv{index}"), getattr(self, f"bn{index}")))
+            setattr(
+                self,
+                f"conv{index}",
+                fuse(getattr(self, f"conv{index}"), getattr(self, f"bn{index}")),
+            )
             setattr(self, f"bn{index}", nn.Identity())
         if self.downsample is not None:
-            self.downsample = nn.Sequential(fuse(self.downsample[0], self.downsample[1]))
+            conv, norm = self.downsample[0], self.downsample[1]
+            self.downsample = nn.Sequential(fuse(conv, norm))  # type: ignore[type-var, arg-type]
 
 
 class ResNet50(nn.Module):
@@ -162,7 +165,7 @@ class ResNet50(nn.Module):
             self.bn1 = nn.Identity()
 
 
-BACKBONES = {"slim": SlimBackbone, "resnet50": ResNet50}
+BACKBONES = ("slim", "resnet50")
 
 
 def build_backbone(config: BackboneConfig) -> SlimBackbone | ResNet50:
@@ -171,7 +174,7 @@ def build_backbone(config: BackboneConfig) -> SlimBackbone | ResNet50:
         raise ConfigError(
             f"network.backbone.kind = {config.kind!r}: choose from {', '.join(BACKBONES)}"
         )
-    return BACKBONES[config.kind](config)
+    return SlimBackbone(config) if config.kind == "slim" else ResNet50(config)
 
 
 def level_cells(size: int, strides: Sequence[int]) -> list[int]:

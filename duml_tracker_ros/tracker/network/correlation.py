@@ -24,7 +24,10 @@ def depthwise_correlation(search: Tensor, kernel: Tensor) -> Tensor:
         out = F.conv2d(search, kernel.view(c, 1, k, k), padding=k // 2, groups=c)
     else:
         out = F.conv2d(
-            search.reshape(1, b * c, h, w), kernel.reshape(b * c, 1, k, k), padding=k // 2, groups=b * c
+            search.reshape(1, b * c, h, w),
+            kernel.reshape(b * c, 1, k, k),
+            padding=k // 2,
+            groups=b * c,
         )
     return out.view(b, c, h, w)
 

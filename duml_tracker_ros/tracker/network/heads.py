@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -69,24 +69,24 @@ class OfflineHead(nn.Module):
         super().__init__()
         count = len(config.backbone.strides)
         self.anchors = len(config.anchor_ratios)
-        self.levels = nn.ModuleList(LevelHead(config) for _ in range(count))
+        levels = [LevelHead(config) for _ in range(count)]
         self.alpha = nn.Parameter(torch.zeros(count))
         self.alpha_box = nn.Parameter(torch.zeros(count))
-        for level in self.levels:
+        for level in levels:
             # Start with few false alarms: a prior of 2 % for the target (focal loss).
-            nn.init.constant_(level.cls.bias, -4.0)
+            nn.init.constant_(level.cls.bias, -4.0)  # type: ignore[arg-type]
             nn.init.normal_(level.cls.weight, std=0.01)
             nn.init.normal_(level.box.weight, std=0.01)
-            nn.init.zeros_(level.box.bias)
+            nn.init.zeros_(level.box.bias)  # type: ignore[arg-type]
+        self.levels = nn.ModuleList(levels)
 
     def template(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Neck features of the template, one a level -> matching kernels."""
-        return [level.template(z) for level, z in zip(self.levels, features, strict=True)]
+        pairs = zip(self.levels, features, strict=True)
+        return [cast(LevelHead, level).template(z) for level, z in pairs]
 
     def forward(self, kernels: Sequence[Tensor], features: Sequence[Tensor]) -> OfflineOutput:
-        outputs = [
-            level(k, x) for level, k, x in zip(self.levels, kernels, features, strict=True)
-        ]
+        outputs = [level(k, x) for level, k, x in zip(self.levels, kernels, features, strict=True)]
         alpha, alpha_box = self.alpha.softmax(0), self.alpha_box.softmax(0)
         cls = sum(a * out[0] for a, out in zip(alpha, outputs, strict=True))
         box = sum(a * out[1] for a, out in zip(alpha_box, outputs, strict=True))

@@ -188,9 +188,7 @@ class DumlTracker(Tracker):
     def _judge(self, numbers: list[float]) -> Finding:
         robust, accurate, second = numbers[6], numbers[7], numbers[9]
         rule = self.config.localize
-        finding = judge(
-            robust, accurate, second, self._state, self.config.online.learn_above, rule
-        )
+        finding = judge(robust, accurate, second, self._state, self.config.online.learn_above, rule)
         self._unseen = self._unseen + 1 if finding.state is TrackState.LOST else 0
         self._state = finding.state
         return finding
@@ -237,9 +235,7 @@ class DumlTracker(Tracker):
     def _optimise(self, iterations: int) -> None:
         features, centres, weights = self._memory.view()
         problem = self.net.online.problem(features, centres, weights)
-        for weight, _ in steepest_descent(
-            problem, self._filter, iterations, self.net.online.step
-        ):
+        for weight, _ in steepest_descent(problem, self._filter, iterations, self.net.online.step):
             self._filter = weight
 
     def visible_box(self, width: int, height: int) -> Box | None:

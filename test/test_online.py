@@ -1,0 +1,202 @@
+"""The online step against autograd, finite differences and plain convolution."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from duml_tracker_ros.tracker.config import LocalizeConfig, OnlineConfig
+from duml_tracker_ros.tracker.localize import Finding, judge, second_peak
+from duml_tracker_ros.tracker.online.filters import apply_filter, filter_gradient
+from duml_tracker_ros.tracker.online.memory import SampleMemory
+from duml_tracker_ros.tracker.online.policy import decide
+from duml_tracker_ros.tracker.online.problem import DiscriminativeModel, FilterProblem
+from duml_tracker_ros.tracker.online.solver import steepest_descent
+from duml_tracker_ros.tracker.types import TrackState
+
+
+def make_problem(batch: int = 2, samples: int = 3) -> tuple[FilterProblem, torch.Tensor]:
+    torch.manual_seed(4)
+    model = DiscriminativeModel(bins=40, bin_width=0.4).double()
+    with torch.no_grad():
+        model.weight.mul_(torch.rand(40).double() + 0.5)
+    memory = torch.randn(batch, 6, samples, 9, 11).double()
+    centres = torch.rand(batch, samples, 2) * torch.tensor([8.0, 10.0])
+    gamma = torch.rand(batch, samples).double() + 0.1
+    problem = model.problem(memory, centres, gamma)
+    return problem, torch.randn(batch, 6, 5, 5).double()
+
+
+def test_filter_is_a_cross_correlation() -> None:
+    problem, w = make_problem()
+    scores = apply_filter(problem.memory, w)
+    for b in range(2):
+        plain = F.conv2d(problem.memory[b].transpose(0, 1), w[b : b + 1], padding=2)
+        assert (scores[b] - plain[:, 0]).abs().max() < 1e-10
+
+
+def test_gradient_is_the_transpose() -> None:
+    problem, w = make_problem()
+    r = torch.randn(2, 3, 9, 11).double()
+    left = (apply_filter(problem.memory, w) * r).sum()
+    right = (filter_gradient(problem.memory, r, 5) * w).sum()
+    assert left.item() == pytest.approx(right.item(), rel=1e-10)
+
+
+def test_step_direction_matches_autograd() -> None:
+    problem, w = make_problem()
+    w.requires_grad_(True)
+    (auto,) = torch.autograd.grad(problem.loss(w).sum(), w)
+    gradient, _ = problem.linearise(w, problem.scores(w))
+    assert (2 * gradient - auto).abs().max() < 1e-8 * auto.abs().max()
+
+
+def test_curvature_matches_a_finite_difference() -> None:
+    """Along a direction that keeps the hinge's pattern, the loss is a parabola."""
+    problem, w = make_problem()
+    problem.mask = torch.ones_like(problem.mask)
+    g = torch.randn_like(w)
+    scores = problem.scores(w)
+    _, slope = problem.linearise(w, scores)
+    bend = problem.curvature(g, problem.scores(g), slope)
+    eps = 1e-3
+    second = (problem.loss(w + eps * g) - 2 * problem.loss(w) + problem.loss(w - eps * g)) / eps**2
+    assert torch.allclose(2 * bend, second, rtol=1e-5)
+
+
+def test_gauss_newton_curvature_with_the_hinge() -> None:
+    """With the hinge active, J comes from differences of the residual itself."""
+    problem, w = make_problem()
+
+    def residual(filters: torch.Tensor) -> torch.Tensor:
+        s = problem.scores(filters)
+        r = problem.weight * (problem.mask * s + (1 - problem.mask) * s.relu() - problem.label)
+        return problem.gamma.sqrt()[:, :, None, None] * r
+
+    g = torch.randn_like(w)
+    eps = 1e-7
+    jg = (residual(w + eps * g) - residual(w - eps * g)) / (2 * eps)
+    wanted = jg.square().sum((1, 2, 3)) + problem.regularisation * g.square().sum((1, 2, 3))
+    _, slope = problem.linearise(w, problem.scores(w))
+    assert torch.allclose(problem.curvature(g, problem.scores(g), slope), wanted, rtol=1e-5)
+
+
+def test_descent_carries_exact_scores_and_descends() -> None:
+    problem, w = make_problem()
+    losses = [problem.loss(w)]
+    for weight, scores in steepest_descent(problem, w, 6):
+        assert (scores - problem.scores(weight)).abs().max() < 1e-9
+        losses.append(problem.loss(weight))
+    for before, after in itertools.pairwise(losses):
+        assert (after <= before + 1e-9).all()
+    assert (losses[-1] < 0.5 * losses[0]).all()
+
+
+def test_batch_equals_one_by_one() -> None:
+    problem, w = make_problem(batch=3)
+    *_, (together, _) = steepest_descent(problem, w, 4, 0.9)
+    for b in range(3):
+        single = FilterProblem(
+            *(
+                getattr(problem, k)[b : b + 1]
+                for k in ("memory", "label", "mask", "weight", "gamma")
+            ),
+            problem.regularisation,
+        )
+        *_, (alone, _) = steepest_descent(single, w[b : b + 1], 4, 0.9)
+        assert (alone[0] - together[b]).abs().max() < 1e-10
+
+
+def test_maps_peak_at_row_and_column() -> None:
+    model = DiscriminativeModel()
+    label, mask, weight = model.maps(torch.tensor([[3.0, 17.0]]), 25, 25)
+    assert divmod(int(label[0].argmax()), 25) == (3, 17)
+    assert mask[0, 3, 17] > 0.95
+    assert mask[0, 24, 0] < 0.05
+    assert torch.allclose(weight, torch.ones_like(weight))
+
+
+def test_learned_parts_receive_gradients_through_the_unrolled_solver() -> None:
+    model = DiscriminativeModel()
+    memory = torch.randn(1, 4, 2, 13, 13) * 0.1
+    problem = model.problem(memory, torch.full((1, 2, 2), 6.0), torch.ones(1, 2))
+    *_, (w, _) = steepest_descent(problem, torch.zeros(1, 4, 5, 5), 3, model.step)
+    w.square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_memory_protects_the_first_frame() -> None:
+    memory = SampleMemory(3, 5, 5, 8, torch.device("cpu"))
+    memory.start(torch.ones(4, 3, 5, 5), torch.zeros(4, 2))
+    slots = [memory.insert(torch.full((3, 5, 5), float(i)), torch.ones(2), 0.2) for i in range(30)]
+    assert memory.used == 8
+    assert min(s for s in slots if s is not None) == 4
+    features, _, weights = memory.view()
+    assert features.shape == (1, 3, 8, 5, 5)
+    assert (features[:, :, :4] == 1).all()
+    assert weights.sum().item() == pytest.approx(1, abs=1e-5)
+    assert weights[0, :4].sum().item() >= 0.25 - 1e-5
+    assert 29.0 in features[0, 0, :, 0, 0].tolist()
+    full = SampleMemory(3, 5, 5, 4, torch.device("cpu"))
+    full.start(torch.ones(4, 3, 5, 5), torch.zeros(4, 2))
+    assert full.insert(torch.zeros(3, 5, 5), torch.zeros(2), 0.5) is None
+    with pytest.raises(ValueError, match="do not fit"):
+        full.start(torch.ones(5, 3, 5, 5), torch.zeros(5, 2))
+
+
+def finding(state: TrackState, distractor: bool = False, learnable: bool = True) -> Finding:
+    return Finding(state, 0.9, distractor, distractor, learnable)
+
+
+def test_update_rules_of_the_paper() -> None:
+    config = OnlineConfig()
+    sure = finding(TrackState.TRACKING)
+    assert decide(sure, 7, config) == (type(decide(sure, 7, config)))(True, 0.1, 0)
+    assert decide(sure, 20, config).iterations == 2
+    beside = decide(finding(TrackState.UNCERTAIN, distractor=True), 7, config)
+    assert (beside.rate, beside.iterations) == (0.2, 1)
+    every = OnlineConfig(update="every_frame")
+    assert decide(sure, 7, every).iterations == 1
+    lost = finding(TrackState.LOST, learnable=False)
+    for rule in (config, every, OnlineConfig(update="never")):
+        assert not decide(lost, 20, rule).insert
+    assert not decide(sure, 20, OnlineConfig(update="never")).insert
+
+
+def test_second_peak_looks_outside_the_neighbourhood() -> None:
+    score = torch.zeros(25, 25)
+    score[5, 18] = 1.0
+    score[6, 19] = 0.9
+    score[20, 3] = 0.4
+    cell = torch.tensor(5 * 25 + 18)
+    found = second_peak(score, cell, torch.tensor(3.0), torch.tensor(3.0))
+    assert found.item() == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("robust", "accurate", "second", "former", "state"),
+    [
+        (0.9, 0.9, 0.1, TrackState.TRACKING, TrackState.TRACKING),
+        (0.9, 0.9, 0.8, TrackState.TRACKING, TrackState.UNCERTAIN),
+        (0.1, 0.9, 0.0, TrackState.TRACKING, TrackState.LOST),
+        (0.9, 0.01, 0.0, TrackState.TRACKING, TrackState.LOST),
+        (0.3, 0.9, 0.0, TrackState.TRACKING, TrackState.UNCERTAIN),
+        (0.3, 0.9, 0.0, TrackState.LOST, TrackState.LOST),
+        (0.6, 0.9, 0.0, TrackState.LOST, TrackState.TRACKING),
+    ],
+)
+def test_states(
+    robust: float, accurate: float, second: float, former: TrackState, state: TrackState
+) -> None:
+    config = LocalizeConfig(lost_below=0.25, accurate_below=0.1, found_above=0.4)
+    verdict = judge(robust, accurate, second, former, 0.5, config)
+    assert verdict.state is state
+    assert 0 <= verdict.confidence <= 1
+    if state is TrackState.LOST:
+        assert not verdict.learnable

@@ -1,0 +1,95 @@
+"""Score voting, size penalty and the choice of the box, on hand-made numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from duml_tracker_ros.tracker.config import PostprocessConfig
+from duml_tracker_ros.tracker.network.anchors import anchor_grid, anchor_shapes, encode
+from duml_tracker_ros.tracker.network.heads import OfflineOutput
+from duml_tracker_ros.tracker.postprocess import hann_window, select, size_change
+from duml_tracker_ros.tracker.voting import vote
+
+
+def test_vote_of_one_box_is_that_box() -> None:
+    box = torch.tensor([[50.0, 40.0, 20.0, 30.0]])
+    out = vote(box, torch.ones(1), torch.ones(1), box[0])
+    assert out.tolist() == pytest.approx([50, 40, 20, 30])
+
+
+def test_vote_weighs_by_score_quality_and_overlap() -> None:
+    """Equation 4 and 5 by hand: IoU of the shifted box is (20 - 1) / (20 + 1)."""
+    boxes = torch.tensor([[50.0, 40.0, 20.0, 30.0], [51.0, 40.0, 20.0, 30.0]])
+    score, quality = torch.tensor([0.9, 0.6]), torch.tensor([0.8, 0.5])
+    overlap = 19 / 21
+    w0 = 0.9 * 0.8
+    w1 = 0.6 * 0.5 * math.exp(-((1 - overlap) ** 2) / 0.0025)
+    out = vote(boxes, score, quality, boxes[0])
+    assert out[0].item() == pytest.approx((w0 * 50 + w1 * 51) / (w0 + w1), rel=1e-5)
+    assert out[1:].tolist() == pytest.approx([40, 20, 30])
+
+
+def test_vote_ignores_distant_and_worthless_boxes() -> None:
+    boxes = torch.tensor([[50.0, 40.0, 20.0, 30.0], [90.0, 40.0, 20.0, 30.0]])
+    out = vote(boxes, torch.tensor([0.1, 5.0]), torch.ones(2), boxes[0], sigma=1e6)
+    assert out.tolist() == pytest.approx([50, 40, 20, 30])
+    nothing = vote(boxes, torch.zeros(2), torch.ones(2), boxes[0])
+    assert nothing.tolist() == pytest.approx([50, 40, 20, 30])
+
+
+def test_size_change_is_symmetric_and_one_for_no_change() -> None:
+    last = torch.tensor([40.0, 20.0])
+    same = size_change(torch.tensor(40.0), torch.tensor(20.0), last)
+    assert same.item() == pytest.approx(1)
+    double = size_change(torch.tensor(80.0), torch.tensor(40.0), last)
+    half = size_change(torch.tensor(20.0), torch.tensor(10.0), last)
+    assert double.item() == pytest.approx(2)
+    assert half.item() == pytest.approx(2)
+    turned = size_change(torch.tensor(20.0), torch.tensor(40.0), last)
+    assert turned.item() == pytest.approx(4)
+
+
+def dense(box: tuple[float, float, float, float], cell: tuple[int, int], anchor: int):
+    """Predictions in which one anchor at (row, col) holds the box and the rest hold anchors."""
+    anchors = anchor_grid(anchor_shapes(48.0, (0.5, 1.0, 2.0)), 25, 8, 193)
+    deltas = torch.zeros(1, 3, 25, 25, 4)
+    row, col = cell
+    deltas[0, anchor, row, col] = encode(torch.tensor(box), anchors[anchor, row, col])
+    cls = torch.full((1, 3, 25, 25), -8.0)
+    cls[0, anchor, row, col] = 4.0
+    robust = torch.zeros(25, 25)
+    robust[row, col] = 0.9
+    return OfflineOutput(cls, deltas, torch.full((1, 3, 25, 25), 2.0)), robust, anchors
+
+
+def test_select_finds_a_box_off_the_diagonal() -> None:
+    box = (150.0, 44.0, 61.0, 29.0)
+    out, robust, anchors = dense(box, (5, 18), 2)
+    config = PostprocessConfig(voting=False)
+    best = select(out, robust, anchors, torch.tensor([60.0, 30.0]), hann_window(25), config)
+    assert best.box.tolist() == pytest.approx(box, abs=1e-3)
+    assert divmod(int(best.cell), 25) == (5, 18)
+    assert best.robust.item() == pytest.approx(0.9)
+    assert best.fused.item() == pytest.approx(0.8 * 0.9 + 0.2 * torch.sigmoid(torch.tensor(4.0)))
+
+
+def test_fusion_weight_moves_the_peak() -> None:
+    out, robust, anchors = dense((150.0, 44.0, 48.0, 48.0), (5, 18), 1)
+    robust = torch.zeros(25, 25)
+    robust[20, 4] = 0.9
+    last, hann = torch.tensor([48.0, 48.0]), hann_window(25)
+    for mu, cell in ((0.9, (20, 4)), (0.1, (5, 18))):
+        config = PostprocessConfig(mu=mu, window_influence=0.0, voting=False)
+        best = select(out, robust, anchors, last, hann, config)
+        assert divmod(int(best.cell), 25) == cell
+
+
+def test_window_is_symmetric_and_never_zero() -> None:
+    hann = hann_window(25)
+    assert hann[12, 12] == pytest.approx(1)
+    assert hann.min() > 0
+    assert torch.equal(hann, hann.T)
+    assert torch.allclose(hann, hann.flip(0))

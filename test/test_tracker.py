@@ -1,0 +1,258 @@
+"""The tracker as a whole: interface, errors, states, determinism, weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from generated_sequence import render
+from safetensors.torch import load_file, save_file
+
+from duml_tracker_ros.tracker import (
+    BoxError,
+    ConfigError,
+    ImageError,
+    TrackerError,
+    TrackState,
+    WeightsError,
+    create_tracker,
+)
+from duml_tracker_ros.tracker.checkpoint import (
+    default_weights,
+    load_checkpoint,
+    load_imagenet,
+    save_checkpoint,
+)
+from duml_tracker_ros.tracker.config import BackboneConfig, load_config
+from duml_tracker_ros.tracker.network.backbone import ResNet50
+from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
+
+
+@pytest.fixture(scope="module")
+def clip() -> tuple[list[np.ndarray], np.ndarray]:
+    images, boxes = render(40, size=(320, 240), seed=2)
+    return [np.ascontiguousarray(i[..., ::-1]) for i in images], boxes
+
+
+def overlap(a: tuple, b: np.ndarray) -> float:
+    w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    inter = max(w, 0) * max(h, 0)
+    return inter / (a[2] * a[3] + b[2] * b[3] - inter)
+
+
+def run(tracker, clip, order: str = "rgb") -> list:
+    images, boxes = clip
+    flip = slice(None, None, -1) if order == "bgr" else slice(None)
+    tracker.init(np.ascontiguousarray(images[0][..., flip]), tuple(boxes[0]), order)
+    return [tracker.update(np.ascontiguousarray(i[..., flip]), order) for i in images[1:]]
+
+
+def test_shipped_weights_track_a_generated_target(clip) -> None:
+    results = run(create_tracker(device="cpu"), clip)
+    overlaps = [overlap(r.box, b) for r, b in zip(results, clip[1][1:], strict=True)]
+    assert np.mean(overlaps) > 0.6
+    assert min(overlaps) > 0.3
+    assert all(r.state is not TrackState.LOST for r in results)
+    assert np.mean([r.confidence for r in results]) > 0.5
+    last = results[-1]
+    assert last.score_maps.names == ("fused", "robust", "accurate")
+    heat = last.score_maps.to_image("fused", 320, 240)
+    row, col = np.unravel_index(heat.argmax(), heat.shape)
+    x, y, w, h = clip[1][-1]
+    assert x <= col <= x + w
+    assert y <= row <= y + h
+
+
+@pytest.mark.parametrize("rule", ["paper", "every_frame", "never"])
+def test_second_track_in_the_same_process_is_bit_identical(clip, rule: str) -> None:
+    tracker = create_tracker(device="cpu", **{"online.update": rule})
+    first = [r.box for r in run(tracker, clip)]
+    assert [r.box for r in run(tracker, clip)] == first
+    other = create_tracker(device="cpu", **{"online.update": rule})
+    assert [r.box for r in run(other, clip)] == first
+
+
+def test_channel_order_does_not_matter(clip) -> None:
+    tracker = create_tracker(device="cpu")
+    rgb = [r.box for r in run(tracker, clip)]
+    assert [r.box for r in run(tracker, clip, "bgr")] == rgb
+
+
+def test_vanished_target_is_lost_and_teaches_nothing(clip) -> None:
+    images, boxes = clip
+    tracker = create_tracker(device="cpu", **{"online.update": "every_frame"})
+    tracker.init(images[0], tuple(boxes[0]))
+    for image in images[1:6]:
+        seen = tracker.update(image)
+    assert seen.state is TrackState.TRACKING
+    weights, used = tracker._filter.clone(), tracker._memory.used
+    empty = np.full_like(images[0], 90)
+    for count in range(1, 12):
+        lost = tracker.update(empty)
+        assert lost.state is TrackState.LOST
+        assert lost.frames_since_seen == count
+    assert lost.search_region[2] > 1.5 * seen.search_region[2]
+    assert torch.equal(weights, tracker._filter)
+    assert tracker._memory.used == used
+    back = [tracker.update(image) for image in images[6:12]]
+    assert back[-1].state is TrackState.TRACKING
+    assert overlap(back[-1].box, boxes[11]) > 0.4
+
+
+def test_image_size_may_change_in_mid_stream(clip) -> None:
+    images, boxes = clip
+    tracker = create_tracker(device="cpu")
+    tracker.init(images[0], tuple(boxes[0]))
+    tracker.update(images[1])
+    result = tracker.update(np.zeros((50, 70, 3), np.uint8))
+    assert np.isfinite(result.box).all()
+    assert tracker.update(images[2]).box is not None
+
+
+def test_bad_input_is_refused_and_loses_nothing(clip) -> None:
+    images, boxes = clip
+    tracker = create_tracker(device="cpu")
+    with pytest.raises(TrackerError, match="init"):
+        tracker.update(images[0])
+    tracker.init(images[0], tuple(boxes[0]))
+    with pytest.raises(BoxError, match="finite"):
+        tracker.init(images[0], (float("nan"), 0, 5, 5))
+    with pytest.raises(ImageError, match="uint8"):
+        tracker.update(images[0].astype(np.float32))
+    assert overlap(tracker.update(images[1]).box, boxes[1]) > 0.5
+    tracker.reset()
+    with pytest.raises(TrackerError, match="init"):
+        tracker.update(images[0])
+
+
+@pytest.mark.parametrize("box", [(0, 0, 3, 3), (300, 200, 60, 80), (-20, -10, 60, 40)])
+def test_boxes_at_the_border_are_tracked_without_fuss(clip, box: tuple) -> None:
+    tracker = create_tracker(device="cpu")
+    tracker.init(clip[0][0], box)
+    for image in clip[0][1:5]:
+        assert np.isfinite(tracker.update(image).box).all()
+
+
+def test_r50_runs_and_says_what_to_do_without_weights(clip) -> None:
+    with pytest.raises(WeightsError, match="train"):
+        create_tracker(size="r50", device="cpu")
+    tracker = create_tracker(size="r50", weights="random", device="cpu")
+    tracker.init(clip[0][0], tuple(clip[1][0]))
+    result = tracker.update(clip[0][1])
+    assert np.isfinite(result.box).all()
+    assert tracker.info()["parameters"] > 20e6
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"name": "fastest"}, ConfigError, "fastest"),
+        ({"name": "fcot"}, ConfigError, "not in this version"),
+        ({"size": "tiny"}, ConfigError, "tiny"),
+        ({"device": "abacus"}, ConfigError, "abacus"),
+        ({"weights": "nowhere.safetensors"}, WeightsError, "does not exist"),
+        ({"online.memry": 5}, ConfigError, "online.memry"),
+        ({"online": {}}, ConfigError, "group"),
+    ],
+)
+def test_bad_options_are_named(options: dict, error: type, words: str) -> None:
+    with pytest.raises(error, match=words):
+        create_tracker(**{"device": "cpu", **options})
+
+
+def test_cuda_without_a_device_says_so() -> None:
+    if torch.cuda.is_available():
+        tracker = create_tracker(device="cuda", weights="random")
+        assert tracker.device.type == "cuda"
+        return
+    with pytest.raises(ConfigError, match="no CUDA"):
+        create_tracker(device="cuda", weights="random")
+
+
+def test_shipped_weights_match_their_checksum() -> None:
+    checkpoint = load_checkpoint(default_weights("compact"))
+    assert len(checkpoint.sha256) == 64
+    assert checkpoint.network == load_config("compact").network
+    assert checkpoint.path.with_suffix(".sha256").is_file()
+
+
+def test_damaged_weights_are_refused(tmp_path) -> None:
+    source = default_weights("compact")
+    data = bytearray(source.read_bytes())
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(data[: len(data) // 2])
+    with pytest.raises(WeightsError, match="not a readable"):
+        create_tracker(weights=str(cut), device="cpu")
+    data[-10] ^= 0xFF
+    changed = tmp_path / "changed.safetensors"
+    changed.write_bytes(data)
+    checksum = source.with_suffix(".sha256").read_text()
+    changed.with_suffix(".sha256").write_text(checksum)
+    with pytest.raises(WeightsError, match="checksum"):
+        create_tracker(weights=str(changed), device="cpu")
+    plain = tmp_path / "plain.safetensors"
+    save_file({"a": torch.zeros(2)}, str(plain))
+    with pytest.raises(WeightsError, match="format"):
+        create_tracker(weights=str(plain), device="cpu")
+
+
+def test_weights_of_another_network_name_the_first_difference(tmp_path) -> None:
+    config = load_config("compact", {"network.neck": 32}).network
+    path = tmp_path / "other.safetensors"
+    save_checkpoint(path, DualModalNet(config), config)
+    with pytest.raises(WeightsError, match=r"network\.neck"):
+        create_tracker(weights=str(path), device="cpu")
+    net = DualModalNet(load_config("compact").network)
+    net.online.label.data[3] = float("nan")
+    save_checkpoint(path, net, net.config)
+    with pytest.raises(WeightsError, match=r"online\.label"):
+        create_tracker(weights=str(path), device="cpu")
+
+
+def test_checkpoint_round_trip(tmp_path) -> None:
+    config = load_config("compact").network
+    net = DualModalNet(config)
+    digest = save_checkpoint(tmp_path / "w.safetensors", net, config, {"recipe": "test"})
+    back = load_checkpoint(tmp_path / "w.safetensors")
+    assert back.sha256 == digest
+    assert back.notes == {"recipe": "test"}
+    assert all(
+        torch.equal(back.state[k], v) for k, v in net.state_dict().items() if k in back.state
+    )
+
+
+def test_imagenet_files_load_by_name(tmp_path) -> None:
+    """The layout of a torchvision ResNet-50 file: same names, and a classifier we do not have."""
+    torch.manual_seed(1)
+    source = ResNet50(BackboneConfig("resnet50", strides=(8, 16, 32)))
+    state = {**source.state_dict(), "fc.weight": torch.zeros(10, 2048), "fc.bias": torch.zeros(10)}
+    torch.save(state, tmp_path / "resnet50.pth")
+    target = ResNet50(BackboneConfig("resnet50", strides=(8, 16, 32)))
+    assert load_imagenet(target, tmp_path / "resnet50.pth") == ["fc.bias", "fc.weight"]
+    assert torch.equal(target.layer3[2].conv2.weight, source.layer3[2].conv2.weight)
+    del state["layer2.0.conv1.weight"]
+    torch.save(state, tmp_path / "bad.pth")
+    with pytest.raises(WeightsError, match=r"layer2\.0\.conv1\.weight"):
+        load_imagenet(target, tmp_path / "bad.pth")
+    (tmp_path / "junk.pth").write_bytes(b"junk")
+    with pytest.raises(WeightsError, match="not a readable"):
+        load_imagenet(target, tmp_path / "junk.pth")
+
+
+def test_pickled_code_is_never_run(tmp_path) -> None:
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "boom"), "w"))
+
+    torch.save({"x": Bomb()}, tmp_path / "bomb.pth")
+    backbone = ResNet50(BackboneConfig("resnet50", strides=(8,)))
+    with pytest.raises(WeightsError):
+        load_imagenet(backbone, tmp_path / "bomb.pth")
+    assert not (tmp_path / "boom").exists()
+
+
+def test_published_file_holds_plain_tensors() -> None:
+    assert all(
+        t.dtype.is_floating_point for t in load_file(str(default_weights("compact"))).values()
+    )

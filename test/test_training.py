@@ -1,0 +1,197 @@
+"""Assignment, losses, and the loop: it learns, it resumes exactly, it fails clearly."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from duml_tracker_ros.tracker.config import ConfigError, NetworkConfig, build
+from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
+from duml_tracker_ros.training.assignment import atss_max_iou
+from duml_tracker_ros.training.config import LossConfig, load_train_config
+from duml_tracker_ros.training.loop import learning_rate, train_from_config
+from duml_tracker_ros.training.losses import focal_loss, gaussian_label, hinge_regression
+from duml_tracker_ros.training.objective import joint_loss
+
+TINY = {
+    "backbone": {"widths": [8, 8, 16, 16], "blocks": [1, 1, 1]},
+    "neck": 16,
+    "hidden": 16,
+    "online_channels": 16,
+}
+
+
+def test_atss_takes_the_anchors_above_mean_plus_deviation() -> None:
+    ious = torch.tensor([[0.1, 0.8, 0.75, 0.2, 0.3, 0.0], [0.1, 0.1, 0.1, 0.1, 0.1, 0.1]])
+    found = atss_max_iou(ious, torch.tensor([True, False]), k=4)
+    top = torch.tensor([0.8, 0.75, 0.3, 0.2])
+    threshold = top.mean() + top.std()
+    wanted = ious[0] >= threshold
+    wanted[1] = True
+    assert torch.equal(found.positive[0], wanted)
+    assert not found.positive[1].any()
+    assert found.candidates[0].tolist() == [1, 2, 4, 3]
+
+
+def test_focal_loss_by_hand() -> None:
+    logits, positive = torch.tensor([0.0, 2.0, -1.0]), torch.tensor([True, False, False])
+    p = torch.sigmoid(logits)
+    pos = -((1 - p[0]) ** 2) * p[0].log()
+    neg = -(p[1:] ** 2) * (1 - p[1:]).log()
+    per_class = focal_loss(logits, positive)
+    assert per_class.item() == pytest.approx((0.5 * (pos + neg.mean())).item(), rel=1e-5)
+    summed = focal_loss(logits, positive, "positives")
+    assert summed.item() == pytest.approx((pos + neg.sum()).item(), rel=1e-5)
+
+
+def test_hinge_costs_nothing_for_easy_negatives() -> None:
+    label = torch.tensor([1.0, 0.0, 0.0])
+    assert hinge_regression(torch.tensor([1.0, -5.0, -0.1]), label).item() == 0
+    assert hinge_regression(torch.tensor([0.5, 0.2, -1.0]), label).item() == pytest.approx(
+        (0.25 + 0.04) / 3
+    )
+
+
+def test_gaussian_label_peaks_at_row_and_column() -> None:
+    label = gaussian_label(torch.tensor([4.0, 20.0]), 25, 25, 1.5)
+    assert divmod(int(label.argmax()), 25) == (4, 20)
+    assert label.max().item() == pytest.approx(1)
+
+
+def test_learning_rate_warms_up_and_decays() -> None:
+    config = load_train_config("duml_compact", {"steps": 1000, "warmup": 100})
+    rates = [learning_rate(s, config) for s in range(1000)]
+    assert rates[0] == pytest.approx(config.lr / 100)
+    assert max(rates) == pytest.approx(config.lr)
+    assert rates[-1] < 0.02 * config.lr
+    assert all(a >= b for a, b in itertools.pairwise(rates[400:]))
+
+
+def fixed_batch(count: int = 4) -> dict[str, torch.Tensor]:
+    """Bright squares on noise: something that can be learned by heart."""
+    rng = np.random.default_rng(0)
+    template = rng.integers(0, 90, (count, 3, 97, 97)).astype(np.float32)
+    template[:, :, 24:73, 24:73] += 120
+    search = rng.integers(0, 90, (count, 2, 3, 193, 193)).astype(np.float32)
+    box = np.zeros((count, 2, 4), np.float32)
+    for i in range(count):
+        for s in range(2):
+            x, y = rng.integers(10, 130, 2)
+            search[i, s, :, y : y + 44, x : x + 52] += 120
+            box[i, s] = x, y, 52, 44
+    box[0, 1] = np.nan
+    return {
+        k: torch.from_numpy(v)
+        for k, v in zip(("template", "search", "box"), (template, search, box), strict=True)
+    }
+
+
+@pytest.mark.parametrize("kind", ["l1", "both"])
+def test_joint_loss_falls_and_every_parameter_learns(kind: str) -> None:
+    torch.manual_seed(0)
+    net = DualModalNet(build(NetworkConfig, TINY))
+    config = LossConfig(offline=1.0, box_kind=kind, normalise="positives")
+    optimiser = torch.optim.AdamW(net.parameters(), lr=5e-3)
+    batch = fixed_batch()
+    no_cast = torch.autocast("cpu", enabled=False)
+    history = []
+    for _ in range(14):
+        total, parts = joint_loss(net, batch, config, no_cast)
+        optimiser.zero_grad()
+        total.backward()
+        for name, parameter in net.named_parameters():
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+        optimiser.step()
+        history.append({k: float(v.detach()) for k, v in parts.items()})
+    assert history[-1]["total"] < 0.6 * history[0]["total"]
+    for part in ("online", "cls", "box"):
+        assert history[-1][part] < history[0][part], part
+
+
+def write_data(root: Path) -> Path:
+    """A data set of twelve small pictures with a box each, in the layout of index.jsonl."""
+    rng = np.random.default_rng(5)
+    lines = []
+    (root / "images").mkdir(parents=True)
+    for i in range(12):
+        image = cv2.resize(rng.integers(0, 255, (9, 12, 3), np.uint8), (160, 120))
+        name = f"images/{i:03d}.png"
+        assert cv2.imwrite(str(root / name), image)
+        target = {"id": None, "box": [40.0, 30.0, 44.0, 36.0], "class": "thing"}
+        lines.append(
+            {
+                "image": name,
+                "width": 160,
+                "height": 120,
+                "source": "made",
+                "video": None,
+                "frame": None,
+                "objects": [target],
+            }
+        )
+    (root / "index.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    return root
+
+
+def settings(root: Path, cache: Path) -> dict:
+    return {
+        "data.root": str(root),
+        "data.cache": str(cache),
+        "data.workers": 0,
+        "data.scene_clips": 0,
+        "data.grabcut_limit": 0,
+        "data.mix": {"still": 1.0, "patch": 0.5},
+        "network": TINY,
+        "steps": 4,
+        "batch": 2,
+        "warmup": 2,
+        "checkpoint_every": 2,
+        "precision": "fp32",
+        "device": "cpu",
+    }
+
+
+def test_resumed_run_equals_the_uninterrupted_one(tmp_path) -> None:
+    options = settings(write_data(tmp_path / "data"), tmp_path / "cache")
+    whole = train_from_config("duml_compact", out=tmp_path / "whole", overrides=options)
+    part = tmp_path / "part"
+    # The schedule is that of 4 steps; the run is cut after 2 by its own stop request.
+    train_from_config("duml_compact", out=part, overrides={**options, "stop_after": 2})
+    assert torch.load(part / "last.pt", weights_only=True)["step"] == 2
+    resumed = train_from_config("duml_compact", resume=True, out=part, overrides=options)
+    a, b = load_file(str(whole)), load_file(str(resumed))
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    with (part / "log.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert rows[-1]["step"] == "3"
+
+
+def test_training_errors_name_the_remedy(tmp_path) -> None:
+    options = settings(write_data(tmp_path / "data"), tmp_path / "cache")
+    with pytest.raises(ConfigError, match="nothing to resume"):
+        train_from_config("duml_compact", resume=True, out=tmp_path / "x", overrides=options)
+    (tmp_path / "x").mkdir(exist_ok=True)
+    (tmp_path / "x" / "last.pt").write_bytes(b"junk")
+    with pytest.raises(ConfigError, match="cannot be resumed"):
+        train_from_config("duml_compact", resume=True, out=tmp_path / "x", overrides=options)
+    with pytest.raises(ConfigError, match=r"data\.root"):
+        train_from_config(
+            "duml_compact", out=tmp_path / "y", overrides={**options, "data.root": ""}
+        )
+    with pytest.raises(ConfigError, match="duml_compact"):
+        train_from_config("no_such_recipe")
+    with pytest.raises(ConfigError, match="stepz"):
+        load_train_config("duml_compact", {"stepz": 3})
+    train_from_config("duml_compact", out=tmp_path / "z", overrides={**options, "steps": 1})
+    with pytest.raises(ConfigError, match="resume"):
+        train_from_config("duml_compact", out=tmp_path / "z", overrides=options)
