@@ -111,6 +111,16 @@ def test_whole_run_answers_with_the_images_headers(tmp_path: Path) -> None:
     assert "latency" in run.stdout
 
 
+def test_shipped_weights_track_the_generated_scene(tmp_path: Path) -> None:
+    run = demo(tmp_path, "--frames", "60", "--rate", "5")
+    assert run.returncode == 0, run.stdout + run.stderr
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    answered = summary["frames_received"] / summary["frames_sent"]
+    # A slow machine answers fewer frames; those it answers must be right.
+    assert summary["mean_iou"] > 0.5 * answered, summary
+    assert summary["sha256"]
+
+
 def test_interrupt_ends_every_process(tmp_path: Path) -> None:
     run = subprocess.Popen(
         [

@@ -96,16 +96,21 @@ class Camera:
     def run(self) -> None:
         """Wait for a subscriber, then show everything once."""
         reader = _Reader(self.source)
-        reader.start()
-        while not self.source.live and not reader.full.is_set():
-            self._executor.spin_once(timeout_sec=0.05)
+        if not self.source.live:
+            reader.start()
+            while not reader.full.is_set():
+                self._executor.spin_once(timeout_sec=0.05)
         say = self.node.get_logger().info
         say(
             f"{self.source.name} is ready; waiting for a subscriber of {self._publisher.topic_name}"
         )
         while self._publisher.get_subscription_count() == 0:
             self._executor.spin_once(timeout_sec=0.05)
-        say("showing the first image until the parameter hold is false")
+        if self.source.live:
+            # What a camera saw before anybody watched is of no use.
+            reader.start()
+        else:
+            say("showing the first image until the parameter hold is false")
         frame = reader.next()
         due, index = time.monotonic(), 0
         while frame is not None:

@@ -257,7 +257,7 @@ def write_results(
     told = recorder.diagnostics
     summary: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "source": source.name,
+        "source": log["source"],
         "rate": log["rate"],
         "image_size": _image_size(source),
         "tracker": " ".join(filter(None, (told.get(f"tracker {k}", "") for k in ("name", "size")))),

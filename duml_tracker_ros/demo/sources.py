@@ -210,6 +210,7 @@ class VideoSource:
     order, has_truth = "bgr", False
 
     def __init__(self, text: str, box: Box, size: Size | None, limit: int | None) -> None:
+        text = text.removeprefix("file://")
         self.live = text.isdigit() or text.startswith("/dev/") or "://" in text
         if not self.live and not Path(text).expanduser().is_file():
             raise SourceError(f"video {text} does not exist")
