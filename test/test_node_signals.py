@@ -28,7 +28,7 @@ def test_interrupt_while_tracking_ends_cleanly(talker):
 
 
 def test_signals_during_configure_end_cleanly():
-    settings = {"weights": "random", "device": "cpu", "size": "r50", "autostart": True}
+    settings = {"weights": "random", "device": "cpu", "autostart": True}
     with NodeProcess(**settings) as one, NodeProcess(**settings) as other:
         one.wait_for_log("configuring")
         assert one.signal(signal.SIGINT) == 0, one.log()
