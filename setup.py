@@ -24,7 +24,12 @@ setup(
         include=["duml_tracker_ros", "duml_tracker_ros.*"],
         exclude=["duml_tracker_ros.node*", "duml_tracker_ros.demo*"],
     ),
-    package_data={"": ["*.safetensors", "*.yaml", "*.json", "*.md", "py.typed"]},
+    package_data={
+        "duml_tracker_ros": [
+            "py.typed",
+            *(f"**/*.{suffix}" for suffix in ("safetensors", "sha256", "yaml", "json", "md")),
+        ]
+    },
     install_requires=[
         "numpy>=1.23",
         # All four OpenCV distributions install the same cv2 and exclude each other. This one has

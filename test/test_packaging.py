@@ -15,7 +15,6 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ROOT / "duml_tracker_ros"
-DATA_SUFFIXES = (".safetensors", ".yaml", ".json", ".md")
 
 
 def python(code: str, **options) -> subprocess.CompletedProcess:
@@ -27,11 +26,7 @@ def python(code: str, **options) -> subprocess.CompletedProcess:
 def source_files() -> set[str]:
     """Python sources and package data, relative to the package."""
     files = (path for path in SOURCES.rglob("*") if "__pycache__" not in path.parts)
-    return {
-        str(path.relative_to(SOURCES))
-        for path in files
-        if path.suffix == ".py" or path.suffix in DATA_SUFFIXES or path.name == "py.typed"
-    }
+    return {str(path.relative_to(SOURCES)) for path in files if path.is_file()}
 
 
 def test_manifest_is_valid():
