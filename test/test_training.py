@@ -188,6 +188,10 @@ def test_training_errors_name_the_remedy(tmp_path) -> None:
         train_from_config(
             "duml_compact", out=tmp_path / "y", overrides={**options, "data.root": ""}
         )
+    with pytest.raises(ConfigError, match="no such folder"):
+        train_from_config(
+            "duml_compact", out=tmp_path / "w", overrides={**options, "data.root": "/nowhere"}
+        )
     with pytest.raises(ConfigError, match="duml_compact"):
         train_from_config("no_such_recipe")
     with pytest.raises(ConfigError, match="stepz"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -56,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 done; 1 done in part or failed unexpectedly; 2 a mistake in what was asked for;
     130 interrupted.
     """
+    # Before torch is loaded: threads that spin while they wait crawl on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.command is None:

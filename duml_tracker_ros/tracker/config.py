@@ -89,7 +89,7 @@ class LocalizeConfig:
     hard_negative_ratio: float = 0.5
     neighbourhood: float = 2.2
     search_growth: float = 1.15
-    max_search: float = 3.0
+    max_search: float = 2.0
     give_up_frames: int = 0
 
 

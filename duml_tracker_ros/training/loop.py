@@ -26,7 +26,7 @@ from ..tracker.checkpoint.store import load_state
 from ..tracker.config import ConfigError, NetworkConfig, build, load_config, merge
 from ..tracker.network.dual_modal import DualModalNet
 from .config import TrainConfig, load_train_config
-from .data import make_loader
+from .data import DataError, make_loader
 from .data.photometric import Photometric
 from .objective import joint_loss
 
@@ -89,24 +89,27 @@ def _batches(
             "data.root is empty: give the folder that holds index.jsonl, e.g. "
             "duml-tracker train duml_compact --set data.root=DIR"
         )
-    loader = make_loader(
-        config.data.root,
-        template_size=network.template_size,
-        search_size=network.search_size,
-        n_search=2,
-        batch_size=config.batch,
-        workers=config.data.workers,
-        seed=config.seed,
-        start=start,
-        pin_memory=pin,
-        mix=config.data.mix or None,
-        cache_dir=config.data.cache or None,
-        layouts=config.data.layouts or None,
-        grabcut_limit=config.data.grabcut_limit,
-        scene_clips=config.data.scene_clips,
-        distractors=config.data.distractors,
-        exclude_videos=config.data.exclude_videos,
-    )
+    try:
+        loader = make_loader(
+            config.data.root,
+            template_size=network.template_size,
+            search_size=network.search_size,
+            n_search=2,
+            batch_size=config.batch,
+            workers=config.data.workers,
+            seed=config.seed,
+            start=start,
+            pin_memory=pin,
+            mix=config.data.mix or None,
+            cache_dir=config.data.cache or None,
+            layouts=config.data.layouts or None,
+            grabcut_limit=config.data.grabcut_limit,
+            scene_clips=config.data.scene_clips,
+            distractors=config.data.distractors,
+            exclude_videos=config.data.exclude_videos,
+        )
+    except DataError as error:
+        raise ConfigError(str(error)) from error
     return iter(loader)
 
 
@@ -185,8 +188,8 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
             log.writerow(("step", "lr", *LOGGED, "seconds"))
         began = time.monotonic()
         mean: dict[str, float] = {}
-        bar = tqdm(total=config.steps, initial=start, unit="step", dynamic_ncols=True)
         batches = _batches(config, network, start, device.type == "cuda")
+        bar = tqdm(total=config.steps, initial=start, unit="step", dynamic_ncols=True)
         net.train()
         for step in range(start, config.steps):
             # Seeded by the step, so that a resumed run sees the same images.
