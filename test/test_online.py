@@ -12,7 +12,7 @@ from duml_tracker_ros.tracker.config import LocalizeConfig, OnlineConfig
 from duml_tracker_ros.tracker.localize import Finding, judge, second_peak
 from duml_tracker_ros.tracker.online.filters import apply_filter, filter_gradient
 from duml_tracker_ros.tracker.online.memory import SampleMemory
-from duml_tracker_ros.tracker.online.policy import decide
+from duml_tracker_ros.tracker.online.policy import Decision, decide, trustworthy
 from duml_tracker_ros.tracker.online.problem import DiscriminativeModel, FilterProblem
 from duml_tracker_ros.tracker.online.solver import steepest_descent
 from duml_tracker_ros.tracker.types import TrackState
@@ -150,23 +150,32 @@ def test_memory_protects_the_first_frame() -> None:
         full.start(torch.ones(5, 3, 5, 5), torch.zeros(5, 2))
 
 
-def finding(state: TrackState, distractor: bool = False, learnable: bool = True) -> Finding:
-    return Finding(state, 0.9, distractor, distractor, learnable)
+def finding(state: TrackState, distractor: bool = False) -> Finding:
+    return Finding(state, 0.9, distractor, distractor)
 
 
 def test_update_rules_of_the_paper() -> None:
     config = OnlineConfig()
     sure = finding(TrackState.TRACKING)
-    assert decide(sure, 7, config) == (type(decide(sure, 7, config)))(True, 0.1, 0)
-    assert decide(sure, 20, config).iterations == 2
-    beside = decide(finding(TrackState.UNCERTAIN, distractor=True), 7, config)
+    assert decide(sure, True, 7, config) == Decision(True, 0.1, 0)
+    assert decide(sure, True, 20, config).iterations == 2
+    beside = decide(finding(TrackState.UNCERTAIN, distractor=True), True, 7, config)
     assert (beside.rate, beside.iterations) == (0.2, 1)
     every = OnlineConfig(update="every_frame")
-    assert decide(sure, 7, every).iterations == 1
-    lost = finding(TrackState.LOST, learnable=False)
+    assert decide(sure, True, 7, every).iterations == 1
     for rule in (config, every, OnlineConfig(update="never")):
-        assert not decide(lost, 20, rule).insert
-    assert not decide(sure, 20, OnlineConfig(update="never")).insert
+        assert not decide(sure, False, 20, rule).insert
+    assert not decide(sure, True, 20, OnlineConfig(update="never")).insert
+
+
+def test_learning_needs_all_opinions() -> None:
+    config = OnlineConfig(learn_above=0.5, first_above=0.3)
+    sure, lost = finding(TrackState.TRACKING), finding(TrackState.LOST)
+    assert trustworthy(sure, 0.6, 0.7, 0.4, config)
+    assert not trustworthy(lost, 0.9, 0.9, 0.9, config)
+    assert not trustworthy(sure, 0.4, 0.7, 0.4, config)
+    assert not trustworthy(sure, 0.6, 0.4, 0.4, config)
+    assert not trustworthy(sure, 0.6, 0.7, 0.2, config)
 
 
 def test_second_peak_looks_outside_the_neighbourhood() -> None:
@@ -195,8 +204,6 @@ def test_states(
     robust: float, accurate: float, second: float, former: TrackState, state: TrackState
 ) -> None:
     config = LocalizeConfig(lost_below=0.25, accurate_below=0.1, found_above=0.4)
-    verdict = judge(robust, accurate, second, former, 0.5, config)
+    verdict = judge(robust, accurate, second, former, config)
     assert verdict.state is state
     assert 0 <= verdict.confidence <= 1
-    if state is TrackState.LOST:
-        assert not verdict.learnable

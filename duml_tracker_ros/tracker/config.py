@@ -76,6 +76,7 @@ class OnlineConfig:
     distractor_iterations: int = 1
     distractor_rate: float = 0.2
     learn_above: float = 0.5
+    first_above: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class LocalizeConfig:
     lost_below: float = 0.25
     accurate_below: float = 0.1
     found_above: float = 0.4
+    accurate_found: float = 0.1
     distractor_ratio: float = 0.8
     hard_negative_ratio: float = 0.5
     neighbourhood: float = 2.2

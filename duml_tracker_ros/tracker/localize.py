@@ -20,14 +20,12 @@ class Finding:
         confidence: in [0, 1].
         distractor: a second peak nearly as high as the first.
         hard_negative: a second peak at least half as high.
-        learnable: sure enough to learn from.
     """
 
     state: TrackState
     confidence: float
     distractor: bool
     hard_negative: bool
-    learnable: bool
 
 
 def second_peak(score: Tensor, cell: Tensor, half_height: Tensor, half_width: Tensor) -> Tensor:
@@ -45,23 +43,23 @@ def judge(
     accurate: float,
     second: float,
     former: TrackState,
-    learn_above: float,
     config: LocalizeConfig,
 ) -> Finding:
     """Turn the scores at the peak into a state.
 
     Lost when the online score or the offline score is too low: each branch vetoes the other, so
     that a filter that has learned background does not go on alone. A lost target must reach the
-    higher ``found_above`` to count as found again.
+    higher ``found_above`` and ``accurate_found`` to count as found again.
     """
-    bar = config.found_above if former is TrackState.LOST else config.lost_below
-    lost = robust < bar or accurate < config.accurate_below
+    again = former is TrackState.LOST
+    bar = config.found_above if again else config.lost_below
+    accurate_bar = config.accurate_found if again else config.accurate_below
+    lost = robust < bar or accurate < accurate_bar
     confidence = min(max(0.5 * (robust + accurate), 0.0), 1.0)
     distractor = second > config.distractor_ratio * robust
     hard = second > config.hard_negative_ratio * robust
     if lost:
-        return Finding(TrackState.LOST, confidence, distractor, hard, False)
+        return Finding(TrackState.LOST, confidence, distractor, hard)
     unsure = distractor or robust < config.found_above
     state = TrackState.UNCERTAIN if unsure else TrackState.TRACKING
-    learnable = robust >= learn_above and accurate >= learn_above
-    return Finding(state, confidence, distractor, hard, learnable)
+    return Finding(state, confidence, distractor, hard)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..config import OnlineConfig
 from ..localize import Finding
+from ..types import TrackState
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,26 @@ class Decision:
 NOTHING = Decision(False, 0.0, 0)
 
 
-def decide(finding: Finding, frame: int, config: OnlineConfig) -> Decision:
+def trustworthy(
+    finding: Finding, robust: float, accurate: float, first: float, config: OnlineConfig
+) -> bool:
+    """Is this frame sure enough to learn from?
+
+    Three opinions must agree: the online filter, the offline branch, and the filter of the first
+    frame, which has learned no mistake since.
+    """
+    sure = min(robust, accurate) >= config.learn_above and first >= config.first_above
+    return finding.state is not TrackState.LOST and sure
+
+
+def decide(finding: Finding, trusted: bool, frame: int, config: OnlineConfig) -> Decision:
     """Update rule for frame number ``frame`` since init (1 = first update).
 
     ``paper``: 2 iterations at rate 0.1 every 20 frames, 1 iteration at rate 0.2 when a distractor
     shows. ``every_frame``: 1 iteration on every frame that is learned from. ``never``: the filter
     stays that of the first frame. A lost or unsure frame is never learned from.
     """
-    if config.update == "never" or not finding.learnable:
+    if config.update == "never" or not trusted:
         return NOTHING
     if finding.distractor:
         return Decision(True, config.distractor_rate, config.distractor_iterations)

@@ -18,9 +18,10 @@ from ..errors import TrackerError
 from ..geometry import Window, clip_box, map_region, search_window, template_window, validate_box
 from ..localize import Finding, judge, second_peak
 from ..network.dual_modal import DualModalNet
+from ..network.heads import OfflineOutput
 from ..online.filters import apply_filter
 from ..online.memory import SampleMemory
-from ..online.policy import decide
+from ..online.policy import decide, trustworthy
 from ..online.solver import steepest_descent
 from ..postprocess import Candidate, hann_window, select
 from ..timing import StageClock
@@ -126,13 +127,15 @@ class DumlTracker(Tracker):
         clock.lap("backbone")
         out = self.net.predict(self._kernels, features)
         online = self.net.online_features(features)
-        robust = apply_filter(online[:, :, None], self._filter)[0, 0]
+        sample = online[:, :, None]
+        robust = apply_filter(sample, self._filter)[0, 0]
+        first = apply_filter(sample, self._first_filter)[0, 0]
         clock.lap("heads")
-        candidate, numbers = self._locate(out, robust, window)
+        candidate, numbers = self._locate(out, robust, first, window)
         clock.lap("localize")
         finding = self._judge(numbers)
         self._move(numbers, finding, window, width, height)
-        self._learn(online, finding, window)
+        self._learn(online, finding, numbers, window)
         clock.lap("online")
         region = map_region(window, robust.shape[-1], n.stride)
         maps = {"fused": candidate.fused_map, "robust": robust, "accurate": candidate.accurate_map}
@@ -167,7 +170,9 @@ class DumlTracker(Tracker):
             self._grids[size] = anchors, hann_window(self.net.cells(size)).to(self.device)
         return self._grids[size]
 
-    def _locate(self, out, robust: Tensor, window: Window) -> tuple[Candidate, list[float]]:  # type: ignore[no-untyped-def]
+    def _locate(
+        self, out: OfflineOutput, robust: Tensor, first: Tensor, window: Window
+    ) -> tuple[Candidate, list[float]]:
         """Best candidate, and all the host needs of it in one copy."""
         assert self._box is not None
         p, rule = self.config.postprocess, self.config.localize
@@ -181,14 +186,21 @@ class DumlTracker(Tracker):
         half = last / (2 * self.config.network.stride) * rule.neighbourhood
         second = second_peak(robust, best.cell, half[1].clamp_min(2), half[0].clamp_min(2))
         scalars = torch.stack(
-            (best.penalty, best.fused, best.robust, best.accurate, best.quality, second)
+            (
+                best.penalty,
+                best.fused,
+                best.robust,
+                best.accurate,
+                second,
+                first.flatten()[best.cell],
+            )
         )
         return best, torch.cat((best.box, scalars)).tolist()
 
     def _judge(self, numbers: list[float]) -> Finding:
-        robust, accurate, second = numbers[6], numbers[7], numbers[9]
+        robust, accurate, second = numbers[6:9]
         rule = self.config.localize
-        finding = judge(robust, accurate, second, self._state, self.config.online.learn_above, rule)
+        finding = judge(robust, accurate, second, self._state, rule)
         self._unseen = self._unseen + 1 if finding.state is TrackState.LOST else 0
         self._state = finding.state
         return finding
@@ -218,10 +230,14 @@ class DumlTracker(Tracker):
         self._box = (x - w / 2, y - h / 2, w, h)
         self._sizes = [*self._sizes[1:], math.sqrt(w * h)]
 
-    def _learn(self, online: Tensor, finding: Finding, window: Window) -> None:
+    def _learn(
+        self, online: Tensor, finding: Finding, numbers: list[float], window: Window
+    ) -> None:
         """Remember the frame and improve the filter, if the policy says so."""
         assert self._box is not None
-        decision = decide(finding, self._frame, self.config.online)
+        rule = self.config.online
+        trusted = trustworthy(finding, numbers[6], numbers[7], numbers[9], rule)
+        decision = decide(finding, trusted, self._frame, rule)
         if not decision.insert or window.size != self.config.network.search_size:
             return
         n = self.config.network
