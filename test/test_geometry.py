@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from duml_tracker_ros.tracker import BoxError, validate_box
-from duml_tracker_ros.tracker.crop import check_image, crop_array, crop_tensor, mean_colour
+from duml_tracker_ros.tracker.crop import check_image, crop_array, mean_colour
 from duml_tracker_ros.tracker.errors import ImageError
 from duml_tracker_ros.tracker.geometry import (
     Window,
@@ -62,17 +63,24 @@ def test_crop_puts_a_bright_block_where_the_window_says(
 
 
 @pytest.mark.parametrize("window", [Window(50.2, 130.7, 120.0, 129), Window(-8.0, 12.0, 90.0, 97)])
-def test_both_crop_paths_agree(window: Window) -> None:
-    rng = np.random.default_rng(3)
-    small = rng.integers(0, 255, (24, 32, 3), np.uint8)
+def test_crop_agrees_with_sampling_at_continuous_coordinates(window: Window) -> None:
+    """The same window read by grid_sample, whose coordinates are continuous by definition."""
+    small = np.random.default_rng(3).integers(0, 255, (24, 32, 3), np.uint8)
     image = np.kron(small, np.ones((8, 8, 1), np.uint8))
     fill = (90.0, 120.0, 30.0)
-    a = crop_array(image, window, fill).astype(np.float32)
-    tensor = torch.from_numpy(image).permute(2, 0, 1)
-    b = crop_tensor(tensor, window, torch.tensor(fill))[0].permute(1, 2, 0).numpy()
-    inner = np.s_[2:-2, 2:-2]
-    assert np.abs(a - b)[inner].mean() < 1.0
-    assert np.quantile(np.abs(a - b)[inner], 0.99) < 8
+    found = crop_array(image, window, fill).astype(np.float32)
+
+    colour = torch.tensor(fill).view(1, 3, 1, 1)
+    x0, y0, _, _ = window.region
+    steps = (torch.arange(window.size) + 0.5) / window.scale
+    gx, gy = (steps + x0) / image.shape[1] * 2 - 1, (steps + y0) / image.shape[0] * 2 - 1
+    grid = torch.stack(torch.broadcast_tensors(gx[None, :], gy[:, None]), -1)[None]
+    source = torch.from_numpy(image).permute(2, 0, 1)[None].float() - colour
+    wanted = (F.grid_sample(source, grid, align_corners=False) + colour)[0].permute(1, 2, 0)
+
+    difference = np.abs(found - wanted.numpy())[2:-2, 2:-2]
+    assert difference.mean() < 1.0
+    assert np.quantile(difference, 0.99) < 8
 
 
 @pytest.mark.parametrize("order", ["bgr", "rgba", "bgra"])

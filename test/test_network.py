@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from duml_tracker_ros.tracker.config import BackboneConfig, NetworkConfig, build, load_config
 from duml_tracker_ros.tracker.errors import ConfigError
-from duml_tracker_ros.tracker.network.backbone import ResNet50, SlimBackbone, level_cells
+from duml_tracker_ros.tracker.network.backbone import ResNet50, SlimBackbone
 from duml_tracker_ros.tracker.network.blocks import fold_batch_norms
 from duml_tracker_ros.tracker.network.correlation import (
     centre,
@@ -39,7 +39,11 @@ def randomise_norms(net: torch.nn.Module) -> None:
 
 @pytest.mark.parametrize("size", [97, 129, 193, 257, 321])
 def test_levels_align_at_sizes_of_32k_plus_1(size: int) -> None:
-    cells = level_cells(size, (8, 16, 32))
+    net = SlimBackbone(
+        BackboneConfig(widths=(4, 4, 4, 4, 4), blocks=(1, 1, 1, 1), strides=(8, 16, 32))
+    )
+    with torch.no_grad():
+        cells = [f.shape[-1] for f in net(torch.zeros(1, 3, size, size))]
     assert [(c - 1) * s for c, s in zip(cells, (8, 16, 32), strict=True)] == [size - 1] * 3
 
 
@@ -74,7 +78,9 @@ def test_neck_before_and_after_interpolation_is_the_same() -> None:
     neck = Neck((8, 12, 20), 16).eval().double()
     randomise_norms(neck)
     features = [torch.randn(2, c, n, n).double() for c, n in ((8, 33), (12, 17), (20, 9))]
-    for a, b in zip(neck(features), neck.interpolate_first(features), strict=True):
+    # The paper's order: interpolate first, then the 1x1 convolution.
+    wanted = [level(resize(x, 33)) for level, x in zip(neck.levels, features, strict=True)]
+    for a, b in zip(neck(features), wanted, strict=True):
         assert a.shape == (2, 16, 33, 33)
         assert (a - b).abs().max() < 1e-12
 

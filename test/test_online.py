@@ -151,7 +151,7 @@ def test_memory_protects_the_first_frame() -> None:
 
 
 def finding(state: TrackState, distractor: bool = False) -> Finding:
-    return Finding(state, 0.9, distractor, distractor)
+    return Finding(state, 0.9, distractor)
 
 
 def test_update_rules_of_the_paper() -> None:

@@ -88,11 +88,9 @@ class LocalizeConfig:
     found_above: float = 0.4
     accurate_found: float = 0.1
     distractor_ratio: float = 0.8
-    hard_negative_ratio: float = 0.5
     neighbourhood: float = 2.2
     search_growth: float = 1.15
     max_search: float = 2.0
-    give_up_frames: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Cut a square window out of an image of any size and channel order.
 
-Two paths with the same geometry: ``crop_array`` on the CPU (only the pixels of the window are
-touched) and ``crop_tensor`` on a device. What lies outside the image takes the fill colour.
+Only the pixels under the window are touched, so a frame of any size costs the same; a device
+receives the small crop, not the frame. What lies outside the image takes the fill colour.
 """
 
 from __future__ import annotations
@@ -10,9 +10,6 @@ import math
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from .errors import ImageError
 from .geometry import Window
@@ -101,23 +98,3 @@ def crop_array(
         borderValue=(*colour, 255),
     )
     return to_rgb(out, order)
-
-
-def crop_tensor(image: Tensor, window: Window, fill: Tensor) -> Tensor:
-    """Device path of ``crop_array``: image [3, H, W] (any dtype) -> float32 [1, 3, size, size].
-
-    ``fill`` is the RGB colour [3] outside the image.
-    """
-    _, height, width = image.shape
-    size = window.size
-    x0, y0, side, _ = window.region
-    steps = (torch.arange(size, device=image.device, dtype=torch.float32) + 0.5) / window.scale
-    gx = (steps + x0) / width * 2 - 1
-    gy = (steps + y0) / height * 2 - 1
-    grid = torch.stack(torch.broadcast_tensors(gx[None, :], gy[:, None]), -1)[None]
-    colour = fill.view(1, 3, 1, 1).float()
-    source = image[None].float() - colour
-    return (
-        F.grid_sample(source, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        + colour
-    )

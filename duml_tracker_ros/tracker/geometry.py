@@ -56,16 +56,6 @@ def validate_box(box: Sequence[float], width: int, height: int, min_side: float 
     return x, y, w, h
 
 
-def clip_box(box: Box, width: int, height: int, keep: float = 2.0) -> Box:
-    """Clip a box to the image and keep at least ``keep`` pixels of it on each axis."""
-    x, y, w, h = box
-    x0 = min(max(x, 0.0), width - keep)
-    y0 = min(max(y, 0.0), height - keep)
-    x1 = max(min(x + w, float(width)), x0 + keep)
-    y1 = max(min(y + h, float(height)), y0 + keep)
-    return x0, y0, x1 - x0, y1 - y0
-
-
 @dataclass(frozen=True)
 class Window:
     """A square of the image resampled to ``size`` x ``size`` pixels.

@@ -19,13 +19,11 @@ class Finding:
         state: TRACKING, UNCERTAIN or LOST.
         confidence: in [0, 1].
         distractor: a second peak nearly as high as the first.
-        hard_negative: a second peak at least half as high.
     """
 
     state: TrackState
     confidence: float
     distractor: bool
-    hard_negative: bool
 
 
 def second_peak(score: Tensor, cell: Tensor, half_height: Tensor, half_width: Tensor) -> Tensor:
@@ -57,9 +55,8 @@ def judge(
     lost = robust < bar or accurate < accurate_bar
     confidence = min(max(0.5 * (robust + accurate), 0.0), 1.0)
     distractor = second > config.distractor_ratio * robust
-    hard = second > config.hard_negative_ratio * robust
     if lost:
-        return Finding(TrackState.LOST, confidence, distractor, hard)
+        return Finding(TrackState.LOST, confidence, distractor)
     unsure = distractor or robust < config.found_above
     state = TrackState.UNCERTAIN if unsure else TrackState.TRACKING
-    return Finding(state, confidence, distractor, hard)
+    return Finding(state, confidence, distractor)

@@ -5,8 +5,6 @@ A level of stride s has (S - 1) / s + 1 cells a side, and cell i sits on pixel s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -175,8 +173,3 @@ def build_backbone(config: BackboneConfig) -> SlimBackbone | ResNet50:
             f"network.backbone.kind = {config.kind!r}: choose from {', '.join(BACKBONES)}"
         )
     return SlimBackbone(config) if config.kind == "slim" else ResNet50(config)
-
-
-def level_cells(size: int, strides: Sequence[int]) -> list[int]:
-    """Cells a side of each level for a crop of ``size`` pixels."""
-    return [(size - 1) // s + 1 for s in strides]

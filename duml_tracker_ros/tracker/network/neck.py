@@ -36,8 +36,3 @@ class Neck(nn.Module):
         """Levels [B, C_l, H_l, W_l], finest first -> levels [B, width, H, W]."""
         cells = features[0].shape[-1]
         return [resize(level(x), cells) for level, x in zip(self.levels, features, strict=True)]
-
-    def interpolate_first(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """The paper's order of operations, kept as the reference the tests compare with."""
-        cells = features[0].shape[-1]
-        return [level(resize(x, cells)) for level, x in zip(self.levels, features, strict=True)]

@@ -15,7 +15,7 @@ from ..checkpoint import Checkpoint
 from ..config import TrackerConfig
 from ..crop import check_image, crop_array, mean_colour
 from ..errors import TrackerError
-from ..geometry import Window, clip_box, map_region, search_window, template_window, validate_box
+from ..geometry import Window, map_region, search_window, template_window, validate_box
 from ..localize import Finding, judge, second_peak
 from ..network.dual_modal import DualModalNet
 from ..network.heads import OfflineOutput
@@ -253,7 +253,3 @@ class DumlTracker(Tracker):
         problem = self.net.online.problem(features, centres, weights)
         for weight, _ in steepest_descent(problem, self._filter, iterations, self.net.online.step):
             self._filter = weight
-
-    def visible_box(self, width: int, height: int) -> Box | None:
-        """Current box clipped to an image; None without a target."""
-        return None if self._box is None else clip_box(self._box, width, height)
