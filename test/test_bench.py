@@ -46,6 +46,9 @@ def test_plan_changes_one_thing_at_a_time() -> None:
     sizes = [c.spec.overrides["network.search_size"] for c in searched]
     assert len(sizes) >= 4
     assert all(s % 32 == 1 for s in sizes)
+    backbones = [c for c in plan(TrackerSpec("duml"), ["backbone"]) if c.group == "backbone"]
+    assert [c.spec.overrides["network.backbone.dilated"] for c in backbones] == [False, True]
+    assert {(c.spec.size, c.spec.weights) for c in backbones} == {("r50", "random")}
     images = [c for c in plan(KCF, ["image"]) if c.group == "image"]
     assert [(c.width, c.height) for c in images] == list(IMAGE_SIZES)
 
@@ -58,6 +61,15 @@ def test_measure_tells_times_memory_and_success() -> None:
     assert len(result.curve) == 20
     assert np.isfinite([result.memory, result.growth]).all()
     assert result.device_memory is None
+
+
+def test_measure_tells_the_parts_of_our_own_tracker() -> None:
+    overrides = {"online.update": "every_frame", "online.init_iterations": 1}
+    spec = TrackerSpec("duml", device="cpu", weights="random", overrides=overrides)
+    result = measure(BenchCase("base", "duml", spec, 320, 240, frames=6))
+    assert {"crop", "backbone", "heads", "localize"} <= set(result.parts)
+    assert all(v >= 0 for v in result.parts.values())
+    assert 0.2 * result.median < sum(result.parts.values()) < 5 * result.median
 
 
 def test_a_case_that_cannot_be_measured_does_not_end_the_others() -> None:

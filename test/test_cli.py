@@ -288,3 +288,22 @@ def test_interrupted_eval_stops_at_once_and_continues(tmp_path: Path, jobs: int)
     document = json.loads(file.read_text())
     assert document["environment"]["resumed"] == finished
     assert len(document["sequences"]) == 12
+
+
+def test_track_lays_the_score_map_over_the_video(root: Path) -> None:
+    made = root.parent / "heat.mp4"
+    argv = ["track", str(root / "one" / "Alpha"), "--box", "30,40,30,24", "--weights", "random"]
+    argv += ["--device", "cpu", "--frames", "3", "--heatmap", "--video", str(made), "--quiet"]
+    assert main([*argv, "--set", "online.init_iterations=1"]) == 0
+    assert len(list(open_source(str(made)).frames())) == 3
+
+
+def test_info_tells_versions_trackers_and_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--weights", "random", "--device", "cpu", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["tracker"]["device"] == "cpu"
+    assert document["trackers"]["opencv_csrt"] == "OpenCV"
+    assert "--model opencv_nano=" in document["trackers"]["opencv_nano"]
+    assert document["environment"]["torch"]
+    assert main(["info", "--weights", "random"]) == 0
+    assert "search_size: " in capsys.readouterr().out

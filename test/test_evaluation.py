@@ -17,9 +17,10 @@ from duml_tracker_ros.evaluation.datasets import (
     matches,
     read_image,
 )
-from duml_tracker_ros.evaluation.participants import TrackerSpec
+from duml_tracker_ros.evaluation.participants import TrackerSpec, create_participant
 from duml_tracker_ros.evaluation.peers import PEERS, PeerError, create_peer, peer_models
-from duml_tracker_ros.evaluation.runner import evaluate, load_run, results_folder
+from duml_tracker_ros.evaluation.runner import Run, evaluate, load_run, results_folder
+from duml_tracker_ros.tracker import ConfigError
 
 KCF = TrackerSpec("opencv_kcf")
 CSRT = TrackerSpec("opencv_csrt")
@@ -239,3 +240,32 @@ def test_means_by_group_and_names(root: Path) -> None:
     assert json.loads(json.dumps(document)) == document
     with pytest.raises(ValueError, match="twice"):
         evaluate([KCF, KCF], load_dataset("folder", root), progress=False)
+
+
+def test_our_own_tracker_is_evaluated_and_its_settings_mark_the_results(
+    root: Path, tmp_path: Path
+) -> None:
+    data = load_dataset("folder", root, "one/Alpha")
+
+    def run(**overrides: object) -> Run:
+        spec = TrackerSpec("duml", device="cpu", weights="random", overrides=overrides)
+        result = evaluate([spec], data, out=tmp_path / "out", progress=False)
+        assert not result.problems
+        return result.trackers["duml"].runs["one/Alpha"]
+
+    first = run(**{"online.init_iterations": 1})
+    assert not first.resumed
+    assert np.isfinite(first.boxes).all()
+    assert set(first.states[1:]) <= {"tracking", "uncertain", "lost"}
+    assert ((first.confidence >= 0) & (first.confidence <= 1)).all()
+    again = run(**{"online.init_iterations": 1})
+    assert again.resumed
+    assert np.array_equal(again.boxes, first.boxes)
+    other = run(**{"online.init_iterations": 1, "postprocess.mu": 0.1})
+    assert not other.resumed
+
+
+def test_unknown_setting_is_reported(root: Path) -> None:
+    spec = TrackerSpec("duml", weights="random", overrides={"online.intervall": 3})
+    with pytest.raises(ConfigError, match=r"online\.intervall"):
+        create_participant(spec)

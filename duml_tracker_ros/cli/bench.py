@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Measure a tracker on frames in memory: median milliseconds per update with the 5 to 95 % range, the
 parts of an update, init time and memory. A sweep changes one thing: the image, the search region,
-the online memory, the update rule, the backbone (original strides or dilated). `peers` runs
+the online memory, the update rule, or the r50 backbone (original strides or dilated). `peers` runs
 OpenCV's trackers on the same frames, `long` shows whether time and memory stay flat.
 
 Every case runs in a process of its own. Leave the machine alone meanwhile.
@@ -54,10 +54,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
             ("the usual sweeps, printed", "duml-tracker bench --device cpu"),
             ("everything, with plots", "duml-tracker bench --sweep all --report speed"),
             ("only one configuration", "duml-tracker bench --sweep none --image 1280x720"),
-            (
-                "the paper's network against its dilated form",
-                "duml-tracker bench --size r50 --weights random --sweep backbone",
-            ),
+            ("original strides against dilation", "duml-tracker bench --sweep backbone"),
         ),
     )
     parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")

@@ -259,10 +259,19 @@ def plan(
     if "update" in sweeps:
         cases += [changed("update", rule, **{"online.update": rule}) for rule in UPDATE_RULES]
     if "backbone" in sweeps:
+        # The paper's backbone; what it has learned does not change its time.
+        paper = replace(spec, size="r50", weights="random")
         for dilated in (False, True):
-            settings = {"network.backbone.dilated": dilated}
-            name = "dilated" if dilated else "original strides"
-            cases.append(changed("backbone", name, **settings))
+            cases.append(
+                replace(
+                    base,
+                    group="backbone",
+                    label="r50 dilated" if dilated else "r50 original strides",
+                    spec=replace(
+                        paper, overrides={**spec.overrides, "network.backbone.dilated": dilated}
+                    ),
+                )
+            )
     if "peers" in sweeps:
         cases += [replace(base, group="peers", label=p.name, spec=p) for p in peers]
     if "long" in sweeps:
