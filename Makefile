@@ -35,7 +35,8 @@ help:
 setup:
 	@command -v $(PYTHON) >/dev/null || \
 	  { echo "setup: $(PYTHON) not found; apt-get install python3, or name one: PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) tools/bootstrap.py $(if $(TORCH),--torch "$(TORCH)") $(if $(OPENCV),--opencv "$(OPENCV)")
+	@$(PYTHON) tools/bootstrap.py $(if $(TORCH),--torch "$(TORCH)") $(if $(OPENCV),--opencv "$(OPENCV)") \
+	  $(SETUP_ARGS)
 
 demo: setup
 	@$(BIN)/python -m duml_tracker_ros.demo $(if $(SEQ),--seq "$(SEQ)") \
@@ -48,6 +49,7 @@ lint: setup
 	  { echo "lint: run make format" >&2; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 
+test: SETUP_ARGS := --toolkits
 test: lint
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest $(TEST_ARGS)
 

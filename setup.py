@@ -52,6 +52,22 @@ setup(
             "types-PyYAML",
             "types-tqdm",
         ],
+        # What tools/requirements-toolkits.txt imports. vot-toolkit 0.7.4 is older than the next
+        # major versions of the pinned ones.
+        "toolkits": [
+            "bidict==0.23.1",
+            "cachetools==5.5.2",
+            "colorama>=0.4.3",
+            "lazy-object-proxy>=1.12",
+            "matplotlib>=3.7",
+            "numba>=0.61",
+            "packaging>=20",
+            "phx-class-registry==5.1.0",
+            "pillow>=7",
+            "requests>=2.22",
+            "shapely>=2.0.6",
+            "six>=1.16",
+        ],
     },
     entry_points={"console_scripts": ["duml-tracker = duml_tracker_ros.cli.main:main"]},
     zip_safe=False,

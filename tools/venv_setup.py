@@ -2,7 +2,8 @@
 
 1. `environment`: the virtual environment with the ROS wheels and the Python requirements, and the
    wheels' CMake files mended.
-2. `package`: the interfaces, generated and compiled by CMake, and this package, installed into the
+2. `toolkits`, only with `--toolkits`: the public evaluation toolkits, which the tests compare with.
+3. `package`: the interfaces, generated and compiled by CMake, and this package, installed into the
    environment, which is an ament prefix by itself: nothing has to be sourced.
 
 Each step is skipped when a hash of all that it depends on is the one of its last success.
@@ -30,6 +31,7 @@ VENV = ROOT / ".venv"
 BUILD = ROOT / "build" / "venv"
 STAMPS = VENV / ".setup.json"
 ROS_REQUIREMENTS = ROOT / "tools" / "requirements-ros.txt"
+TOOLKITS = ROOT / "tools" / "requirements-toolkits.txt"
 OLDEST_CMAKE = (3, 20)
 DEFAULT_TORCH = "torch==2.13.0"
 DEFAULT_OPENCV = "opencv-contrib-python-headless"
@@ -65,16 +67,21 @@ def main() -> int:
         metavar="ARGS",
         help=f"what pip takes as cv2 (default: as before, or {DEFAULT_OPENCV})",
     )
+    parser.add_argument(
+        "--toolkits",
+        action="store_true",
+        help="also got10k and the vot-toolkit, which the tests compare with",
+    )
     args = parser.parse_args()
     try:
-        run(args.torch, args.opencv)
+        run(args.torch, args.opencv, toolkits=args.toolkits)
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def run(torch: str | None, opencv: str | None) -> None:
+def run(torch: str | None, opencv: str | None, *, toolkits: bool = False) -> None:
     """Brings `.venv` up to date; None: what was chosen before. Raises SetupError."""
     VENV.mkdir(exist_ok=True)
     with open(VENV / ".setup.lock", "w") as lock:
@@ -97,6 +104,14 @@ def run(torch: str | None, opencv: str | None) -> None:
             stamps.update(environment=wanted, torch=torch, opencv=opencv)
             write_stamps(stamps)
             say(f"environment ready after {time.monotonic() - start:.0f} s")
+        wanted = digest([], TOOLKITS.read_bytes())
+        if toolkits and stamps.get("toolkits") != wanted:
+            start = time.monotonic()
+            pip("install", "--only-binary=:all:", *python_requirements("toolkits"))
+            pip("install", "--no-deps", "-r", str(TOOLKITS))
+            stamps.update(toolkits=wanted)
+            write_stamps(stamps)
+            say(f"evaluation toolkits installed after {time.monotonic() - start:.0f} s")
         wanted = package_hash()
         if stamps.get("package") != wanted:
             check_compiler()
@@ -187,7 +202,7 @@ def make_environment() -> None:
 
 def install_wheels(torch: str, opencv: str) -> None:
     """Installs ROS and the Python requirements into the environment."""
-    requirements = python_requirements()
+    requirements = python_requirements() + python_requirements("test")
     if opencv != DEFAULT_OPENCV:
         requirements = [r for r in requirements if not r.startswith("opencv")] + shlex.split(opencv)
     if system_cmake() is None:
@@ -204,8 +219,8 @@ def install_wheels(torch: str, opencv: str) -> None:
     register_prefix()
 
 
-def python_requirements() -> list[str]:
-    """The requirements that setup.py names, with those of the tests."""
+def python_requirements(extra: str | None = None) -> list[str]:
+    """The requirements that setup.py names, or those of an extra alone."""
     captured: dict = {}
     source = (ROOT / "setup.py").read_text(encoding="utf-8")
     match = re.search(r"install_requires=(\[.*?\n    \]),", source, re.DOTALL)
@@ -213,7 +228,7 @@ def python_requirements() -> list[str]:
     if not match or not extras:
         raise SetupError("setup.py: install_requires or extras_require not found")
     exec(f"requires = {match[1]}\nextras = {extras[1]}", captured)
-    return [*captured["requires"], *captured["extras"]["test"]]
+    return list(captured["extras"][extra] if extra else captured["requires"])
 
 
 def pip(command: str, *arguments: str) -> None:
@@ -253,7 +268,7 @@ def register_prefix() -> None:
     )
 
 
-# --- step 2: the interfaces and the package --------------------------------------------------
+# --- step 3: the interfaces and the package --------------------------------------------------
 
 
 def package_hash() -> str:
