@@ -72,6 +72,7 @@ def test_eval_of_one_tracker_writes_the_documented_json(
     assert set(document["sequences"]) == {"one/Alpha", "two/Beta"}
     for part in (document["mean"], *document["sequences"].values()):
         assert {"auc", "precision20", "norm_precision20", "ms_median", "frames"} <= set(part)
+        assert (part["lost_sequences"], part["lost_frames"]) == (0, 0)
         assert 0 <= part["auc"] <= 1
     assert document["mean"]["frames"] == 21
     assert document["environment"]["device"] == "cpu"
@@ -154,8 +155,9 @@ def test_settings_are_read_as_numbers_words_and_lists() -> None:
         parse_settings(["c=[1"])
 
 
-def test_table_aligns() -> None:
-    assert table(["a", "bb"], [["xyz", "1"]]) == "a    bb\n---  --\nxyz   1"
+def test_table_is_aligned_markdown() -> None:
+    lines = ["| a    |   b |", "| :--- | --: |", "| wxyz |   1 |"]
+    assert table(["a", "b"], [["wxyz", "1"]]).splitlines() == lines
 
 
 def test_track_folder_writes_csv_and_json(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,6 +77,29 @@ def test_prediction_of_nan_is_a_miss() -> None:
     assert score.norm_precision_mean == pytest.approx(0.9)
 
 
+def test_lost_means_no_overlap_on_the_last_frames() -> None:
+    truth = moving_truth(40)
+    lost = truth.copy()
+    lost[30:] += 1000.0
+    score = metrics.score_pass(lost, truth)
+    assert (score.lost_frames, score.lost_sequences) == (0.25, 1)
+    found = lost.copy()
+    found[39] = truth[39]
+    late = truth.copy()
+    late[31:] += 1000.0  # nine frames are too few to tell
+    for boxes in (found, late):
+        assert metrics.score_pass(boxes, truth).lost_sequences == 0
+    # Frames without a target neither count nor end the loss.
+    truth[35:] = np.nan
+    score = metrics.score_pass(lost, truth)
+    assert (score.lost_frames, score.lost_sequences) == (5 / 35, 0)
+    lost[25:30] = np.nan
+    score = metrics.score_pass(lost, truth)
+    assert (score.lost_frames, score.lost_sequences) == (10 / 35, 1)
+    both = metrics.mean_score([score, metrics.score_pass(truth, truth)])
+    assert (both.lost_frames, both.lost_sequences) == (5 / 35, 1)
+
+
 def test_mean_gives_each_sequence_the_same_weight() -> None:
     long, short = moving_truth(90), moving_truth(10)
     mean = metrics.mean_score(

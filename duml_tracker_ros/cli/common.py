@@ -174,16 +174,16 @@ def writable_file(path: str | Path, option: str) -> Path:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Text table: first column to the left, the others to the right."""
+    """Aligned Markdown table: first column to the left, the others to the right."""
     lines = [list(header), *map(list, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(header))]
 
     def show(cells: Sequence[str]) -> str:
         parts = [
             c.ljust(w) if i == 0 else c.rjust(w)
             for i, (c, w) in enumerate(zip(cells, widths, strict=True))
         ]
-        return "  ".join(parts).rstrip()
+        return f"| {' | '.join(parts)} |"
 
-    rule = "  ".join("-" * w for w in widths)
-    return "\n".join([show(header), rule, *map(show, rows)])
+    rule = [f":{'-' * (w - 1)}" if i == 0 else f"{'-' * (w - 1)}:" for i, w in enumerate(widths)]
+    return "\n".join([show(header), show(rule), *map(show, rows)])

@@ -30,7 +30,8 @@ Run trackers over sequences with known boxes and score them as the field does.
 
 Each tracker starts on the first true box and follows to the end of the sequence (one pass). Printed
 are means over sequences: success AUC (21 thresholds), precision at 20 pixels, normalised precision
-at 0.20, and the median milliseconds per frame without image decoding. got10k-val adds AO and SR;
+at 0.20, how many sequences ended with the target lost (no overlap on the last 10 frames), the share
+of frames without any overlap, and milliseconds per frame without image decoding. got10k-val adds AO and SR;
 vot2018 and vot2019 run supervised (new start after a failure), vot2020 to vot2022 from anchors, and
 give accuracy, robustness and EAO; got10k-test and trackingnet write the file for their server.
 
@@ -214,7 +215,8 @@ def _plain(value: Any) -> Any:
 
 def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
     """The scores as text tables."""
-    header = ["tracker", "seq.", "AUC", "P@20", "nP@0.20", "ms median", "ms p95"]
+    header = ["tracker", "sequences", "AUC", "P@20", "nP@0.20", "lost", "lost frames"]
+    header += ["ms median", "ms p95"]
     rows: list[list[str]] = []
     for name, tracker in result.trackers.items():
         for label, mean in [(name, tracker.mean()), *_labelled(name, tracker.groups())]:
@@ -240,7 +242,7 @@ def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
 def vot_summary(result: VotEvaluation, *, per_sequence: bool = False) -> str:
     """Accuracy, robustness and EAO as text; robustness in the form of the protocol."""
     supervised = result.dataset.protocol == "supervised"
-    header = ["tracker", "seq.", "A", "R (100 failures / frames)" if supervised else "R", "EAO"]
+    header = ["tracker", "sequences", "A", "R (100 failures / frames)" if supervised else "R", "EAO"]
     rows = []
     for name, tracker in result.trackers.items():
         if tracker.score is not None:
@@ -266,4 +268,5 @@ def _labelled(name: str, groups: dict[str, Any]) -> list[tuple[str, Any]]:
 
 def _cells(score: dict[str, Any]) -> list[str]:
     numbers = [f"{score[k]:.3f}" for k in ("auc", "precision20", "norm_precision20")]
-    return [*numbers, f"{score['ms_median']:.1f}"]
+    lost = [str(score["lost_sequences"]), f"{score['lost_frames']:.1%}"]
+    return [*numbers, *lost, f"{score['ms_median']:.1f}"]

@@ -12,7 +12,9 @@ included:
 - **precision** at ``e``: share of frames with a centre error <= e pixels, e = 0, 1, ..., 50;
 - **normalised precision** at ``e``: the error in x divided by the true width, in y by the true
   height, e = 0, 0.01, ..., 0.5. ``norm_precision20`` is the value at 0.20 (PySOT, pytracking),
-  ``norm_precision_mean`` the mean over 0..0.5 (got10k's main branch).
+  ``norm_precision_mean`` the mean over 0..0.5 (got10k's main branch);
+- **lost frames**: share of frames with IoU 0. A sequence is **lost** when its last `LOST_FRAMES`
+  scored frames are: the target was not found again.
 
 GOT-10k (`got10k_score`): frame 0 and frames with cover 0 left out, boxes clipped to the image.
 """
@@ -31,6 +33,7 @@ Array = NDArray[np.float64]
 SUCCESS_THRESHOLDS: Array = np.linspace(0.0, 1.0, 21)
 PRECISION_THRESHOLDS: Array = np.arange(51, dtype=np.float64)
 NORM_PRECISION_THRESHOLDS: Array = np.arange(51) / 100.0
+LOST_FRAMES = 10
 
 
 def as_boxes(boxes: ArrayLike, what: str = "boxes") -> Array:
@@ -103,6 +106,8 @@ class PassScore:
         precision: ``[51]`` shares over `PRECISION_THRESHOLDS` (pixels).
         norm_precision: ``[51]`` shares over `NORM_PRECISION_THRESHOLDS`.
         average_overlap: mean IoU.
+        lost_frames: share of frames with IoU 0.
+        lost_sequences: how many ended lost; 0 or 1 for one sequence.
         frames: frames scored; ``absent`` frames without a target were left out.
     """
 
@@ -110,6 +115,8 @@ class PassScore:
     precision: Array
     norm_precision: Array
     average_overlap: float
+    lost_frames: float
+    lost_sequences: int
     frames: int
     absent: int
 
@@ -137,6 +144,8 @@ class PassScore:
             "norm_precision20": self.norm_precision20,
             "norm_precision_mean": self.norm_precision_mean,
             "average_overlap": self.average_overlap,
+            "lost_frames": self.lost_frames,
+            "lost_sequences": self.lost_sequences,
             "frames": self.frames,
             "absent": self.absent,
         }
@@ -161,13 +170,15 @@ def score_pass(boxes: ArrayLike, truth: ArrayLike) -> PassScore:
         precision=(error[:, None] <= PRECISION_THRESHOLDS).mean(axis=0),
         norm_precision=(norm_error[:, None] <= NORM_PRECISION_THRESHOLDS).mean(axis=0),
         average_overlap=float(overlap.mean()),
+        lost_frames=float((overlap == 0).mean()),
+        lost_sequences=int((overlap[-LOST_FRAMES:] == 0).all()),
         frames=int(keep.sum()),
         absent=int((~keep).sum()),
     )
 
 
 def mean_score(scores: Iterable[PassScore]) -> PassScore:
-    """Mean over sequences, each sequence with the same weight; frame counts are added up."""
+    """Mean over sequences, each sequence with the same weight; counts are added up."""
     items = list(scores)
     if not items:
         raise ValueError("no sequence to average over")
@@ -176,6 +187,8 @@ def mean_score(scores: Iterable[PassScore]) -> PassScore:
         precision=np.mean([s.precision for s in items], axis=0),
         norm_precision=np.mean([s.norm_precision for s in items], axis=0),
         average_overlap=float(np.mean([s.average_overlap for s in items])),
+        lost_frames=float(np.mean([s.lost_frames for s in items])),
+        lost_sequences=sum(s.lost_sequences for s in items),
         frames=sum(s.frames for s in items),
         absent=sum(s.absent for s in items),
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from . import datasets
 from .metrics import (
+    LOST_FRAMES,
     NORM_PRECISION_THRESHOLDS,
     PRECISION_THRESHOLDS,
     SUCCESS_THRESHOLDS,
@@ -92,8 +93,9 @@ def render_report(result: Evaluation, environment: dict[str, Any]) -> str:
         "<p class='note'>Means over sequences. AUC: area under the success curve over 21 overlap "
         "thresholds, 0.952 for a perfect tracker. P@20: share of frames with a centre error of at "
         "most 20 px. nP: centre error over the true width and height, value at 0.20 and mean over "
-        "0 to 0.5. Frames without a visible target are left out. Milliseconds are per update, "
-        "image decoding not included.</p>",
+        f"0 to 0.5. Lost: sequences without any overlap on their last {LOST_FRAMES} frames, and the "
+        "share of frames without any overlap. Frames without a visible target are left out. "
+        "Milliseconds are per update, image decoding not included.</p>",
         "<div class='plots'>",
         *_curves(scored, colours),
         "</div>",
@@ -129,14 +131,18 @@ def _overall(scored: dict[str, TrackerScores]) -> str:
     keys = ("auc", "precision20", "norm_precision20", "norm_precision_mean")
     means = {n: t.mean() for n, t in scored.items()}
     best = {k: max(m[k] for m in means.values()) for k in keys}
+    least = {k: min(m[k] for m in means.values()) for k in ("lost_sequences", "lost_frames")}
+    many = len(means) > 1
     rows = []
     for name, mean in means.items():
         cells = [html.escape(name), str(mean["sequences"])]
         for key in keys:
-            mark = " class='best'" if len(means) > 1 and mean[key] == best[key] else ""
-            cells.append(f"<td{mark}>{mean[key]:.3f}</td>")
+            cells.append(_marked(f"{mean[key]:.3f}", many and mean[key] == best[key]))
+        for key, form in (("lost_sequences", "d"), ("lost_frames", ".1%")):
+            cells.append(_marked(format(mean[key], form), many and mean[key] == least[key]))
         rows.append([*cells, f"{mean['ms_median']:.1f}", f"{1e3 / mean['ms_median']:.0f}"])
-    header = ["tracker", "sequences", "AUC", "P@20", "nP@0.20", "nP mean", "ms", "frames/s"]
+    header = ["tracker", "sequences", "AUC", "P@20", "nP@0.20", "nP mean", "lost", "lost frames"]
+    header += ["ms", "frames/s"]
     out = html_table(header, rows)
     groups = {n: t.groups() for n, t in scored.items()}
     labels = sorted({g for found in groups.values() for g in found})
@@ -153,6 +159,10 @@ def _overall(scored: dict[str, TrackerScores]) -> str:
         ]
         out += "<h3>AUC by group</h3>" + html_table(["group", *map(html.escape, groups)], lines)
     return out
+
+
+def _marked(text: str, best: bool) -> str:
+    return f"<td class='best'>{text}</td>" if best else f"<td>{text}</td>"
 
 
 def _curves(scored: dict[str, TrackerScores], colours: dict[str, str]) -> list[str]:
@@ -197,7 +207,7 @@ def _per_sequence(scored: dict[str, TrackerScores]) -> str:
     header = ["sequence", "frames"]
     for tracker in scored:
         prefix = f"{html.escape(tracker)}<br>" if many else ""
-        header += [f"{prefix}AUC", *(["P@20", "nP@0.20"][many:]), "lost", "ms"]
+        header += [f"{prefix}AUC", *(["P@20", "nP@0.20"][many:]), "lost frames", "ms"]
     rows = []
     for name in names:
         frames = next(t.scores[name].frames for t in scored.values() if name in t.scores)
@@ -211,11 +221,11 @@ def _per_sequence(scored: dict[str, TrackerScores]) -> str:
                 f"<td style='background:{_shade(score.auc)}'>{score.auc:.3f}</td>",
                 *([] if many else [f"{score.precision20:.3f}"]),
                 f"{score.norm_precision20:.3f}",
-                str(sum(s == "lost" for s in run.states)),
+                f"<td{' class=bad' if score.lost_sequences else ''}>{score.lost_frames:.0%}</td>",
                 f"{run.ms_median:.1f}",
             ]
         rows.append(row)
-    note = "<p class='note'>lost: frames on which the tracker itself said so.</p>"
+    note = "<p class='note'>Red: the target was lost at the end of the sequence.</p>"
     return html_table(header, rows) + note
 
 

@@ -108,7 +108,7 @@ class TrackerScores:
                 **score.as_dict(),
                 "ms_median": run.ms_median,
                 "init_ms": float(run.seconds[0] * 1e3),
-                "frames_lost": sum(s == "lost" for s in run.states),
+                "reported_lost": sum(s == "lost" for s in run.states),
             }
         return {"mean": self.mean(), "groups": self.groups(), "sequences": sequences}
 
