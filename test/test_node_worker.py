@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from node_harness import TARGET, scene
 
+from duml_tracker_ros.node.boxes import fraction_box, pixel_box, point_box
 from duml_tracker_ros.node.frame_ring import Frame, FrameRing
 from duml_tracker_ros.node.image_codec import ImageError, ImageView
 from duml_tracker_ros.node.worker import Status, TrackerWorker, WorkerError
@@ -74,7 +75,7 @@ class Box:
             time.sleep(0.002)
 
     def init(self, box=TARGET, **arguments):
-        return self.worker.init(self.frame(), box, **arguments).result(WAIT)
+        return self.worker.init(self.frame(), pixel_box(*box), **arguments).result(WAIT)
 
 
 @pytest.fixture
@@ -103,9 +104,12 @@ def test_target_is_selected_followed_and_stopped(run):
     assert outcome.status in (Status.TRACKING, Status.UNCERTAIN)
     assert outcome.target_id == 1
     assert outcome.processing_time > 0
-    assert box.init(box=(0.4, 0.4, 0.1, 0.1), normalized=True).box == (256.0, 192.0, 64.0, 48.0)
+    part = fraction_box(0.4, 0.4, 0.1, 0.1)
+    assert box.worker.init(box.frame(), part).result(WAIT).box == (256.0, 192.0, 64.0, 48.0)
     assert box.see().target_id == 2
     assert box.init(target_id=40).target_id == 40
+    with pytest.raises(WorkerError, match="40 is that of the last selection"):
+        box.init(target_id=40)
     assert box.init().target_id == 41
     with pytest.raises(WorkerError, match="no target 7"):
         box.worker.stop_target(7).result(WAIT)
@@ -130,6 +134,35 @@ def test_bad_box_is_refused_and_the_former_target_kept(run):
         outcome = box.see()
         assert outcome.target_id == 1
         assert outcome.status.seen
+
+
+@pytest.mark.parametrize(
+    ("point", "expected"),
+    [
+        ((300.0, 200.0, 50.0, False), (275.0, 175.0, 50.0, 50.0)),
+        ((300.0, 200.0, 0.0, False), (276.0, 176.0, 48.0, 48.0)),
+        ((0.5, 0.25, 0.2, True), (272.0, 72.0, 96.0, 96.0)),
+        ((0.5, 0.25, 0.0, True), (296.0, 96.0, 48.0, 48.0)),
+        ((639.5, 0.0, 0.0, False), (615.5, -24.0, 48.0, 48.0)),
+    ],
+)
+def test_point_becomes_a_square_around_it(point, expected):
+    assert point_box(*point, 0.1)(640, 480) == expected
+
+
+def test_bad_point_is_refused_and_the_former_target_kept(run):
+    box = run(**ALWAYS_SEEN)
+    box.init()
+    for point, words in (
+        ((640.0, 20.0, 0.0, False), r"\(640, 20\) is outside the image of 640x480"),
+        ((-0.1, 20.0, 0.0, False), "outside"),
+        ((0.5, 1.0, 0.0, True), "outside"),
+        ((300.0, 200.0, -4.0, False), "size = -4"),
+        ((300.0, 200.0, 1.0, False), "too small"),
+    ):
+        with pytest.raises(WorkerError, match=words):
+            box.worker.init(box.frame(), point_box(*point, 0.1)).result(WAIT)
+        assert box.see().target_id == 1
 
 
 def test_lost_target_is_given_up_after_the_timeout(run):
@@ -175,7 +208,7 @@ def test_selection_on_an_old_frame_catches_up_with_the_newest(run):
         frame.decode = lambda seq=frame.seq, decode=decode: (looked_at.append(seq), decode())[1]
         ring.append(frame)
     old = ring.find(4 * 33_000_000)
-    selection = box.worker.init(old, (306, 220, 40, 30), ring=ring).result(WAIT)
+    selection = box.worker.init(old, pixel_box(306, 220, 40, 30), ring=ring).result(WAIT)
     assert selection.frame is old
     box.wait(lambda: box.outcomes)
     assert looked_at == list(range(4, 13))
@@ -189,7 +222,7 @@ def test_catch_up_skips_frames_when_time_is_short(run):
     ring = FrameRing(60.0, 10**9)
     for _ in range(12):
         ring.append(box.frame())
-    box.worker.init(ring.find(33_000_000), TARGET, ring=ring).result(WAIT)
+    box.worker.init(ring.find(33_000_000), pixel_box(*TARGET), ring=ring).result(WAIT)
     box.wait(lambda: box.outcomes)
     assert [outcome.frame.seq for outcome in box.outcomes] == [12]
 
@@ -217,14 +250,14 @@ def test_unreadable_image_is_refused_and_the_target_kept(run):
     box.wait(lambda: box.worker.rejected == 1)
     assert "truncated" in box.worker.last_error
     with pytest.raises(WorkerError, match="truncated"):
-        box.worker.init(frame, TARGET).result(WAIT)
+        box.worker.init(frame, pixel_box(*TARGET)).result(WAIT)
     assert box.see().target_id == 1
 
 
 def test_selection_that_nobody_waits_for_leaves_no_target(run):
     box = run(**ALWAYS_SEEN)
     box.block()
-    command = box.worker.init(box.frame(), TARGET)
+    command = box.worker.init(box.frame(), pixel_box(*TARGET))
     with pytest.raises(TimeoutError):
         command.result(0.05)
     box.hold.set()
@@ -271,7 +304,7 @@ def test_slow_load_is_given_up():
 def test_close_refuses_what_waits(run):
     box = run()
     box.block()
-    command = box.worker.init(box.frame(), TARGET)
+    command = box.worker.init(box.frame(), pixel_box(*TARGET))
     closer = threading.Thread(target=box.worker.close, args=(WAIT,))
     closer.start()
     time.sleep(0.05)

@@ -34,6 +34,8 @@ class Report:
     rejected: int = 0
     ring_frames: int = 0
     ring_bytes: int = 0
+    selection: str = ""
+    guidance: dict[str, str] = field(default_factory=dict)
     last_error: str = ""
     info: dict[str, Any] = field(default_factory=dict)
     statistics: Statistics = field(default_factory=Statistics)
@@ -100,6 +102,8 @@ def values(report: Report) -> dict[str, str]:
         "images refused": str(report.rejected),
         "images missing [%]": f"{100 * statistics.missing_share():.0f}",
         "image age [s]": "" if math.isinf(age) else f"{age:.3f}",
+        "last selection": report.selection,
+        **report.guidance,
         "ring": f"{report.ring_frames} frames, {report.ring_bytes / 2**20:.1f} MiB",
     }
     timings = {"latency": (statistics.latency, 1e3), "processing": (statistics.processing, 1e3)}

@@ -140,6 +140,14 @@ class Settings:
         high=10.0,
         unit="s",
     )
+    point_size: float = _parameter(
+        0.08,
+        ANY_TIME,
+        "side of the square that ~/init_point and ~/click take around a point, as a share of "
+        "the image's shorter side",
+        low=0.005,
+        high=1.0,
+    )
     init_timeout: float = _parameter(
         5.0,
         ANY_TIME,
@@ -163,6 +171,27 @@ class Settings:
         "time after which a lost target is given up (IDLE); 0 = never",
         low=0.0,
         high=86400.0,
+        unit="s",
+    )
+    rectified: bool = _parameter(
+        False,
+        ANY_TIME,
+        "the images are rectified: bearings come from P of camera_info, not from K and D",
+    )
+    max_camera_info_age: float = _parameter(
+        5.0,
+        ANY_TIME,
+        "time since the last camera_info after which there is no bearing; 0 = never",
+        low=0.0,
+        high=86400.0,
+        unit="s",
+    )
+    depth_tolerance: float = _parameter(
+        0.02,
+        ANY_TIME,
+        "largest difference of the stamps of an image and its depth",
+        low=0.0,
+        high=1.0,
         unit="s",
     )
     heatmap: str = _parameter(

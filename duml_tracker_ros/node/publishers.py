@@ -81,17 +81,18 @@ class Publishers:
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
         self._made: list[Any] = []
-        self.target = self._make(Target, "~/target", 10)
+        self.target = self.make(Target, "~/target", 10)
         self.detections = (
-            self._make(Detection2DArray, "~/detections", 10)
+            self.make(Detection2DArray, "~/detections", 10)
             if Detection2DArray is not None
             else None
         )
-        self.heatmap = self._make(Image, "~/heatmap", 1)
-        self.annotated = self._make(Image, "~/annotated", 1)
+        self.heatmap = self.make(Image, "~/heatmap", 1)
+        self.annotated = self.make(Image, "~/annotated", 1)
         self._last_debug = {"heatmap": -math.inf, "annotated": -math.inf}
 
-    def _make(self, kind: Any, topic: str, depth: int) -> Any:
+    def make(self, kind: Any, topic: str, depth: int) -> Any:
+        """A managed publisher that `destroy` frees; `depth` of its queue."""
         try:
             publisher = self._node.create_lifecycle_publisher(
                 kind,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import threading
 import time
 import traceback
@@ -12,16 +11,12 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.task import Future
-
-from duml_tracker_ros.srv import Init, Stop
 
 from ..tracker import create_tracker
 from . import diagnostics
 from .frame_ring import Frame, FrameRing
+from .guidance import Guidance
 from .parameters import (
     CONFIGURE,
     DEFAULTS,
@@ -34,14 +29,15 @@ from .parameters import (
     tracker_overrides,
 )
 from .publishers import Publishers, output_qos
+from .selection import STEADY, Selector
 from .statistics import Statistics
 from .stream import ImageStream
-from .worker import Command, Outcome, TrackerWorker, WorkerError
+from .worker import Outcome, Status, TrackerWorker, WorkerError
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
-# A simulated clock may stand still; waits must end all the same.
-STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+# How often new subscribers of what needs CameraInfo or depth are looked for, seconds.
+GUIDANCE_PERIOD = 0.25
 
 Callback = Callable[["TrackerNode", LifecycleState], TransitionCallbackReturn]
 
@@ -75,8 +71,9 @@ class TrackerNode(LifecycleNode):
         self._configured: Settings | None = None
         self._worker: TrackerWorker | None = None
         self._outputs: Publishers | None = None
-        self._stream: ImageStream | None = None
-        self._ring: FrameRing | None = None
+        self._guidance: Guidance | None = None
+        self.stream: ImageStream | None = None
+        self.ring: FrameRing | None = None
         self._statistics = Statistics()
         self._last_error = ""
         self._silence = ""
@@ -86,14 +83,10 @@ class TrackerNode(LifecycleNode):
         # Nothing is published once the gate is shut: the worker may still be at a frame then.
         self._gate = threading.Lock()
         self._open = False
-        # Services exist in every state, so that a node that is not active answers why.
-        group = ReentrantCallbackGroup()
-        self._services_made = [
-            self.create_service(Init, "~/init", self._on_init, callback_group=group),
-            self.create_service(Stop, "~/stop", self._on_stop, callback_group=group),
-        ]
+        self._selector = Selector(self)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", output_qos(10))
         self.create_timer(self.settings.diagnostics_period, self._diagnose, clock=STEADY)
+        self.create_timer(GUIDANCE_PERIOD, self._refresh_guidance, clock=STEADY)
         self._autostart_timer = (
             self.create_timer(0.0, self._autostart, clock=STEADY)
             if self.settings.autostart
@@ -122,6 +115,9 @@ class TrackerNode(LifecycleNode):
             self._worker = self._make_worker(settings)
             self._worker.start(settings.configure_timeout, self.context.ok)
             self._outputs = Publishers(self)
+            self._guidance = Guidance(
+                self, self._outputs.make, lambda: self.settings, self._send, self._tracked_id
+            )
         except Exception:
             self._release()
             raise
@@ -151,19 +147,19 @@ class TrackerNode(LifecycleNode):
             )
         try:
             result = super().on_activate(state)
-            self._ring = FrameRing(settings.ring_seconds, settings.ring_bytes)
+            self.ring = FrameRing(settings.ring_seconds, settings.ring_bytes)
             self._statistics = Statistics()
             self._silence = ""
             self._activated = time.monotonic()
             with self._gate:
                 self._open = True
-            self._stream = ImageStream(
+            self.stream = ImageStream(
                 self, settings.image_transport, self._on_frame, self._on_refused
             )
         except Exception:
             self._stop_stream(state)
             raise
-        self.get_logger().info(f"active; waiting for images on {self._stream.topic}")
+        self.get_logger().info(f"active; waiting for images on {self.stream.topic}")
         return result
 
     @_logged
@@ -227,9 +223,10 @@ class TrackerNode(LifecycleNode):
     def _stop_stream(self, state: LifecycleState | None) -> None:
         with self._gate:
             self._open = False
-        stream, self._stream, self._ring = self._stream, None, None
+        stream, self.stream, self.ring = self.stream, None, None
         self._each(
             *([stream.destroy] if stream is not None else []),
+            *([self._guidance.stop] if self._guidance is not None else []),
             self._release_target,
             *([functools.partial(super().on_deactivate, state)] if state is not None else []),
         )
@@ -246,7 +243,7 @@ class TrackerNode(LifecycleNode):
 
     def _release(self) -> None:
         worker, self._worker = self._worker, None
-        publishers, self._outputs = self._outputs, None
+        publishers, self._outputs, self._guidance = self._outputs, None, None
         self._configured = None
         if worker is not None:
             # Ids go on: no two selections of this process share one.
@@ -301,15 +298,15 @@ class TrackerNode(LifecycleNode):
     # -- images -------------------------------------------------------------------------------
 
     def _on_frame(self, frame: Frame) -> None:
-        if self._ring is None or self._worker is None or self._stream is None:
+        if self.ring is None or self._worker is None or self.stream is None:
             return
         if not self._statistics.images.total:
             self.get_logger().info(
-                f"images come on {self._stream.topic} ({self._stream.description}); "
+                f"images come on {self.stream.topic} ({self.stream.description}); "
                 "waiting for a target: call ~/init"
             )
         self._statistics.add_image(frame.stamp_ns, frame.arrival)
-        self._ring.append(frame)
+        self.ring.append(frame)
         self._worker.submit(frame)
 
     def _on_refused(self, reason: str) -> None:
@@ -336,120 +333,40 @@ class TrackerNode(LifecycleNode):
         if outcome.result is not None:
             self._statistics.processing.add(outcome.processing_time)
             self._statistics.add_stages(worker.stage_times())
+        if (guidance := self._guidance) is not None:
+            guidance.publish(outcome)
         settings = self.settings
         for publish in outputs.render_debug(outcome, settings.debug_rate, settings.heatmap):
-            with self._gate:
-                if self._open:
-                    publish()
+            self._send(publish)
+
+    def _send(self, publish: Callable[[], None]) -> None:
+        with self._gate:
+            if self._open:
+                publish()
+
+    def _tracked_id(self) -> int:
+        worker = self._worker
+        return worker.target_id if worker is not None and worker.status is Status.TRACKING else 0
+
+    def _refresh_guidance(self) -> None:
+        if self._open and self._guidance is not None:
+            self._guidance.refresh()
 
     # -- services -----------------------------------------------------------------------------
 
-    async def _on_init(self, request: Init.Request, response: Init.Response) -> Init.Response:
-        try:
-            frame, worker, ring = self._frame_for(request)
-            command = worker.init(
-                frame,
-                (request.x, request.y, request.w, request.h),
-                request.normalized,
-                request.target_id,
-                ring,
-            )
-            selection = await self._answer(command)
-        except WorkerError as error:
-            response.message = str(error)
-        except Exception as error:
-            self.get_logger().error(traceback.format_exc().rstrip())
-            response.message = f"{type(error).__name__}: {error}"
-        else:
-            x, y, w, h = selection.box
-            response.success = True
-            response.message = f"tracking ({x:.1f}, {y:.1f}) {w:.1f}x{h:.1f}"
-            response.target_id = selection.target_id
-            response.stamp = frame.header.stamp
-        if not response.success:
-            self.get_logger().warning(f"~/init refused: {response.message}")
-        return response
-
-    async def _on_stop(self, request: Stop.Request, response: Stop.Response) -> Stop.Response:
-        try:
-            stopped = await self._answer(self._active_worker().stop_target(request.target_id))
-        except WorkerError as error:
-            response.message = str(error)
-        except Exception as error:
-            self.get_logger().error(traceback.format_exc().rstrip())
-            response.message = f"{type(error).__name__}: {error}"
-        else:
-            response.success = True
-            response.message = f"target {stopped} dropped" if stopped else "there was no target"
-        return response
-
-    async def _answer(self, command: Command) -> Any:
-        """Result of a command, while the executor goes on taking images.
-
-        Raises:
-            WorkerError: the worker refused, or did not answer in time.
-        """
-        timeout, executor = self.settings.init_timeout, self.executor
-        assert executor is not None
-        finished: Future[None] = Future(executor=executor)
-
-        def finish() -> None:
-            if not finished.done():
-                finished.set_result(None)
-            # A future alone does not wake an executor that waits for the next event.
-            executor.wake()
-
-        timer = self.create_timer(timeout, finish, clock=STEADY)
-        command.when_done(finish)
-        await finished
-        self.destroy_timer(timer)
-        try:
-            return command.result(0.0)
-        except TimeoutError:
-            raise WorkerError(
-                f"the tracker did not answer within {timeout:g} s (init_timeout); given up"
-            ) from None
-
-    def _active_worker(self) -> TrackerWorker:
+    def active_worker(self) -> TrackerWorker:
+        """The tracker's thread; raises WorkerError with the remedy while the node is not active."""
         if self.lifecycle_state != "active" or self._worker is None:
             raise WorkerError(
                 f"the node is {self.lifecycle_state}: configure and activate it first"
             )
         return self._worker
 
-    def _frame_for(self, request: Init.Request) -> tuple[Frame, TrackerWorker, FrameRing]:
-        worker, ring, stream = self._active_worker(), self._ring, self._stream
-        assert ring is not None
-        assert stream is not None
-        box = (request.x, request.y, request.w, request.h)
-        if not all(math.isfinite(value) for value in box):
-            raise WorkerError(f"box {box} is not finite: give x, y, w, h as numbers")
-        newest = ring.newest()
-        if newest is None:
-            raise WorkerError(f"no image yet: {stream.silence()}")
-        stamp_ns = request.stamp.sec * 1_000_000_000 + request.stamp.nanosec
-        if stamp_ns == 0:
-            age = time.monotonic() - newest.arrival
-            if age > self.settings.max_image_age:
-                raise WorkerError(
-                    f"the newest image is {age:.1f} s old (max_image_age is "
-                    f"{self.settings.max_image_age:g} s): {stream.silence()}"
-                )
-            return newest, worker, ring
-        frame = ring.find(stamp_ns)
-        if frame is None:
-            span = ring.span_ns() or (0, 0)
-            raise WorkerError(
-                f"no image with stamp {stamp_ns / 1e9:.9f} is kept, only from "
-                f"{span[0] / 1e9:.9f} to {span[1] / 1e9:.9f}; see ring_seconds, ring_bytes"
-            )
-        return frame, worker, ring
-
     # -- diagnostics --------------------------------------------------------------------------
 
     def _diagnose(self) -> None:
         silence = self._check_silence()
-        worker, stream, ring = self._worker, self._stream, self._ring
+        worker, stream, ring = self._worker, self.stream, self.ring
         report = diagnostics.Report(
             lifecycle=self.lifecycle_state, statistics=self._statistics, silence=silence
         )
@@ -468,6 +385,9 @@ class TrackerNode(LifecycleNode):
             report.incompatible_qos = stream.incompatible
         if ring is not None:
             report.ring_frames, report.ring_bytes = len(ring), ring.nbytes
+        report.selection = self._selector.last
+        if self._guidance is not None:
+            report.guidance = self._guidance.describe()
         stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(
             diagnostics.message(report, self.get_fully_qualified_name().lstrip("/"), stamp)
@@ -475,7 +395,7 @@ class TrackerNode(LifecycleNode):
 
     def _check_silence(self) -> str:
         """Reason why no images come, empty while they do; each new one goes to the log."""
-        stream, ring = self._stream, self._ring
+        stream, ring = self.stream, self.ring
         if stream is None or ring is None:
             return ""
         newest = ring.newest()

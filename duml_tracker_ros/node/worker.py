@@ -22,12 +22,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from ..tracker import BoxError, ImageError, Tracker, TrackResult, TrackState, validate_box
+from ..tracker import Box, BoxError, ImageError, Tracker, TrackResult, TrackState, validate_box
+from .boxes import BoxOf
 from .frame_ring import Frame, FrameRing
 from .image_codec import ImageError as CodecError
 from .image_codec import ImageView
-
-Box = tuple[float, float, float, float]
 
 WARM_UP_SIZE = (480, 640)
 
@@ -176,6 +175,7 @@ class TrackerWorker:
         self._tracker: Tracker | None = None
         self._info: dict[str, Any] = {}
         self._target: _Target | None = None
+        self._last_id = 0
         self._status = Status.IDLE
         self._update_time = 0.0
         self._last_seq = -1
@@ -226,8 +226,7 @@ class TrackerWorker:
     def init(
         self,
         frame: Frame,
-        box: Box,
-        normalized: bool = False,
+        box_of: BoxOf,
         target_id: int = 0,
         ring: FrameRing | None = None,
     ) -> Command:
@@ -237,10 +236,10 @@ class TrackerWorker:
         target is found where it has moved to since.
 
         Args:
-            box: (x, y, w, h) in pixels, or in fractions of the image's size when `normalized`.
-            target_id: 0 = the worker chooses.
+            box_of: makes the box from the size of the frame's image.
+            target_id: 0 = the worker chooses; it must not be that of the last selection.
         """
-        command = Command(lambda: self._do_init(command, frame, box, normalized, target_id, ring))
+        command = Command(lambda: self._do_init(command, frame, box_of, target_id, ring))
         return self._post(command)
 
     def stop_target(self, target_id: int = 0) -> Command:
@@ -435,27 +434,24 @@ class TrackerWorker:
         self,
         command: Command,
         frame: Frame,
-        box: Box,
-        normalized: bool,
+        box_of: BoxOf,
         target_id: int,
         ring: FrameRing | None,
     ) -> Selection:
         tracker = self._tracker
         if tracker is None:
             raise WorkerError("there is no tracker")
+        if target_id and target_id == self._last_id:
+            raise WorkerError(
+                f"target_id {target_id} is that of the last selection: ids must change, "
+                "use another or 0"
+            )
         try:
             view = frame.view()
         except Exception as error:
             raise WorkerError(f"the image cannot be read: {error}") from error
-        if normalized:
-            box = (
-                box[0] * view.width,
-                box[1] * view.height,
-                box[2] * view.width,
-                box[3] * view.height,
-            )
         try:
-            box = validate_box(box, view.width, view.height)
+            box = validate_box(box_of(view.width, view.height), view.width, view.height)
             tracker.init(view.pixels, box, view.order)
         except (BoxError, ImageError) as error:
             # The tracker keeps its former target on these.
@@ -467,7 +463,8 @@ class TrackerWorker:
             self._do_release()
             raise WorkerError("it was given up")
         self._target = _Target(target_id or self.next_id, (view.width, view.height), frame.source)
-        self.next_id = max(self.next_id, self._target.target_id) % 0xFFFFFFFF + 1
+        self._last_id = self._target.target_id
+        self.next_id = max(self.next_id, self._last_id) % 0xFFFFFFFF + 1
         self._status = Status.TRACKING
         self._last_seq = max(self._last_seq, frame.seq) if ring is None else frame.seq
         self._behind = ring

@@ -1,0 +1,299 @@
+"""What controllers need of the target: its bearing, and with depth its position and its points.
+
+Camera parameters and depth are subscribed only while somebody subscribes to what is made of them.
+Directions go out while the target is seen; positions only while its state is TRACKING, since
+their messages cannot say that they are uncertain.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PointStamped
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from duml_tracker_ros.msg import Bearing
+
+from ..tracker import Box
+from .camera_model import CameraModel, CameraModelError
+from .cloud import make_cloud
+from .depth import DepthError, depth_view, surface
+from .pairing import Pairing
+from .parameters import Settings
+from .publishers import STATES
+from .worker import Outcome, Status
+
+# Depth may come before or after the tracker is done with the image of the same moment.
+KEPT = 8
+
+Make = Callable[[Any, str, int], Any]
+
+
+@dataclass(frozen=True)
+class _Sighting:
+    """A target that waits for the depth of its image."""
+
+    header: Any
+    target_id: int
+    box: Box
+    size: tuple[int, int]
+
+
+class GuidanceError(RuntimeError):
+    """Why there is no bearing or no position."""
+
+
+class Guidance:
+    """Makes `~/bearing`, `~/position` and `~/points`.
+
+    Args:
+        make: makes a managed publisher from type, topic and depth of the queue.
+        settings: the current parameters.
+        send: calls back if and as long as the node may publish.
+        tracked: id of the target if it is TRACKING at this moment, else 0.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        make: Make,
+        settings: Callable[[], Settings],
+        send: Callable[[Callable[[], None]], None],
+        tracked: Callable[[], int],
+    ) -> None:
+        self._node, self._settings, self._send, self._tracked = node, settings, send, tracked
+        self.bearing = make(Bearing, "~/bearing", 10)
+        self.position = make(PointStamped, "~/position", 10)
+        self.points = make(PointCloud2, "~/points", 1)
+        self._subscriptions: dict[str, Any] = {}
+        self._info: tuple[Any, float] | None = None
+        self._model: tuple[Any, CameraModel] | None = None
+        self._pairing: Pairing[_Sighting, Image] = Pairing(KEPT)
+        self.problems = {"bearing": "", "position": ""}
+
+    # -- on the executor's thread -------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Subscribe to what is needed, and to nothing else; called now and then while active."""
+        position = bool(self.position.get_subscription_count()) or bool(
+            self.points.get_subscription_count()
+        )
+        bearing = bool(self.bearing.get_subscription_count())
+        self._want("camera_info", CameraInfo, bearing or position, self._on_info)
+        self._want("depth", Image, position, self._on_depth)
+        if not bearing:
+            self.problems["bearing"] = ""
+        if not position:
+            self.problems["position"] = ""
+
+    def stop(self) -> None:
+        """End the subscriptions and forget what came; further calls do nothing."""
+        while self._subscriptions:
+            topic, subscription = self._subscriptions.popitem()
+            self._node.destroy_subscription(subscription)
+            self._forget(topic)
+        self.problems = {"bearing": "", "position": ""}
+
+    def describe(self) -> dict[str, str]:
+        """Texts for diagnostics: what is used, or why nothing comes."""
+        model = self._model
+        return {
+            "camera info": f"{model[1].size[0]}x{model[1].size[1]} {model[1].model}"
+            if model is not None
+            else "",
+            "bearing": self._describe("bearing", self.bearing),
+            "position": self._describe("position", self.position, self.points),
+        }
+
+    def _describe(self, name: str, *publishers: Any) -> str:
+        if not any(publisher.get_subscription_count() for publisher in publishers):
+            return "not subscribed"
+        return self.problems[name] or "subscribed"
+
+    def _want(self, topic: str, kind: Any, wanted: bool, callback: Callable[[Any], None]) -> None:
+        present = topic in self._subscriptions
+        if wanted and not present:
+            self._subscriptions[topic] = self._node.create_subscription(
+                kind,
+                topic,
+                callback,
+                QoSProfile(
+                    history=HistoryPolicy.KEEP_LAST,
+                    depth=1,
+                    reliability=ReliabilityPolicy.BEST_EFFORT,
+                ),
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+        elif present and not wanted:
+            self._node.destroy_subscription(self._subscriptions.pop(topic))
+            self._forget(topic)
+
+    def _forget(self, topic: str) -> None:
+        if topic == "depth":
+            self._pairing.clear()
+        else:
+            self._info = self._model = None
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._info = message, time.monotonic()
+
+    def _on_depth(self, message: Image) -> None:
+        stamp_ns = _nanoseconds(message.header.stamp)
+        sighting = self._pairing.offer_right(stamp_ns, message, self._tolerance())
+        # The target may have been lost or another one selected since.
+        if sighting is not None and self._tracked() == sighting.target_id:
+            self._publish_position(sighting, message)
+
+    # -- on the worker's thread ---------------------------------------------------------------
+
+    def publish(self, outcome: Outcome) -> None:
+        """Publish all that is watched and can be told of the target in one image."""
+        result = outcome.result
+        if result is not None and outcome.status.seen and self.bearing.get_subscription_count():
+            self._publish_bearing(outcome)
+        if result is None or outcome.status is not Status.TRACKING:
+            self._pairing.clear_left()
+        elif "depth" in self._subscriptions:
+            size = (outcome.view.width, outcome.view.height)
+            self._pair(
+                outcome.frame.stamp_ns,
+                _Sighting(outcome.frame.header, outcome.target_id, result.box, size),
+            )
+
+    def _pair(self, stamp_ns: int, sighting: _Sighting) -> None:
+        if stamp_ns == 0:
+            self._tell("position", "images without a stamp cannot be matched with their depth")
+            return
+        depth = self._pairing.offer_left(stamp_ns, sighting, self._tolerance())
+        if depth is not None:
+            self._publish_position(sighting, depth)
+            return
+        waiting, depths = self._pairing.waiting()
+        if waiting == KEPT:
+            self._tell("position", self._no_depth(depths > 0))
+
+    def _no_depth(self, comes: bool) -> str:
+        subscription = self._subscriptions.get("depth")
+        topic = subscription.topic_name if subscription is not None else "depth"
+        if comes:
+            return (
+                f"no depth on {topic} has the stamp of an image within "
+                f"{self._settings().depth_tolerance:g} s (depth_tolerance)"
+            )
+        return f"no depth comes on {topic}: remap it (-r depth:=TOPIC)"
+
+    def _tolerance(self) -> float:
+        return self._settings().depth_tolerance * 1e9
+
+    def _publish_bearing(self, outcome: Outcome) -> None:
+        assert outcome.result is not None
+        x, y, w, h = outcome.result.box
+        try:
+            camera = self._camera(outcome.frame.header, outcome.view.width, outcome.view.height)
+            cx, cy = x + w / 2, y + h / 2
+            points = np.array([[cx, cy], [x, cy], [x + w, cy], [cx, y], [cx, y + h]])
+            directions = camera.directions(points)
+            if not np.isfinite(directions[0]).all():
+                raise GuidanceError(
+                    f"the lens model has no answer for the target's place ({cx:.0f}, {cy:.0f})"
+                )
+        except (GuidanceError, CameraModelError) as error:
+            self._tell("bearing", str(error))
+            return
+        rays = np.column_stack([directions, np.ones(5)])
+        rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+        message = Bearing(header=outcome.frame.header, target_id=outcome.target_id)
+        message.state = STATES[outcome.status]
+        message.error_x, message.error_y = directions[0].tolist()
+        message.ray.x, message.ray.y, message.ray.z = rays[0].tolist()
+        message.width, message.height = _angle(rays[1], rays[2]), _angle(rays[3], rays[4])
+        self._tell("bearing", "")
+        self._send(lambda: self.bearing.publish(message))
+
+    def _publish_position(self, sighting: _Sighting, depth: Image) -> None:
+        try:
+            camera = self._camera(sighting.header, *sighting.size)
+            if (depth.width, depth.height) != sighting.size:
+                raise GuidanceError(
+                    f"depth has {depth.width}x{depth.height} pixels, the image "
+                    f"{sighting.size[0]}x{sighting.size[1]}: it must be aligned with the image"
+                )
+            if depth.header.frame_id != sighting.header.frame_id:
+                raise GuidanceError(
+                    f"depth has frame_id {depth.header.frame_id!r}, the image "
+                    f"{sighting.header.frame_id!r}: it must be aligned with the image"
+                )
+            found = surface(*depth_view(depth), sighting.box, camera)
+        except (GuidanceError, CameraModelError, DepthError) as error:
+            self._tell("position", str(error))
+            return
+        self._tell("position", "")
+        if self.position.get_subscription_count():
+            message = PointStamped(header=sighting.header)
+            message.point.x, message.point.y, message.point.z = found.position
+            self._send(lambda: self.position.publish(message))
+        if self.points.get_subscription_count():
+            cloud = make_cloud(sighting.header, found.points)
+            self._send(lambda: self.points.publish(cloud))
+
+    def _camera(self, header: Any, width: int, height: int) -> CameraModel:
+        """The camera's model for an image.
+
+        Raises:
+            GuidanceError, CameraModelError: there is none, or it is not that of the image.
+        """
+        latest, settings = self._info, self._settings()
+        subscription = self._subscriptions.get("camera_info")
+        if latest is None:
+            topic = subscription.topic_name if subscription is not None else "camera_info"
+            raise GuidanceError(f"no CameraInfo comes on {topic}: remap it (-r camera_info:=TOPIC)")
+        info, arrival = latest
+        age = time.monotonic() - arrival
+        if 0.0 < settings.max_camera_info_age < age:
+            raise GuidanceError(
+                f"the last CameraInfo is {age:.1f} s old (max_camera_info_age is "
+                f"{settings.max_camera_info_age:g} s)"
+            )
+        if info.header.frame_id != header.frame_id:
+            raise GuidanceError(
+                f"CameraInfo has frame_id {info.header.frame_id!r}, the image "
+                f"{header.frame_id!r}: they are of different cameras"
+            )
+        key = (
+            *(info.width, info.height, info.distortion_model, settings.rectified),
+            *(info.k.tobytes(), info.p.tobytes(), bytes(info.d)),
+            *(info.binning_x, info.binning_y, str(info.roi)),
+        )
+        known = self._model
+        if known is None or known[0] != key:
+            known = self._model = key, CameraModel(info, settings.rectified)
+        known[1].check(width, height)
+        return known[1]
+
+    def _tell(self, name: str, problem: str) -> None:
+        """Keep the problem for diagnostics; each new one goes to the log."""
+        # Numbers in it change from image to image; that makes it no new problem.
+        if problem and _words(problem) != _words(self.problems[name]):
+            self._node.get_logger().warning(f"no {name}: {problem}")
+        self.problems[name] = problem
+
+
+def _words(text: str) -> str:
+    return "".join(character for character in text if not character.isdigit())
+
+
+def _angle(one: np.ndarray, two: np.ndarray) -> float:
+    """Angle between unit vectors in radians; exact for small ones too, NaN for NaN."""
+    return 2.0 * math.atan2(float(np.linalg.norm(one - two)), float(np.linalg.norm(one + two)))
+
+
+def _nanoseconds(stamp: Any) -> int:
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

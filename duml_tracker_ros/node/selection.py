@@ -1,0 +1,201 @@
+"""How a target is selected and dropped: services for operators, topics for detectors and clicks."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from geometry_msgs.msg import Point
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
+
+from duml_tracker_ros.msg import Box
+from duml_tracker_ros.srv import Init, InitPoint, Stop
+
+from .boxes import BoxOf, fraction_box, pixel_box, point_box
+from .frame_ring import Frame, FrameRing
+from .worker import Command, WorkerError
+
+try:
+    from vision_msgs.msg import Detection2D
+except ImportError:
+    Detection2D = None
+
+if TYPE_CHECKING:
+    from .tracker_node import TrackerNode
+
+# A simulated clock may stand still; waits must end all the same.
+STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+
+
+class Selector:
+    """Serves `~/init`, `~/init_point`, `~/stop`; takes `~/init_box`, `~/click`, `~/init_detection`.
+
+    All exist from the start and in every lifecycle state, so that a node that is not active can
+    say so: a service in its answer, a topic in the log and in diagnostics.
+    """
+
+    def __init__(self, node: TrackerNode) -> None:
+        self._node = node
+        self.last = ""
+        group = ReentrantCallbackGroup()
+        services: list[tuple[Any, str, Callable[[Any, Any], Any]]] = [
+            (Init, "~/init", self._on_init),
+            (InitPoint, "~/init_point", self._on_init_point),
+            (Stop, "~/stop", self._on_stop),
+        ]
+        for kind, name, serve in services:
+            node.create_service(kind, name, serve, callback_group=group)
+        queue = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
+        )
+        topics: list[tuple[Any, str, Callable[[Any], Any]]] = [
+            (Box, "~/init_box", self._on_box),
+            (Point, "~/click", self._on_click),
+        ]
+        if Detection2D is not None:
+            topics.append((Detection2D, "~/init_detection", self._on_detection))
+        for kind, name, take in topics:
+            node.create_subscription(kind, name, take, queue, callback_group=group)
+
+    # -- services -----------------------------------------------------------------------------
+
+    async def _on_init(self, request: Init.Request, response: Init.Response) -> Init.Response:
+        make = fraction_box if request.normalized else pixel_box
+        box = (request.x, request.y, request.w, request.h)
+        return await self._select(
+            "~/init", box, make(*box), request.stamp, request.target_id, response
+        )
+
+    async def _on_init_point(
+        self, request: InitPoint.Request, response: InitPoint.Response
+    ) -> InitPoint.Response:
+        point = (request.x, request.y, request.size)
+        box_of = point_box(*point, request.normalized, self._node.settings.point_size)
+        return await self._select(
+            "~/init_point", point, box_of, request.stamp, request.target_id, response
+        )
+
+    async def _on_stop(self, request: Stop.Request, response: Stop.Response) -> Stop.Response:
+        try:
+            worker = self._node.active_worker()
+            stopped = await self._answer(worker.stop_target(request.target_id))
+        except Exception as error:
+            response.message = self._reason(error)
+        else:
+            response.success = True
+            response.message = f"target {stopped} dropped" if stopped else "there was no target"
+        return response
+
+    # -- topics -------------------------------------------------------------------------------
+
+    async def _on_box(self, message: Box) -> None:
+        make = fraction_box if message.normalized else pixel_box
+        box = (message.x, message.y, message.w, message.h)
+        await self._select("~/init_box", box, make(*box), message.header.stamp, 0, Init.Response())
+
+    async def _on_click(self, message: Point) -> None:
+        point = (message.x, message.y, 0.0)
+        box_of = point_box(*point, False, self._node.settings.point_size)
+        await self._select("~/click", point, box_of, None, 0, Init.Response())
+
+    async def _on_detection(self, message: Any) -> None:
+        centre, w, h = message.bbox.center.position, message.bbox.size_x, message.bbox.size_y
+        box = (centre.x - w / 2, centre.y - h / 2, w, h)
+        await self._select(
+            "~/init_detection", box, pixel_box(*box), message.header.stamp, 0, Init.Response()
+        )
+
+    # -- both ---------------------------------------------------------------------------------
+
+    async def _select(
+        self,
+        name: str,
+        numbers: tuple[float, ...],
+        box_of: BoxOf,
+        stamp: Any,
+        target_id: int,
+        response: Any,
+    ) -> Any:
+        try:
+            if not all(math.isfinite(number) for number in numbers):
+                raise WorkerError(f"{numbers} is not finite: give x, y and the size as numbers")
+            worker, ring = self._node.active_worker(), self._node.ring
+            assert ring is not None
+            stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec if stamp is not None else 0
+            frame = self._frame(ring, stamp_ns)
+            selection = await self._answer(worker.init(frame, box_of, target_id, ring))
+        except Exception as error:
+            response.message = self._reason(error)
+            self.last = f"{name} refused: {response.message}"
+            self._node.get_logger().warning(self.last)
+            return response
+        x, y, w, h = selection.box
+        response.success = True
+        response.message = f"tracking ({x:.1f}, {y:.1f}) {w:.1f}x{h:.1f}"
+        response.target_id = selection.target_id
+        response.stamp = frame.header.stamp
+        self.last = f"{name}: target {selection.target_id}, {response.message}"
+        return response
+
+    def _frame(self, ring: FrameRing, stamp_ns: int) -> Frame:
+        """The frame with this stamp, or the newest one if that is fresh, for stamp 0."""
+        stream, settings = self._node.stream, self._node.settings
+        assert stream is not None
+        newest = ring.newest()
+        if newest is None:
+            raise WorkerError(f"no image yet: {stream.silence()}")
+        if stamp_ns == 0:
+            age = time.monotonic() - newest.arrival
+            if age > settings.max_image_age:
+                raise WorkerError(
+                    f"the newest image is {age:.1f} s old (max_image_age is "
+                    f"{settings.max_image_age:g} s): {stream.silence()}"
+                )
+            return newest
+        frame = ring.find(stamp_ns)
+        if frame is None:
+            span = ring.span_ns() or (0, 0)
+            raise WorkerError(
+                f"no image with stamp {stamp_ns / 1e9:.9f} is kept, only from "
+                f"{span[0] / 1e9:.9f} to {span[1] / 1e9:.9f}; see ring_seconds, ring_bytes"
+            )
+        return frame
+
+    async def _answer(self, command: Command) -> Any:
+        """Result of a command, while the executor goes on taking images.
+
+        Raises:
+            WorkerError: the worker refused, or did not answer in time.
+        """
+        timeout, executor = self._node.settings.init_timeout, self._node.executor
+        assert executor is not None
+        finished: Future[None] = Future(executor=executor)
+
+        def finish() -> None:
+            if not finished.done():
+                finished.set_result(None)
+            # A future alone does not wake an executor that waits for the next event.
+            executor.wake()
+
+        timer = self._node.create_timer(timeout, finish, clock=STEADY)
+        command.when_done(finish)
+        await finished
+        self._node.destroy_timer(timer)
+        try:
+            return command.result(0.0)
+        except TimeoutError:
+            raise WorkerError(
+                f"the tracker did not answer within {timeout:g} s (init_timeout); given up"
+            ) from None
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, WorkerError):
+            return str(error)
+        self._node.get_logger().error("".join(traceback.format_exception(error)).rstrip())
+        return f"{type(error).__name__}: {error}"
