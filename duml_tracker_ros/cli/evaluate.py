@@ -31,9 +31,10 @@ Run trackers over sequences with known boxes and score them as the field does.
 Each tracker starts on the first true box and follows to the end of the sequence (one pass). Printed
 are means over sequences: success AUC (21 thresholds), precision at 20 pixels, normalised precision
 at 0.20, how many sequences ended with the target lost (no overlap on the last 10 frames), the share
-of frames without any overlap, and milliseconds per frame without image decoding. got10k-val adds AO and SR;
-vot2018 and vot2019 run supervised (new start after a failure), vot2020 to vot2022 from anchors, and
-give accuracy, robustness and EAO; got10k-test and trackingnet write the file for their server.
+of frames without any overlap, and milliseconds per frame without image decoding. got10k-val adds AO
+and SR; vot2018 and vot2019 run supervised (new start after a failure), vot2020 to vot2022 from
+anchors, and give accuracy, robustness and EAO; got10k-test and trackingnet write the file for their
+server.
 
 What is finished is kept under --out and not run again: after an interruption, or with more trackers
 or sequences, the same command continues. A sequence that cannot be used (missing or damaged frame,
@@ -217,12 +218,15 @@ def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
     """The scores as text tables."""
     header = ["tracker", "sequences", "AUC", "P@20", "nP@0.20", "lost", "lost frames"]
     header += ["ms median", "ms p95"]
-    rows: list[list[str]] = []
+    rows, groups = [], []
     for name, tracker in result.trackers.items():
-        for label, mean in [(name, tracker.mean()), *_labelled(name, tracker.groups())]:
-            if mean:
-                rows.append([label, str(mean["sequences"]), *_cells(mean), f"{mean['ms_p95']:.1f}"])
+        mean = tracker.mean()
+        if mean:
+            rows.append([name, *_mean_cells(mean)])
+            groups += [[f"{g}  {name}", *_mean_cells(m)] for g, m in tracker.groups().items()]
     parts = [table(header, rows)] if rows else ["no sequence was scored"]
+    if groups:
+        parts.append(table(["group", *header[1:]], sorted(groups)))
     if rows and result.dataset.protocol == "got10k":
         lines = []
         for name in result.trackers:
@@ -242,7 +246,8 @@ def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
 def vot_summary(result: VotEvaluation, *, per_sequence: bool = False) -> str:
     """Accuracy, robustness and EAO as text; robustness in the form of the protocol."""
     supervised = result.dataset.protocol == "supervised"
-    header = ["tracker", "sequences", "A", "R (100 failures / frames)" if supervised else "R", "EAO"]
+    robustness = "R (100 failures / frames)" if supervised else "R"
+    header = ["tracker", "sequences", "A", robustness, "EAO"]
     rows = []
     for name, tracker in result.trackers.items():
         if tracker.score is not None:
@@ -262,8 +267,8 @@ def vot_summary(result: VotEvaluation, *, per_sequence: bool = False) -> str:
     return "\n\n".join(parts)
 
 
-def _labelled(name: str, groups: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [(f"{name}  {group}", mean) for group, mean in groups.items()]
+def _mean_cells(mean: dict[str, Any]) -> list[str]:
+    return [str(mean["sequences"]), *_cells(mean), f"{mean['ms_p95']:.1f}"]
 
 
 def _cells(score: dict[str, Any]) -> list[str]:

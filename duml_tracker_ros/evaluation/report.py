@@ -41,10 +41,12 @@ p{margin:6px 0}.note{color:#666;font-size:13px;max-width:80ch}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:8px 0}
 th,td{padding:4px 10px;text-align:right;border-bottom:1px solid #eee;white-space:nowrap}
 th{background:#f6f6f6;font-weight:600}th:first-child,td:first-child{text-align:left}
-td.best{font-weight:700}.plots{display:flex;flex-wrap:wrap;gap:12px}
+td.best{font-weight:700}th.mid{text-align:center}
+th.first:not(:first-child),td.first{border-left:3px solid #fff}
+.plots{display:flex;flex-wrap:wrap;gap:12px}
 .plots svg{max-width:100%;height:auto}.scroll{overflow-x:auto}
 .strip{display:flex;flex-wrap:wrap;gap:6px}.strip figure{margin:0}.strip img{display:block;
-height:140px;border:1px solid #ccc}figcaption{font-size:12px;color:#666}
+height:124px;border:1px solid #ccc}figcaption{font-size:12px;color:#666}
 .key{display:inline-block;width:12px;height:12px;border-radius:2px;margin:0 5px 0 12px;
 vertical-align:-1px}.bad{color:#a40000}details{margin:6px 0}
 pre{background:#f6f6f6;padding:10px;overflow-x:auto;font-size:12px}
@@ -93,9 +95,9 @@ def render_report(result: Evaluation, environment: dict[str, Any]) -> str:
         "<p class='note'>Means over sequences. AUC: area under the success curve over 21 overlap "
         "thresholds, 0.952 for a perfect tracker. P@20: share of frames with a centre error of at "
         "most 20 px. nP: centre error over the true width and height, value at 0.20 and mean over "
-        f"0 to 0.5. Lost: sequences without any overlap on their last {LOST_FRAMES} frames, and the "
-        "share of frames without any overlap. Frames without a visible target are left out. "
-        "Milliseconds are per update, image decoding not included.</p>",
+        f"0 to 0.5. Lost: sequences without any overlap on their last {LOST_FRAMES} frames; lost "
+        "frames: share of frames without any overlap. Frames without a visible target are left "
+        "out. Milliseconds are per update, image decoding not included.</p>",
         "<div class='plots'>",
         *_curves(scored, colours),
         "</div>",
@@ -203,30 +205,36 @@ def _shade(value: float) -> str:
 
 def _per_sequence(scored: dict[str, TrackerScores]) -> str:
     names = sorted({s for t in scored.values() for s in t.scores})
-    many = len(scored) > 1
-    header = ["sequence", "frames"]
-    for tracker in scored:
-        prefix = f"{html.escape(tracker)}<br>" if many else ""
-        header += [f"{prefix}AUC", *(["P@20", "nP@0.20"][many:]), "lost frames", "ms"]
-    rows = []
+    columns = ["AUC", "P@20", "nP@0.20", "lost frames", "ms"]
+    if len(scored) > 1:  # fewer and shorter, to fit beside each other
+        columns = ["AUC", "nP", "lost", "ms"]
+    above = "".join(
+        f"<th colspan={len(columns)} class='first mid'>{html.escape(n)}</th>" for n in scored
+    )
+    body = []
     for name in names:
         frames = next(t.scores[name].frames for t in scored.values() if name in t.scores)
-        row = [html.escape(name), str(frames)]
+        row = f"<td>{html.escape(name)}</td><td>{frames}</td>"
         for found in scored.values():
             if name not in found.scores:
-                row += ["-"] * (4 if many else 5)
+                row += "<td class='first'>-</td>" + "<td>-</td>" * (len(columns) - 1)
                 continue
             score, run = found.scores[name], found.runs[name]
-            row += [
-                f"<td style='background:{_shade(score.auc)}'>{score.auc:.3f}</td>",
-                *([] if many else [f"{score.precision20:.3f}"]),
-                f"{score.norm_precision20:.3f}",
-                f"<td{' class=bad' if score.lost_sequences else ''}>{score.lost_frames:.0%}</td>",
-                f"{run.ms_median:.1f}",
-            ]
-        rows.append(row)
-    note = "<p class='note'>Red: the target was lost at the end of the sequence.</p>"
-    return html_table(header, rows) + note
+            lost = " class='bad'" if score.lost_sequences else ""
+            row += f"<td class='first' style='background:{_shade(score.auc)}'>{score.auc:.3f}</td>"
+            if "P@20" in columns:
+                row += f"<td>{score.precision20:.3f}</td>"
+            row += f"<td>{score.norm_precision20:.3f}</td><td{lost}>{score.lost_frames:.0%}</td>"
+            row += f"<td>{run.ms_median:.1f}</td>"
+        body.append(f"<tr>{row}</tr>")
+    below = "".join(f"<th>{c}</th>" for c in columns)
+    below = below.replace("<th>", "<th class='first'>", 1) * len(scored)
+    return (
+        f"<div class='scroll'><table><tr><th></th><th></th>{above}</tr>"
+        f"<tr><th>sequence</th><th>frames</th>{below}</tr>{''.join(body)}</table></div>"
+        "<p class='note'>nP: at 0.20. Lost: share of frames without any overlap, in red where the "
+        "sequence ended so.</p>"
+    )
 
 
 def _attributes(result: Evaluation, scored: dict[str, TrackerScores]) -> str:
@@ -337,22 +345,41 @@ def _draw(
     colours: dict[str, str],
     index: int,
 ) -> NDArray[np.uint8]:
-    """A small copy of the frame with the true box and every tracker's."""
-    scale = min(1.0, 300 / image.shape[0])
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    """The part of the frame that holds the true box and every tracker's, 300 pixels high."""
     boxes = [(sequence.truth[index], TRUTH_COLOUR)]
     boxes += [(t.runs[sequence.name].boxes[index], colours[n]) for n, t in there.items()]
+    boxes = [(box, shade) for box, shade in boxes if np.isfinite(box).all()]
+    left, top, width, height = _window(image, [box for box, _ in boxes])
+    scale = 300 / height
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    part = image[top : top + height, left : left + width]
+    out = cv2.resize(part, (round(width * scale), 300), interpolation=how)
     for box, shade in boxes:
-        if not np.isfinite(box).all():
-            continue
-        left, top, right, bottom = (
-            round(float(v) * scale)
-            for v in np.clip([box[0], box[1], box[0] + box[2], box[1] + box[3]], -1e5, 1e5)
-        )
+        edges = np.array([box[0], box[1], box[0] + box[2], box[1] + box[3]])
+        edges = np.clip((edges - [left, top, left, top]) * scale, -1e5, 1e5)
+        x0, y0, x1, y1 = (round(float(v)) for v in edges)
         bgr = tuple(int(shade[i : i + 2], 16) for i in (5, 3, 1))
-        cv2.rectangle(small, (left, top), (right, bottom), (0, 0, 0), 3)
-        cv2.rectangle(small, (left, top), (right, bottom), bgr, 2)
-    return np.asarray(small, dtype=np.uint8)
+        cv2.rectangle(out, (x0, y0), (x1, y1), (0, 0, 0), 3)
+        cv2.rectangle(out, (x0, y0), (x1, y1), bgr, 2)
+    return np.asarray(out, dtype=np.uint8)
+
+
+def _window(
+    image: NDArray[np.uint8], boxes: list[NDArray[np.float64]]
+) -> tuple[int, int, int, int]:
+    """``left, top, width, height`` of a part with the image's shape that holds all boxes.
+
+    Small targets are enlarged, but to no more than a sixth of the picture.
+    """
+    size = np.array([image.shape[1], image.shape[0]])
+    if not boxes:
+        return 0, 0, int(size[0]), int(size[1])
+    low = np.clip(np.min([b[:2] for b in boxes], axis=0), 0, size)
+    high = np.clip(np.max([b[:2] + b[2:] for b in boxes], axis=0), 0, size)
+    share = max(((high - low) / size).max() * 1.2, (boxes[0][2:] / size).max() * 6)
+    part = np.maximum(size * min(1.0, share), 1).astype(int)
+    corner = np.clip((low + high - part) / 2, 0, size - part).astype(int)
+    return int(corner[0]), int(corner[1]), int(part[0]), int(part[1])
 
 
 def _data_url(image: NDArray[np.uint8]) -> str:
