@@ -154,7 +154,7 @@ def test_shapes_of_both_sizes() -> None:
             assert out.deltas.shape == (1, 5, cells, cells, 4)
             assert out.iou.shape == (1, 5, cells, cells)
             assert net.online_features(x).shape == (1, width, cells, cells)
-            assert net.initial_filter(z).shape == (1, width, 5, 5)
+            assert net.initial_filter(z).shape == (1, 1, width, 5, 5)
 
 
 def test_larger_search_of_the_paper_works_with_the_same_weights() -> None:

@@ -11,43 +11,55 @@ import torch.nn.functional as F
 from duml_tracker_ros.tracker.config import LocalizeConfig, OnlineConfig
 from duml_tracker_ros.tracker.localize import Finding, judge, second_peak
 from duml_tracker_ros.tracker.online.filters import apply_filter, filter_gradient
+from duml_tracker_ros.tracker.online.labels import bernoulli_label
+from duml_tracker_ros.tracker.online.localizer import OnlineLocalizer
 from duml_tracker_ros.tracker.online.memory import SampleMemory
 from duml_tracker_ros.tracker.online.policy import Decision, decide, trustworthy
 from duml_tracker_ros.tracker.online.problem import DiscriminativeModel, FilterProblem
 from duml_tracker_ros.tracker.online.solver import steepest_descent
 from duml_tracker_ros.tracker.types import TrackState
 
+SCALES = [(3.0, 3.0), (4.5, 2.0), (2.0, 4.5)]
 
-def make_problem(batch: int = 2, samples: int = 3) -> tuple[FilterProblem, torch.Tensor]:
+
+@pytest.fixture(params=["ONR", "ONC-1s", "ONC-3s"])
+def shapes(request: pytest.FixtureRequest) -> list[tuple[float, float]]:
+    return {"ONR": [], "ONC-1s": SCALES[:1], "ONC-3s": SCALES}[request.param]
+
+
+def make_problem(
+    batch: int = 2, samples: int = 3, shapes: list[tuple[float, float]] = SCALES
+) -> tuple[FilterProblem, torch.Tensor]:
     torch.manual_seed(4)
-    model = DiscriminativeModel(bins=40, bin_width=0.4).double()
+    model = DiscriminativeModel(bins=40, bin_width=0.4, shapes=shapes).double()
     with torch.no_grad():
         model.weight.mul_(torch.rand(40).double() + 0.5)
     memory = torch.randn(batch, 6, samples, 9, 11).double()
-    centres = torch.rand(batch, samples, 2) * torch.tensor([8.0, 10.0])
+    targets = torch.rand(batch, samples, 4) * torch.tensor([8.0, 10.0, 2.0, 2.0])
+    targets[..., 2:] += 2.0
     gamma = torch.rand(batch, samples).double() + 0.1
-    problem = model.problem(memory, centres, gamma)
-    return problem, torch.randn(batch, 6, 5, 5).double()
+    problem = model.problem(memory, targets, gamma)
+    return problem, torch.randn(batch, model.channels, 6, 5, 5).double()
 
 
 def test_filter_is_a_cross_correlation() -> None:
     problem, w = make_problem()
     scores = apply_filter(problem.memory, w)
     for b in range(2):
-        plain = F.conv2d(problem.memory[b].transpose(0, 1), w[b : b + 1], padding=2)
-        assert (scores[b] - plain[:, 0]).abs().max() < 1e-10
+        plain = F.conv2d(problem.memory[b].transpose(0, 1), w[b], padding=2)
+        assert (scores[b] - plain).abs().max() < 1e-10
 
 
 def test_gradient_is_the_transpose() -> None:
     problem, w = make_problem()
-    r = torch.randn(2, 3, 9, 11).double()
+    r = torch.randn(2, 3, 3, 9, 11).double()
     left = (apply_filter(problem.memory, w) * r).sum()
     right = (filter_gradient(problem.memory, r, 5) * w).sum()
     assert left.item() == pytest.approx(right.item(), rel=1e-10)
 
 
-def test_step_direction_matches_autograd() -> None:
-    problem, w = make_problem()
+def test_step_direction_matches_autograd(shapes) -> None:
+    problem, w = make_problem(shapes=shapes)
     w.requires_grad_(True)
     (auto,) = torch.autograd.grad(problem.loss(w).sum(), w)
     gradient, _ = problem.linearise(w, problem.scores(w))
@@ -67,19 +79,20 @@ def test_curvature_matches_a_finite_difference() -> None:
     assert torch.allclose(2 * bend, second, rtol=1e-5)
 
 
-def test_gauss_newton_curvature_with_the_hinge() -> None:
+def test_gauss_newton_curvature_with_the_hinge(shapes) -> None:
     """With the hinge active, J comes from differences of the residual itself."""
-    problem, w = make_problem()
+    problem, w = make_problem(shapes=shapes)
 
     def residual(filters: torch.Tensor) -> torch.Tensor:
         s = problem.scores(filters)
         r = problem.weight * (problem.mask * s + (1 - problem.mask) * s.relu() - problem.label)
-        return problem.gamma.sqrt()[:, :, None, None] * r
+        return problem.gamma.sqrt()[:, :, None, None, None] * r
 
     g = torch.randn_like(w)
     eps = 1e-7
     jg = (residual(w + eps * g) - residual(w - eps * g)) / (2 * eps)
-    wanted = jg.square().sum((1, 2, 3)) + problem.regularisation * g.square().sum((1, 2, 3))
+    wanted = jg.square().flatten(1).sum(1)
+    wanted = wanted + problem.regularisation * g.square().flatten(1).sum(1)
     _, slope = problem.linearise(w, problem.scores(w))
     assert torch.allclose(problem.curvature(g, problem.scores(g), slope), wanted, rtol=1e-5)
 
@@ -112,18 +125,19 @@ def test_batch_equals_one_by_one() -> None:
 
 def test_maps_peak_at_row_and_column() -> None:
     model = DiscriminativeModel()
-    label, mask, weight = model.maps(torch.tensor([[3.0, 17.0]]), 25, 25)
+    label, mask, weight = model.maps(torch.tensor([[3.0, 17.0, 6.0, 4.0]]), 25, 25)
+    assert label.shape == (1, 1, 25, 25)
     assert divmod(int(label[0].argmax()), 25) == (3, 17)
-    assert mask[0, 3, 17] > 0.95
-    assert mask[0, 24, 0] < 0.05
+    assert mask[0, 0, 3, 17] > 0.95
+    assert mask[0, 0, 24, 0] < 0.05
     assert torch.allclose(weight, torch.ones_like(weight))
 
 
 def test_learned_parts_receive_gradients_through_the_unrolled_solver() -> None:
     model = DiscriminativeModel()
     memory = torch.randn(1, 4, 2, 13, 13) * 0.1
-    problem = model.problem(memory, torch.full((1, 2, 2), 6.0), torch.ones(1, 2))
-    *_, (w, _) = steepest_descent(problem, torch.zeros(1, 4, 5, 5), 3, model.step)
+    problem = model.problem(memory, torch.full((1, 2, 4), 6.0), torch.ones(1, 2))
+    *_, (w, _) = steepest_descent(problem, torch.zeros(1, 1, 4, 5, 5), 3, model.step)
     w.square().sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -131,10 +145,53 @@ def test_learned_parts_receive_gradients_through_the_unrolled_solver() -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
+def test_classification_labels_take_the_best_anchor_and_ignore_the_doubtful() -> None:
+    """A flat target at row 4, column 9: only the flat anchor is positive, also off the diagonal."""
+    target = torch.tensor([4.0, 9.0, 2.0, 4.5])
+    label, care = bernoulli_label(target, torch.tensor(SCALES), 12, 16)
+    assert label.shape == care.shape == (3, 12, 16)
+    assert label[1, 4, 9] == 1
+    assert label.sum() == 1
+    # One cell aside the flat anchor overlaps by (4.5 - 1) / (4.5 + 1) = 0.64: neither nor.
+    assert care[1, 4, 10] == 0
+    assert care[1, 0, 0] == 1
+    # The upright anchor overlaps by 4 / (18 - 4) = 0.29 at the same place: negative.
+    assert care[2, 4, 9] == 1
+    shifted = torch.tensor([4.3, 9.4, 2.9, 3.1])
+    label, _ = bernoulli_label(shifted, torch.tensor(SCALES[:1]), 12, 16)
+    assert label[0, 4, 9] == 1
+
+
+@pytest.mark.parametrize("update", ["paper", "every_frame"])
+def test_carried_scores_are_those_of_the_filter(shapes, update: str) -> None:
+    """The localiser never recomputes its samples' scores; after many steps they still hold."""
+    torch.manual_seed(0)
+    model = DiscriminativeModel(shapes=shapes).requires_grad_(False)
+    start = torch.randn(1, model.channels, 6, 5, 5) * 0.1
+    targets = torch.tensor([6.0, 7.0, 3.0, 3.0]).repeat(4, 1)
+    config = OnlineConfig(memory=8, init_samples=4, update=update)
+    localizer = OnlineLocalizer(model, config, torch.randn(4, 6, 13, 15) * 0.2, targets, start)
+    first = localizer.filter
+    for i in range(40):
+        features = torch.randn(1, 6, 13, 15) * 0.2
+        scores, opening = localizer.scores(features)
+        assert scores.shape == opening.shape == (model.channels, 13, 15)
+        target = torch.tensor([2.0 + i % 7, 9.0, 3.0, 4.0])
+        localizer.learn(features[0], target, scores, Decision(True, 0.1, int(i % 3 == 0)))
+    features, targets, gamma = localizer.memory.view()
+    problem = model.problem(features, targets, gamma)
+    carried = localizer._scores[:, : localizer.memory.used]
+    assert (carried - problem.scores(localizer.filter)).abs().max() < 1e-5
+    assert torch.equal(localizer.first_filter, first)
+    *_, (stepped, _) = steepest_descent(problem, localizer.filter, 1, model.step)
+    localizer.optimise(1)
+    assert (localizer.filter - stepped).abs().max() < 1e-5
+
+
 def test_memory_protects_the_first_frame() -> None:
     memory = SampleMemory(3, 5, 5, 8, torch.device("cpu"))
-    memory.start(torch.ones(4, 3, 5, 5), torch.zeros(4, 2))
-    slots = [memory.insert(torch.full((3, 5, 5), float(i)), torch.ones(2), 0.2) for i in range(30)]
+    memory.start(torch.ones(4, 3, 5, 5), torch.zeros(4, 4))
+    slots = [memory.insert(torch.full((3, 5, 5), float(i)), torch.ones(4), 0.2) for i in range(30)]
     assert memory.used == 8
     assert min(s for s in slots if s is not None) == 4
     features, _, weights = memory.view()
@@ -144,10 +201,10 @@ def test_memory_protects_the_first_frame() -> None:
     assert weights[0, :4].sum().item() >= 0.25 - 1e-5
     assert 29.0 in features[0, 0, :, 0, 0].tolist()
     full = SampleMemory(3, 5, 5, 4, torch.device("cpu"))
-    full.start(torch.ones(4, 3, 5, 5), torch.zeros(4, 2))
-    assert full.insert(torch.zeros(3, 5, 5), torch.zeros(2), 0.5) is None
+    full.start(torch.ones(4, 3, 5, 5), torch.zeros(4, 4))
+    assert full.insert(torch.zeros(3, 5, 5), torch.zeros(4), 0.5) is None
     with pytest.raises(ValueError, match="do not fit"):
-        full.start(torch.ones(5, 3, 5, 5), torch.zeros(5, 2))
+        full.start(torch.ones(5, 3, 5, 5), torch.zeros(5, 4))
 
 
 def finding(state: TrackState, distractor: bool = False) -> Finding:

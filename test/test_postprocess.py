@@ -60,8 +60,8 @@ def dense(box: tuple[float, float, float, float], cell: tuple[int, int], anchor:
     deltas[0, anchor, row, col] = encode(torch.tensor(box), anchors[anchor, row, col])
     cls = torch.full((1, 3, 25, 25), -8.0)
     cls[0, anchor, row, col] = 4.0
-    robust = torch.zeros(25, 25)
-    robust[row, col] = 0.9
+    robust = torch.zeros(1, 25, 25)
+    robust[0, row, col] = 0.9
     return OfflineOutput(cls, deltas, torch.full((1, 3, 25, 25), 2.0)), robust, anchors
 
 
@@ -78,13 +78,29 @@ def test_select_finds_a_box_off_the_diagonal() -> None:
 
 def test_fusion_weight_moves_the_peak() -> None:
     out, robust, anchors = dense((150.0, 44.0, 48.0, 48.0), (5, 18), 1)
-    robust = torch.zeros(25, 25)
-    robust[20, 4] = 0.9
+    robust = torch.zeros(1, 25, 25)
+    robust[0, 20, 4] = 0.9
     last, hann = torch.tensor([48.0, 48.0]), hann_window(25)
     for mu, cell in ((0.9, (20, 4)), (0.1, (5, 18))):
         config = PostprocessConfig(mu=mu, window_influence=0.0, voting=False)
         best = select(out, robust, anchors, last, hann, config)
         assert divmod(int(best.cell), 25) == cell
+
+
+def test_branches_broadcast_and_stand_in_for_each_other() -> None:
+    """Scores of one scale are broadcast over the anchors; a missing branch has the other's."""
+    out, robust, anchors = dense((150.0, 44.0, 48.0, 48.0), (5, 18), 1)
+    last, hann, config = torch.tensor([48.0, 48.0]), hann_window(25), PostprocessConfig()
+    assert out.cls is not None
+    single = out._replace(cls=out.cls.amax(1, keepdim=True))
+    scales = robust.expand(3, -1, -1) * torch.tensor([0.2, 1.0, 0.1])[:, None, None]
+    cases = ((single, robust), (single, scales), (out, scales), (out, None))
+    for prediction, online in (*cases, (out._replace(cls=None), scales)):
+        best = select(prediction, online, anchors, last, hann, config)
+        assert divmod(int(best.cell), 25) == (5, 18)
+        assert best.fused_map.shape == best.robust_map.shape == best.accurate_map.shape == (25, 25)
+        if online is None or prediction.cls is None:
+            assert best.robust == best.accurate
 
 
 def test_window_is_symmetric_and_never_zero() -> None:

@@ -86,18 +86,62 @@ def test_vanished_target_is_lost_and_teaches_nothing(clip) -> None:
     for image in images[1:6]:
         seen = tracker.update(image)
     assert seen.state is TrackState.TRACKING
-    weights, used = tracker._filter.clone(), tracker._memory.used
+    online = tracker._target.online
+    weights, used = online.filter.clone(), online.memory.used
     empty = np.full_like(images[0], 90)
     for count in range(1, 12):
         lost = tracker.update(empty)
         assert lost.state is TrackState.LOST
         assert lost.frames_since_seen == count
     assert lost.search_region[2] > 1.5 * seen.search_region[2]
-    assert torch.equal(weights, tracker._filter)
-    assert tracker._memory.used == used
+    assert torch.equal(weights, online.filter)
+    assert online.memory.used == used
     back = [tracker.update(image) for image in images[6:12]]
     assert back[-1].state is TrackState.TRACKING
     assert overlap(back[-1].box, boxes[11]) > 0.4
+
+
+def test_targets_tracked_together_are_those_tracked_alone(clip) -> None:
+    """Random boxes in one image: one batch gives what one tracker each gives."""
+    images, boxes = clip
+    tracker = create_tracker(device="cpu")
+    rng = np.random.default_rng(3)
+    chosen = [tuple(boxes[0])]
+    for _ in range(4):
+        w, h = rng.uniform(18, 50, 2)
+        chosen.append((rng.uniform(0, 320 - w), rng.uniform(0, 240 - h), w, h))
+    targets = [tracker.start(images[0], box) for box in chosen]
+    together = [tracker.track(image, targets) for image in images[1:4]]
+    for i, box in enumerate(chosen):
+        alone = create_tracker(device="cpu")
+        alone.init(images[0], box)
+        for frame, image in enumerate(images[1:4]):
+            result = alone.update(image)
+            assert together[frame][i].box == pytest.approx(result.box, abs=0.02)
+            assert together[frame][i].state is result.state
+    assert tracker.track(images[4], []) == []
+
+
+@pytest.mark.parametrize("offline", ["OFC-5s", "OFC-1s", "OFR", "none"])
+@pytest.mark.parametrize("online", ["ONR", "ONC-1s", "ONC-5s", "none"])
+def test_every_formulation_and_pair_tracks(clip, offline: str, online: str) -> None:
+    options = {"network.offline_branch": offline, "network.online_branch": online}
+    if offline == online == "none":
+        with pytest.raises(ConfigError, match="both"):
+            create_tracker(weights="random", device="cpu", **options)
+        return
+    # Random weights find nothing; that they always "see" lets every part run.
+    options |= {"localize.lost_below": -9.0, "localize.accurate_below": -9.0}
+    options |= {"online.learn_above": -9.0, "online.first_above": -9.0}
+    options |= {"online.update": "every_frame"}
+    tracker = create_tracker(weights="random", device="cpu", **options)
+    results = run(tracker, (clip[0][:4], clip[1][:4]))
+    assert all(np.isfinite(r.box).all() for r in results)
+    assert results[-1].score_maps["fused"].shape == (25, 25)
+    if online != "none":
+        assert tracker._target.online.memory.used == 18
+        scales = 5 if online == "ONC-5s" else 1
+        assert tracker._target.online.filter.shape[1] == scales
 
 
 def test_image_size_may_change_in_mid_stream(clip) -> None:

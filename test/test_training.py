@@ -15,10 +15,16 @@ from safetensors.torch import load_file
 
 from duml_tracker_ros.tracker.config import ConfigError, NetworkConfig, build
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
-from duml_tracker_ros.training.assignment import atss_max_iou
+from duml_tracker_ros.training.assignment import assign
 from duml_tracker_ros.training.config import LossConfig, load_train_config
 from duml_tracker_ros.training.loop import learning_rate, train_from_config
-from duml_tracker_ros.training.losses import focal_loss, gaussian_label, hinge_regression
+from duml_tracker_ros.training.losses import (
+    focal_loss,
+    gaussian_label,
+    hinge_regression,
+    penalty_reduced_focal_loss,
+    regressive_focal_loss,
+)
 from duml_tracker_ros.training.objective import joint_loss
 
 TINY = {
@@ -30,15 +36,55 @@ TINY = {
 
 
 def test_atss_takes_the_anchors_above_mean_plus_deviation() -> None:
-    ious = torch.tensor([[0.1, 0.8, 0.75, 0.2, 0.3, 0.0], [0.1, 0.1, 0.1, 0.1, 0.1, 0.1]])
-    found = atss_max_iou(ious, torch.tensor([True, False]), k=4)
+    ious = torch.tensor([[0.1, 0.8, 0.75, 0.2, 0.3, 0.0], [0.1, 0.1, 0.1, 0.1, 0.1, 0.2]])
+    far = torch.zeros_like(ious)
+    found = assign(ious, far, torch.tensor([True, False]), 4, "ATSS-MaxIoU")
     top = torch.tensor([0.8, 0.75, 0.3, 0.2])
-    threshold = top.mean() + top.std()
-    wanted = ious[0] >= threshold
+    wanted = ious[0] >= top.mean() + top.std()
     wanted[1] = True
     assert torch.equal(found.positive[0], wanted)
     assert not found.positive[1].any()
-    assert found.candidates[0].tolist() == [1, 2, 4, 3]
+    assert not found.ignored.any()
+
+
+def test_assignment_by_distance_and_by_overlap() -> None:
+    ious = torch.tensor([[0.1, 0.8, 0.7, 0.65, 0.4, 0.3, 0.0]])
+    distance = torch.tensor([[9.0, 8.0, 2.0, 1.0, 3.0, 9.0, 9.0]])
+    here = torch.tensor([True])
+    near = assign(ious, distance, here, 3, "ATSS-MinL2")
+    # Candidates are anchors 2, 3, 4: mean 0.583, deviation 0.161. The best anchor always counts.
+    assert near.positive[0].nonzero().flatten().tolist() == [1]
+    by_iou = assign(ious, distance, here, 3, "IoU")
+    assert by_iou.positive[0].nonzero().flatten().tolist() == [1, 2, 3]
+    assert by_iou.ignored[0].nonzero().flatten().tolist() == [4, 5]
+    none = assign(ious, distance, torch.tensor([False]), 3, "IoU")
+    assert not none.positive.any()
+    assert not none.ignored.any()
+
+
+def test_offline_regression_losses_by_hand() -> None:
+    logits, label = torch.tensor([1.0, 0.5, -1.0]), torch.tensor([1.0, 0.5, 0.0])
+    p = torch.sigmoid(logits)
+    pos = -((1 - p[0]) ** 2) * p[0].log()
+    neg = -(p[1:] ** 2) * (1 - label[1:]) ** 4 * (1 - p[1:]).log()
+    reduced = penalty_reduced_focal_loss(logits, label)
+    assert reduced.item() == pytest.approx((0.5 * (pos + neg.mean())).item(), rel=1e-5)
+    # The regressive loss is at its optimum where the prediction is the label.
+    exact = torch.logit(label.clamp(1e-6, 1 - 1e-6)).requires_grad_(True)
+    best = regressive_focal_loss(exact, label)
+    assert best.item() < 1e-6
+    assert regressive_focal_loss(exact.detach() + 0.3, label) > best
+    assert regressive_focal_loss(exact.detach() - 0.3, label) > best
+
+
+def test_ignored_anchors_cost_nothing() -> None:
+    logits, positive = torch.tensor([2.0, 5.0, -1.0]), torch.tensor([True, False, False])
+    ignored = torch.tensor([False, True, False])
+    loss = focal_loss(logits, positive, ignored=ignored)
+    assert loss.item() == pytest.approx(focal_loss(logits[[0, 2]], positive[[0, 2]]).item())
+    care = torch.tensor([1.0, 0.0, 1.0])
+    label = torch.tensor([1.0, 0.0, 0.0])
+    assert hinge_regression(torch.tensor([1.0, 9.0, -1.0]), label, care=care).item() == 0
 
 
 def test_focal_loss_by_hand() -> None:
@@ -75,19 +121,19 @@ def test_learning_rate_warms_up_and_decays() -> None:
     assert all(a >= b for a, b in itertools.pairwise(rates[400:]))
 
 
-def fixed_batch(count: int = 4) -> dict[str, torch.Tensor]:
+def fixed_batch(count: int = 4, frames: int = 2) -> dict[str, torch.Tensor]:
     """Bright squares on noise: something that can be learned by heart."""
     rng = np.random.default_rng(0)
     template = rng.integers(0, 90, (count, 3, 97, 97)).astype(np.float32)
     template[:, :, 24:73, 24:73] += 120
-    search = rng.integers(0, 90, (count, 2, 3, 193, 193)).astype(np.float32)
-    box = np.zeros((count, 2, 4), np.float32)
+    search = rng.integers(0, 90, (count, frames, 3, 193, 193)).astype(np.float32)
+    box = np.zeros((count, frames, 4), np.float32)
     for i in range(count):
-        for s in range(2):
+        for s in range(frames):
             x, y = rng.integers(10, 130, 2)
             search[i, s, :, y : y + 44, x : x + 52] += 120
             box[i, s] = x, y, 52, 44
-    box[0, 1] = np.nan
+    box[0, -1] = np.nan
     return {
         k: torch.from_numpy(v)
         for k, v in zip(("template", "search", "box"), (template, search, box), strict=True)
@@ -115,6 +161,83 @@ def test_joint_loss_falls_and_every_parameter_learns(kind: str) -> None:
     assert history[-1]["total"] < 0.6 * history[0]["total"]
     for part in ("online", "cls", "box"):
         assert history[-1][part] < history[0][part], part
+
+
+@pytest.mark.parametrize("offline", ["OFC-5s", "OFC-1s", "OFR", "none"])
+@pytest.mark.parametrize("online", ["ONR", "ONC-1s", "ONC-5s", "none"])
+def test_every_formulation_and_pair_learns(offline: str, online: str) -> None:
+    if offline == online == "none":
+        return
+    torch.manual_seed(0)
+    branches = {"offline_branch": offline, "online_branch": online}
+    net = DualModalNet(build(NetworkConfig, {**TINY, **branches}))
+    optimiser = torch.optim.AdamW(net.parameters(), lr=5e-3)
+    batch = fixed_batch(count=2, frames=4)
+    config = LossConfig(offline=1.0, normalise="positives")
+    history = []
+    for _ in range(5):
+        total, parts = joint_loss(net, batch, config, torch.autocast("cpu", enabled=False), 3)
+        optimiser.zero_grad()
+        total.backward()
+        for name, parameter in net.named_parameters():
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+        optimiser.step()
+        history.append({k: float(v.detach()) for k, v in parts.items()})
+    assert ("cls" in parts) == (offline != "none")
+    assert ("online" in parts) == (online != "none")
+    assert history[-1]["total"] < history[0]["total"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"assignment": "ATSS-MinL2"},
+        {"assignment": "IoU", "cls_loss": "ce"},
+        {"ofr_loss": "regressive"},
+    ],
+)
+def test_the_loss_variants_of_table_10_run(options: dict) -> None:
+    torch.manual_seed(0)
+    branch = "OFR" if "ofr_loss" in options else "OFC-5s"
+    net = DualModalNet(build(NetworkConfig, {**TINY, "offline_branch": branch}))
+    no_cast = torch.autocast("cpu", enabled=False)
+    total, parts = joint_loss(net, fixed_batch(2), LossConfig(**options), no_cast)
+    total.backward()
+    assert torch.isfinite(total)
+    assert net.offline.levels[0].cls.weight.grad.abs().sum() > 0
+    default, usual = joint_loss(net, fixed_batch(2), LossConfig(), no_cast)
+    assert parts["cls"] != usual["cls"]
+    assert parts["box"] == usual["box"]
+
+
+def write_clip(root: Path) -> Path:
+    """One validation clip of three frames in the plain layout."""
+    (root / "clip" / "img").mkdir(parents=True)
+    rng = np.random.default_rng(2)
+    for i in range(3):
+        image = cv2.resize(rng.integers(0, 255, (9, 12, 3), np.uint8), (160, 120))
+        assert cv2.imwrite(str(root / "clip" / "img" / f"{i:04d}.png"), image)
+    (root / "clip" / "groundtruth_rect.txt").write_text("40,30,30,24\n" * 3)
+    return root
+
+
+def test_validation_tracks_clips_and_keeps_the_best(tmp_path) -> None:
+    options = settings(write_data(tmp_path / "data"), tmp_path / "cache")
+    options |= {"validate_on": str(write_clip(tmp_path / "clips")), "validate_every": 2}
+    out = tmp_path / "run"
+    train_from_config("duml_compact", out=out, overrides=options)
+    with (out / "validation.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["step"] for row in rows] == ["2", "4"]
+    assert all(0 <= float(row["auc"]) <= 1 for row in rows)
+    assert (out / "duml_compact.best.safetensors").is_file()
+    with pytest.raises(ConfigError, match="validate_on"):
+        train_from_config(
+            "duml_compact",
+            out=tmp_path / "other",
+            overrides={**options, "validate_on": str(tmp_path / "nowhere")},
+        )
 
 
 def write_data(root: Path) -> Path:
@@ -196,6 +319,14 @@ def test_training_errors_name_the_remedy(tmp_path) -> None:
         train_from_config("no_such_recipe")
     with pytest.raises(ConfigError, match="stepz"):
         load_train_config("duml_compact", {"stepz": 3})
+    with pytest.raises(ConfigError, match=r"loss\.assignment"):
+        load_train_config("duml_compact", {"loss.assignment": "nearest"})
+    with pytest.raises(ConfigError, match=r"network\.online_branch"):
+        train_from_config(
+            "duml_compact",
+            out=tmp_path / "v",
+            overrides={**options, "network": {**TINY, "online_branch": "ONX"}},
+        )
     train_from_config("duml_compact", out=tmp_path / "z", overrides={**options, "steps": 1})
     with pytest.raises(ConfigError, match="resume"):
         train_from_config("duml_compact", out=tmp_path / "z", overrides=options)

@@ -29,7 +29,12 @@ class BackboneConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The dual-modal network. Sizes are crop pixels and of the form 32 k + 1."""
+    """The dual-modal network. Sizes are crop pixels and of the form 32 k + 1.
+
+    ``offline_branch`` and ``online_branch`` name the paper's formulations (DuML, Table 1), or
+    ``none`` for a uni-modal tracker. A formulation in 5 scales (``5s``) has a score for each of
+    ``anchor_ratios``; without any of them there is one square anchor.
+    """
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     template_size: int = 97
@@ -46,6 +51,39 @@ class NetworkConfig:
     online_kernel: int = 5
     online_bins: int = 100
     online_bin_width: float = 0.2
+    offline_branch: str = "OFC-5s"
+    online_branch: str = "ONR"
+
+    def __post_init__(self) -> None:
+        for key in ("template_size", "search_size"):
+            value = getattr(self, key)
+            if value % 32 != 1:
+                raise ConfigError(
+                    f"network.{key} = {value}: must be 32 k + 1 (97, 129, 193, 257, 321, ...), "
+                    "or the feature maps of the levels do not align"
+                )
+        choices = {
+            "matching": ("depthwise", "pixelwise"),
+            "offline_branch": OFFLINE,
+            "online_branch": ONLINE,
+        }
+        for key, values in choices.items():
+            if getattr(self, key) not in values:
+                raise ConfigError(
+                    f"network.{key} = {getattr(self, key)!r}: choose from {', '.join(values)}"
+                )
+        if self.offline_branch == self.online_branch == "none":
+            raise ConfigError("network.offline_branch and network.online_branch are both 'none'")
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """Ratios h / w of the anchors that boxes are relative to."""
+        scales = self.offline_branch.endswith("-5s") or self.online_branch.endswith("-5s")
+        return self.anchor_ratios if scales else (1.0,)
+
+    def scores(self, branch: str) -> int:
+        """Score channels of a branch: one an anchor, or one for all."""
+        return len(self.ratios) if branch.endswith("-5s") else 1
 
 
 @dataclass(frozen=True)
@@ -105,16 +143,7 @@ class TrackerConfig:
     localize: LocalizeConfig = field(default_factory=LocalizeConfig)
 
     def __post_init__(self) -> None:
-        n, o, p = self.network, self.online, self.postprocess
-        for key in ("template_size", "search_size"):
-            value = getattr(n, key)
-            if value % 32 != 1:
-                raise ConfigError(
-                    f"network.{key} = {value}: must be 32 k + 1 (97, 129, 193, 257, 321, ...), "
-                    "or the feature maps of the levels do not align"
-                )
-        if n.matching not in ("depthwise", "pixelwise"):
-            raise ConfigError(f"network.matching = {n.matching!r}: depthwise or pixelwise")
+        o, p = self.online, self.postprocess
         if o.update not in UPDATE_RULES:
             raise ConfigError(f"online.update = {o.update!r}: choose from {UPDATE_RULES}")
         if not 1 <= o.init_samples <= o.memory:
@@ -127,6 +156,8 @@ class TrackerConfig:
 
 
 UPDATE_RULES = ("paper", "every_frame", "never")
+OFFLINE = ("OFC-5s", "OFC-1s", "OFR", "none")
+ONLINE = ("ONR", "ONC-1s", "ONC-5s", "none")
 
 T = TypeVar("T")
 

@@ -19,10 +19,11 @@ class Candidate(NamedTuple):
     Attributes:
         box: (cx, cy, w, h) in crop pixels [4].
         penalty: size penalty of the chosen box, scalar in (0, 1].
-        fused, robust, accurate: scores at the peak, scalars.
+        fused, robust, accurate: scores at the peak, scalars. A branch that does not exist has the
+            scores of the other one.
         quality: predicted IoU of the chosen box.
         cell: index of the chosen cell in the flattened map.
-        fused_map, accurate_map: [H, W], highest over anchors.
+        fused_map, robust_map, accurate_map: [H, W], highest over anchors.
     """
 
     box: Tensor
@@ -33,6 +34,7 @@ class Candidate(NamedTuple):
     quality: Tensor
     cell: Tensor
     fused_map: Tensor
+    robust_map: Tensor
     accurate_map: Tensor
 
 
@@ -59,7 +61,7 @@ def size_change(width: Tensor, height: Tensor, last: Tensor) -> Tensor:
 
 def select(
     out: OfflineOutput,
-    robust: Tensor,
+    robust: Tensor | None,
     anchors: Tensor,
     last_size: Tensor,
     window: Tensor,
@@ -69,15 +71,20 @@ def select(
 
     Args:
         out: dense offline predictions of one search region (batch of 1).
-        robust: online scores s_r [H, W]; broadcast over the anchors (DuML eq. 1).
+        robust: online scores s_r [A, H, W], or [1, H, W] to broadcast over the anchors (DuML
+            eq. 1); None without an online branch.
         anchors: (cx, cy, w, h) [A, H, W, 4] in crop pixels.
         last_size: (w, h) of the last box in crop pixels [2].
         window: cosine window [H, W].
     """
-    accurate = torch.sigmoid(out.cls[0].float())
+    accurate = robust if out.cls is None else torch.sigmoid(out.cls[0].float())
+    robust = accurate if robust is None else robust
+    assert robust is not None
+    assert accurate is not None
     quality = torch.sigmoid(out.iou[0].float())
     boxes = decode(out.deltas[0].float(), anchors)
     fused = config.mu * robust.clamp(0, 1.2) + (1 - config.mu) * accurate
+    fused = fused.expand(quality.shape)
     penalty = torch.exp(
         (1 - size_change(boxes[..., 2], boxes[..., 3], last_size)) * config.penalty_k
     )
@@ -96,17 +103,17 @@ def select(
             config.voting_epsilon,
             config.voting_sigma,
         )
-    cells = robust.numel()
-    cell = best % cells
-    fused_map, accurate_map = fused.amax(0), accurate.amax(0)
+    cell = best % robust[0].numel()
+    fused_map, robust_map, accurate_map = fused.amax(0), robust.amax(0), accurate.amax(0)
     return Candidate(
         chosen,
         penalty.flatten()[best],
         fused_map.flatten()[cell],
-        robust.flatten()[cell],
+        robust_map.flatten()[cell],
         accurate_map.flatten()[cell],
         quality.flatten()[best],
         cell,
         fused_map,
+        robust_map,
         accurate_map,
     )

@@ -24,7 +24,7 @@ class StageClock:
     def lap(self, name: str) -> None:
         if self.enabled:
             now = self._now()
-            self._laps[name] = 1e3 * (now - self._last)
+            self._laps[name] = self._laps.get(name, 0.0) + 1e3 * (now - self._last)
             self._last = now
 
     def milliseconds(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Which anchors are positive: ATSS with candidates by IoU (DuML, Appendix A)."""
+"""Which anchors are positive, negative or ignored (DuML, Appendix A and Table 10)."""
 
 from __future__ import annotations
 
@@ -7,35 +7,39 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+ASSIGNMENTS = ("ATSS-MaxIoU", "ATSS-MinL2", "IoU")
+
 
 class Assignment(NamedTuple):
-    """Outcome for N anchors of each of B images.
-
-    Attributes:
-        positive: bool [B, N].
-        candidates: indices of the top-k anchors by IoU, [B, k].
-        candidate_iou: their IoU with the truth, [B, k].
-    """
+    """Outcome for N anchors of each of B images: bool [B, N] each; the rest is negative."""
 
     positive: Tensor
-    candidates: Tensor
-    candidate_iou: Tensor
+    ignored: Tensor
 
 
-def atss_max_iou(ious: Tensor, present: Tensor, k: int = 15) -> Assignment:
-    """Assign anchors by the statistics of the ``k`` anchors with the highest IoU.
+def assign(ious: Tensor, distance: Tensor, present: Tensor, k: int, kind: str) -> Assignment:
+    """Assign anchors to a target.
 
-    A candidate is positive when its IoU reaches mean + standard deviation of the candidates. The
-    best one always is, so that a present target has a positive.
+    ``ATSS-MaxIoU`` takes the ``k`` anchors with the highest IoU as candidates, ``ATSS-MinL2``
+    those with the nearest centres; a candidate is positive when its IoU reaches mean + standard
+    deviation of the candidates. ``IoU`` is SiamRPN's rule: positive above 0.6, negative below 0.3,
+    ignored between. The anchor with the highest IoU always is positive, so that a target that is
+    present has one.
 
     Args:
         ious: IoU of every anchor with the truth, [B, N].
-        present: bool [B]; images without a target have no positive.
+        distance: of the anchors' centres to the truth's, [B, N].
+        present: bool [B]; images without a target have no positive and ignore nothing.
     """
-    top, index = ious.topk(k, dim=1)
-    threshold = top.mean(1, keepdim=True) + top.std(1, keepdim=True)
-    chosen = top >= threshold
-    chosen[:, 0] = True
-    chosen &= present[:, None]
-    positive = torch.zeros_like(ious, dtype=torch.bool).scatter_(1, index, chosen)
-    return Assignment(positive, index, top)
+    best = ious == ious.amax(1, keepdim=True)
+    if kind == "IoU":
+        positive = (ious > 0.6) | best
+        ignored = ~positive & (ious >= 0.3)
+        return Assignment(positive & present[:, None], ignored & present[:, None])
+    ranked = ious if kind == "ATSS-MaxIoU" else -distance
+    index = ranked.topk(k, dim=1).indices
+    candidate = ious.gather(1, index)
+    threshold = candidate.mean(1, keepdim=True) + candidate.std(1, keepdim=True)
+    positive = torch.zeros_like(best).scatter_(1, index, candidate >= threshold)
+    positive = (positive | best) & present[:, None]
+    return Assignment(positive, torch.zeros_like(positive))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..tracker.config import ConfigError, build, load_yaml, merge
+from .assignment import ASSIGNMENTS
 
 CONFIG_DIR = Path(__file__).parent / "configs"
 
@@ -29,7 +30,11 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the joint loss (DuML eq. 6) and of its parts."""
+    """Weights of the joint loss (DuML eq. 6) and of its parts.
+
+    ``candidates`` 0 is the paper's: 15 for OFC-5s, 11 for OFC-1s. ``ofr_sigma`` and
+    ``label_sigma`` are in cells.
+    """
 
     online: float = 1.0
     offline: float = 10.0
@@ -37,7 +42,11 @@ class LossConfig:
     iou: float = 1.2
     box_kind: str = "l1"
     normalise: str = "per_class"
-    candidates: int = 15
+    assignment: str = "ATSS-MaxIoU"
+    candidates: int = 0
+    cls_loss: str = "focal"
+    ofr_loss: str = "penalty_reduced"
+    ofr_sigma: float = 2.0
     unroll: int = 4
     label_sigma: float = 1.5
     hinge: float = 0.05
@@ -45,7 +54,13 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One run. ``stop_after`` ends it early (0: not) on the schedule of all ``steps``."""
+    """One run. ``stop_after`` ends it early (0: not) on the schedule of all ``steps``.
+
+    A sample has ``support`` search frames for the online filter to learn from and ``query`` ones
+    to judge it on (DuML: 3 and 2). ``validate_on`` is a folder of clips (``NAME/img/``,
+    ``NAME/groundtruth_rect.txt``), ``init_from`` a checkpoint of the whole network,
+    ``backbone_from`` a torchvision ImageNet file for the ResNet-50.
+    """
 
     size: str = "compact"
     name: str = "duml_compact"
@@ -54,6 +69,8 @@ class TrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     steps: int = 10000
     batch: int = 32
+    support: int = 3
+    query: int = 2
     lr: float = 2e-3
     weight_decay: float = 2e-3
     warmup: int = 150
@@ -66,17 +83,29 @@ class TrainConfig:
     threads: int = 0
     checkpoint_every: int = 500
     validate_every: int = 1000
+    validate_on: str = ""
     init_from: str = ""
+    backbone_from: str = ""
     stop_after: int = 0
 
     def __post_init__(self) -> None:
         if self.loss.box_kind not in ("l1", "giou", "both"):
             raise ConfigError(f"loss.box_kind = {self.loss.box_kind!r}: l1, giou or both")
+        choices = {
+            "assignment": ASSIGNMENTS,
+            "cls_loss": ("focal", "ce"),
+            "ofr_loss": ("penalty_reduced", "regressive"),
+        }
+        for key, values in choices.items():
+            if getattr(self.loss, key) not in values:
+                raise ConfigError(
+                    f"loss.{key} = {getattr(self.loss, key)!r}: choose from {', '.join(values)}"
+                )
         if self.loss.normalise not in ("per_class", "positives"):
             raise ConfigError(f"loss.normalise = {self.loss.normalise!r}: per_class or positives")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise ConfigError(f"precision = {self.precision!r}: auto, fp32 or bf16")
-        for key in ("steps", "batch", "checkpoint_every", "validate_every"):
+        for key in ("steps", "batch", "support", "query", "checkpoint_every", "validate_every"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"{key} = {getattr(self, key)}: at least 1")
 

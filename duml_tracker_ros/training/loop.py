@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 from tqdm import tqdm
 
-from ..tracker.checkpoint import load_checkpoint, save_checkpoint
+from ..tracker.checkpoint import load_checkpoint, load_imagenet, save_checkpoint
 from ..tracker.checkpoint.store import load_state
 from ..tracker.config import ConfigError, NetworkConfig, build, load_config, merge
 from ..tracker.network.dual_modal import DualModalNet
@@ -29,6 +29,7 @@ from .config import TrainConfig, load_train_config
 from .data import DataError, make_loader
 from .data.photometric import Photometric
 from .objective import joint_loss
+from .validation import Validation
 
 LOGGED = ("total", "online", "cls", "box", "iou", "mean_iou", "online_hit")
 
@@ -94,7 +95,8 @@ def _batches(
             config.data.root,
             template_size=network.template_size,
             search_size=network.search_size,
-            n_search=2,
+            n_search=config.support + config.query,
+            n_support=config.support,
             batch_size=config.batch,
             workers=config.data.workers,
             seed=config.seed,
@@ -143,8 +145,9 @@ def train_from_config(
     """Train and return the path of the exported weights (.safetensors, EMA).
 
     Everything lands in ``out`` (default ``runs/NAME``): ``config.json``, ``log.csv``, ``last.pt``
-    (resume point, written atomically) and ``NAME.safetensors``. A first Ctrl-C writes a resume
-    point and stops.
+    (resume point, written atomically) and ``NAME.safetensors``; with ``validate_on`` also
+    ``validation.csv`` and ``NAME.best.safetensors``. A first Ctrl-C writes a resume point and
+    stops.
     """
     return train(load_train_config(config, overrides), out, resume)
 
@@ -163,6 +166,8 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
     convert_conv2d_weight_memory_format(net, torch.channels_last)
     if config.init_from:
         load_state(net, load_checkpoint(config.init_from))
+    elif config.backbone_from:
+        load_imagenet(net.backbone, Path(config.backbone_from))
     optimiser = make_optimiser(net, config)
     ema = Ema(net, config.ema)
     start = 0
@@ -181,6 +186,7 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
     generator = torch.Generator()
     photometric = Photometric(generator=generator)
 
+    validation = Validation(config, folder, str(device)) if config.validate_on else None
     stop = _StopFlag()
     with (folder / "log.csv").open("a", newline="") as stream, stop:
         log = csv.writer(stream)
@@ -199,7 +205,7 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
             for group in optimiser.param_groups:
                 group["lr"] = rate
             try:
-                total, parts = joint_loss(net, batch, config.loss, autocast)
+                total, parts = joint_loss(net, batch, config.loss, autocast, config.support)
                 optimiser.zero_grad(set_to_none=True)
                 total.backward()
             except torch.cuda.OutOfMemoryError as error:
@@ -214,9 +220,12 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
                 ema.update(net, step)
             if step % 20 == 0 or step + 1 == config.steps:
                 for key in LOGGED:
-                    value = float(parts[key].detach())
+                    # A uni-modal network has no such part.
+                    value = float(parts[key].detach()) if key in parts else math.nan
                     mean[key] = value if key not in mean else 0.9 * mean[key] + 0.1 * value
-                bar.set_postfix({k: f"{mean[k]:.3f}" for k in LOGGED}, refresh=False)
+                bar.set_postfix(
+                    {k: f"{v:.3f}" for k, v in mean.items() if k in parts}, refresh=False
+                )
                 log.writerow(
                     (
                         step,
@@ -232,6 +241,10 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
                 stop.requested = True
             if done % config.checkpoint_every == 0 or done == config.steps or stop.requested:
                 _checkpoint(folder, last, net, ema, optimiser, done, config, network)
+            if validation and (done % config.validate_every == 0 or done == config.steps):
+                _save_weights(folder, ema, done, config, network)
+                auc = validation.run(folder / f"{config.name}.safetensors", done)
+                bar.write(f"step {done}: validation AUC {auc:.3f}, best {validation.best:.3f}")
             if stop.requested:
                 break
         bar.close()
@@ -248,6 +261,12 @@ def _checkpoint(folder, last, net, ema, optimiser, step, config, network) -> Non
         },
         last,
     )
+    _save_weights(folder, ema, step, config, network)
+
+
+def _save_weights(
+    folder: Path, ema: Ema, step: int, config: TrainConfig, network: NetworkConfig
+) -> None:
     notes = {
         "recipe": config.name,
         "steps": str(step),

@@ -41,6 +41,15 @@ class OnlineFeatures(nn.Module):
         return x * (self.scale * torch.rsqrt(power + 1e-6))
 
 
+def online_shapes(config: NetworkConfig) -> list[tuple[float, float]]:
+    """(w, h) in cells of the anchors the online branch classifies; none for regression."""
+    if config.online_branch == "ONR":
+        return []
+    ratios = config.ratios if config.online_branch.endswith("-5s") else (1.0,)
+    shapes = anchor_shapes(config.anchor_size / config.stride, ratios)
+    return [(float(w), float(h)) for w, h in shapes]
+
+
 class DualModalNet(nn.Module):
     """Everything learned offline. The tracker calls its parts; so does training."""
 
@@ -54,8 +63,13 @@ class DualModalNet(nn.Module):
         self.backbone = build_backbone(config.backbone)
         self.neck = Neck(self.backbone.channels, config.neck)
         self.offline = OfflineHead(config)
-        self.online_features = OnlineFeatures(config)
-        self.online = DiscriminativeModel(config.online_bins, config.online_bin_width)
+        self.online_features: OnlineFeatures | None = None
+        self.online: DiscriminativeModel | None = None
+        if config.online_branch != "none":
+            self.online_features = OnlineFeatures(config)
+            self.online = DiscriminativeModel(
+                config.online_bins, config.online_bin_width, shapes=online_shapes(config)
+            )
         self.register_buffer(
             "mean", 255 * torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=False
         )
@@ -69,7 +83,7 @@ class DualModalNet(nn.Module):
 
     def anchor_grid(self, size: int) -> Tensor:
         """Anchors (cx, cy, w, h) [A, H, W, 4] in pixels of a crop of ``size``."""
-        shapes = anchor_shapes(self.config.anchor_size, self.config.anchor_ratios)
+        shapes = anchor_shapes(self.config.anchor_size, self.config.ratios)
         return anchor_grid(shapes, self.cells(size), self.config.stride, size)
 
     def normalise(self, crops: Tensor) -> Tensor:
@@ -86,13 +100,17 @@ class DualModalNet(nn.Module):
         return self.offline.template(features)
 
     def initial_filter(self, features: Sequence[Tensor]) -> Tensor:
-        """Neck levels of the template -> first online filter [B, C, k, k].
+        """Neck levels of the template -> first online filters [B, A, C, k, k].
 
-        The target's share of the template (its central half) is pooled to k x k.
+        The target's share of the template (its central half) is pooled to k x k; all scales start
+        from the same filter.
         """
+        assert self.online_features is not None
+        assert self.online is not None
         online = self.online_features(features)
         cells = online.shape[-1] // 2 | 1
-        return F.adaptive_avg_pool2d(centre(online, cells), self.config.online_kernel)
+        start = F.adaptive_avg_pool2d(centre(online, cells), self.config.online_kernel)
+        return start[:, None].expand(-1, self.online.channels, -1, -1, -1)
 
     def predict(self, kernels: Sequence[Tensor], features: Sequence[Tensor]) -> OfflineOutput:
         """Dense offline predictions of a search region."""

@@ -17,25 +17,33 @@ class OfflineOutput(NamedTuple):
     """Dense predictions of the offline branch.
 
     Attributes:
-        cls: class logits [B, A, H, W] of OFC.
+        cls: logits of accurate localisation, [B, A, H, W] of OFC-5s, [B, 1, H, W] of OFC-1s and
+            OFR; None without an offline branch.
         deltas: (dx, dy, log w, log h) on the anchors, [B, A, H, W, 4].
         iou: logits of the predicted IoU, [B, A, H, W].
     """
 
-    cls: Tensor
+    cls: Tensor | None
     deltas: Tensor
     iou: Tensor
 
+    def of(self, index: int) -> OfflineOutput:
+        """The predictions of one search region, still as a batch."""
+        part = slice(index, index + 1)
+        cls = None if self.cls is None else self.cls[part]
+        return OfflineOutput(cls, self.deltas[part], self.iou[part])
+
 
 class LevelHead(nn.Module):
-    """Match one level and predict class logits (A) and box + IoU (5 A) from it.
+    """Match one level and predict class logits (A or 1) and box + IoU (5 A) from it.
 
     The template side is a function of the template alone, so it is run once at init.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        anchors, hidden = len(config.anchor_ratios), config.hidden
+        anchors, hidden = len(config.ratios), config.hidden
+        scores = config.scores(config.offline_branch)
         self.kernel_cells = config.kernel
         self.pixelwise = config.matching == "pixelwise"
         self.template_conv = ConvBn(config.neck, hidden, 3)
@@ -43,7 +51,7 @@ class LevelHead(nn.Module):
         matched = config.kernel**2 + hidden if self.pixelwise else hidden
         self.mix = ConvBn(matched, hidden, 3 if self.pixelwise else 1)
         self.tower = nn.Sequential(*(ConvBn(hidden, hidden, 3) for _ in range(config.tower)))
-        self.cls = nn.Conv2d(hidden, anchors, 1)
+        self.cls = nn.Conv2d(hidden, scores, 1) if config.offline_branch != "none" else None
         self.box = nn.Conv2d(hidden, 5 * anchors, 1)
 
     def template(self, z: Tensor) -> Tensor:
@@ -51,15 +59,15 @@ class LevelHead(nn.Module):
         kernel = centre(self.template_conv(z), self.kernel_cells)
         return kernel / kernel.shape[1] ** 0.5 if self.pixelwise else kernel
 
-    def forward(self, kernel: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Kernel and search features [B, C, H, W] -> class [B, A, H, W], box [B, 5 A, H, W]."""
+    def forward(self, kernel: Tensor, x: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Kernel and search features -> class [B, A or 1, H, W], box [B, 5 A, H, W]."""
         x = self.search_conv(x)
         if self.pixelwise:
             x = torch.cat((pixelwise_correlation(x, kernel), x), 1)
         else:
             x = depthwise_correlation(x, kernel)
         x = self.tower(self.mix(x))
-        return self.cls(x), self.box(x)
+        return self.cls(x) if self.cls is not None else None, self.box(x)
 
 
 class OfflineHead(nn.Module):
@@ -68,14 +76,15 @@ class OfflineHead(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         count = len(config.backbone.strides)
-        self.anchors = len(config.anchor_ratios)
+        self.anchors = len(config.ratios)
         levels = [LevelHead(config) for _ in range(count)]
-        self.alpha = nn.Parameter(torch.zeros(count))
+        self.alpha = nn.Parameter(torch.zeros(count)) if levels[0].cls is not None else None
         self.alpha_box = nn.Parameter(torch.zeros(count))
         for level in levels:
-            # Start with few false alarms: a prior of 2 % for the target (focal loss).
-            nn.init.constant_(level.cls.bias, -4.0)  # type: ignore[arg-type]
-            nn.init.normal_(level.cls.weight, std=0.01)
+            if level.cls is not None:
+                # Start with few false alarms: a prior of 2 % for the target (focal loss).
+                nn.init.constant_(level.cls.bias, -4.0)  # type: ignore[arg-type]
+                nn.init.normal_(level.cls.weight, std=0.01)
             nn.init.normal_(level.box.weight, std=0.01)
             nn.init.zeros_(level.box.bias)  # type: ignore[arg-type]
         self.levels = nn.ModuleList(levels)
@@ -87,9 +96,12 @@ class OfflineHead(nn.Module):
 
     def forward(self, kernels: Sequence[Tensor], features: Sequence[Tensor]) -> OfflineOutput:
         outputs = [level(k, x) for level, k, x in zip(self.levels, kernels, features, strict=True)]
-        alpha, alpha_box = self.alpha.softmax(0), self.alpha_box.softmax(0)
-        cls = sum(a * out[0] for a, out in zip(alpha, outputs, strict=True))
+        cls = None
+        if self.alpha is not None:
+            pairs = zip(self.alpha.softmax(0), outputs, strict=True)
+            cls = sum(a * out[0] for a, out in pairs)
+        alpha_box = self.alpha_box.softmax(0)
         box = sum(a * out[1] for a, out in zip(alpha_box, outputs, strict=True))
-        b, _, h, w = cls.shape
+        b, _, h, w = box.shape
         box = box.view(b, self.anchors, 5, h, w)
         return OfflineOutput(cls, box[:, :, :4].permute(0, 1, 3, 4, 2), box[:, :, 4])

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class SampleMemory:
-    """Features, centres and weights of at most ``capacity`` samples of one target.
+    """Features, targets and weights of at most ``capacity`` samples of one target.
 
     Features are kept as one [1, C, M, H, W] block, the matrix the online step multiplies with.
     Weights sum to 1. A new sample takes share ``rate`` of the total; the first-frame samples
@@ -20,25 +20,28 @@ class SampleMemory:
     ) -> None:
         self.capacity = capacity
         self.features = torch.zeros(1, channels, capacity, height, width, device=device)
-        self.centres = torch.zeros(1, capacity, 2, device=device)
+        self.targets = torch.zeros(1, capacity, 4, device=device)
         # The bookkeeping is a few floats: on the host it costs no launch and no sync.
         self._weights = [0.0] * capacity
         self.used = 0
         self.protected = 0
         self.first_share = 0.25
 
-    def start(self, features: Tensor, centres: Tensor) -> None:
-        """Begin with first-frame samples: features [N, C, H, W], centres (row, col) [N, 2]."""
+    def start(self, features: Tensor, targets: Tensor) -> None:
+        """Begin with first-frame samples: features [N, C, H, W], targets [N, 4].
+
+        A target is (row, column, height, width) in cells.
+        """
         count = features.shape[0]
         if not 0 < count <= self.capacity:
             raise ValueError(f"{count} first-frame samples do not fit a memory of {self.capacity}")
         self.features[0, :, :count] = features.transpose(0, 1)
-        self.centres[0, :count] = centres
+        self.targets[0, :count] = targets
         self._weights = [1.0 / count] * count + [0.0] * (self.capacity - count)
         self.used = self.protected = count
 
-    def insert(self, feature: Tensor, centre: Tensor, rate: float) -> int | None:
-        """Add one sample [C, H, W] with centre (row, col) [2]; return its slot."""
+    def insert(self, feature: Tensor, target: Tensor, rate: float) -> int | None:
+        """Add one sample [C, H, W] with its target [4]. Return its slot, or None when full."""
         if self.used < self.capacity:
             slot = self.used
             self.used += 1
@@ -48,7 +51,7 @@ class SampleMemory:
             free = range(self.protected, self.capacity)
             slot = min(free, key=self._weights.__getitem__)
         self.features[0, :, slot] = feature
-        self.centres[0, slot] = centre
+        self.targets[0, slot] = target
         self._weights[slot] = 0.0
         total = sum(self._weights)
         self._weights = [w * (1 - rate) / total for w in self._weights]
@@ -71,6 +74,6 @@ class SampleMemory:
         return torch.tensor([self._weights[: self.used]], device=self.features.device)
 
     def view(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Features [1, C, used, H, W] (a view), centres [1, used, 2], weights [1, used]."""
+        """Features [1, C, used, H, W] (a view), targets [1, used, 4], weights [1, used]."""
         n = self.used
-        return self.features[:, :, :n], self.centres[:, :n], self.weights
+        return self.features[:, :, :n], self.targets[:, :n], self.weights

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,13 +20,41 @@ from ..geometry import Window, map_region, search_window, template_window, valid
 from ..localize import Finding, judge, second_peak
 from ..network.dual_modal import DualModalNet
 from ..network.heads import OfflineOutput
-from ..online.filters import apply_filter
-from ..online.memory import SampleMemory
+from ..online.localizer import OnlineLocalizer
 from ..online.policy import decide, trustworthy
-from ..online.solver import steepest_descent
 from ..postprocess import Candidate, hann_window, select
+from ..target import TargetTrack
 from ..timing import StageClock
-from ..types import Box, ScoreMaps, Tracker, TrackResult, TrackState
+from ..types import Box, ScoreMaps, Tracker, TrackResult
+
+
+@dataclass
+class Target:
+    """One target of ``DumlTracker``.
+
+    Attributes:
+        kernels: template kernels of the offline branch, one a level.
+        online: the online branch; None in a tracker without one.
+    """
+
+    track: TargetTrack
+    kernels: list[Tensor]
+    online: OnlineLocalizer | None
+
+
+class Peak(NamedTuple):
+    """What the host needs of a frame: the candidate in crop pixels, and the scores there."""
+
+    cx: float
+    cy: float
+    w: float
+    h: float
+    penalty: float
+    fused: float
+    robust: float
+    accurate: float
+    second: float
+    first: float
 
 
 class DumlTracker(Tracker):
@@ -34,6 +63,9 @@ class DumlTracker(Tracker):
     Per frame: crop around the last box, backbone and neck, offline heads, online filter, fusion,
     size penalty and window, peak, score voting, peak analysis, and then memory and online step
     when the frame is sure enough to learn from.
+
+    ``init`` and ``update`` follow one target. ``start`` and ``track`` follow any number of them
+    through the same images, with one backbone pass for all.
 
     Args:
         net: network with its weights, in eval mode on ``device``, batch norms folded.
@@ -59,10 +91,7 @@ class DumlTracker(Tracker):
         self.reset()
 
     def reset(self) -> None:
-        self._box: Box | None = None
-        self._state = TrackState.IDLE
-        self._unseen = 0
-        self._frame = 0
+        self._target: Target | None = None
 
     def stage_times(self) -> dict[str, float]:
         return self.clock.milliseconds()
@@ -81,88 +110,97 @@ class DumlTracker(Tracker):
             "config": dataclasses.asdict(self.config),
         }
 
-    @torch.inference_mode()
     def init(self, image: np.ndarray, box: Box, order: str = "rgb") -> None:
+        self._target = self.start(image, box, order)
+
+    def update(self, image: np.ndarray, order: str = "rgb") -> TrackResult:
+        if self._target is None:
+            raise TrackerError("no target: call init(image, box) first")
+        return self.track(image, [self._target], order)[0]
+
+    @torch.inference_mode()
+    def start(self, image: np.ndarray, box: Box, order: str = "rgb") -> Target:
+        """Learn a target from its first image. Raises BoxError or ImageError."""
         width, height = check_image(image, order)
         box = validate_box(box, width, height)
-        n, o = self.config.network, self.config.online
-        fill = mean_colour(image, order)
-        template = crop_array(image, template_window(box, n.template_size), fill, order)
+        n, net = self.config.network, self.net
+        track = TargetTrack(box, mean_colour(image, order))
+        template = crop_array(image, template_window(box, n.template_size), track.fill, order)
+        z = net.extract(self._upload([template]))
+        kernels = [k.contiguous() for k in net.template_kernels(z)]
+        if net.online is None or net.online_features is None:
+            return Target(track, kernels, None)
         window = search_window(box, n.template_size, n.search_size)
-        crop = crop_array(image, window, fill, order)
-        target = (box[2] * window.scale, box[3] * window.scale)
-        crops, centres = augment_search(crop, target, o.init_samples)
-
-        z = self.net.extract(self._upload(template[None]))
-        self._kernels = [k.contiguous() for k in self.net.template_kernels(z)]
-        features = self.net.online_features(self.net.extract(self._upload(crops)))
-        cells = features.shape[-1]
-        first = n.search_size / 2 - n.stride * (cells - 1) / 2
-        where = torch.from_numpy(np.ascontiguousarray((centres[:, ::-1] - first) / n.stride))
-        self._memory = SampleMemory(features.shape[1], cells, cells, o.memory, self.device)
-        self._memory.start(features, where.to(self.device))
-        self._filter = self.net.initial_filter(z)
-        self._optimise(o.init_iterations)
-        self._first_filter = self._filter
-
-        self._fill = fill
-        self._box = box
-        self._sizes = [math.sqrt(box[2] * box[3])] * 8
-        self._state = TrackState.TRACKING
-        self._unseen = 0
-        self._frame = 0
+        crop = crop_array(image, window, track.fill, order)
+        sides = box[2] * window.scale, box[3] * window.scale
+        crops, centres = augment_search(crop, sides, self.config.online.init_samples)
+        features = net.online_features(net.extract(self._upload(list(crops))))
+        where = torch.from_numpy(centres)
+        boxes = torch.cat((where, torch.tensor(sides).expand_as(where)), 1)
+        cells = self._cells(boxes, features.shape[-1]).to(self.device)
+        start = net.initial_filter(z)
+        online = OnlineLocalizer(net.online, self.config.online, features, cells, start)
+        return Target(track, kernels, online)
 
     @torch.inference_mode()
-    def update(self, image: np.ndarray, order: str = "rgb") -> TrackResult:
-        width, height = check_image(image, order)
-        if self._box is None:
-            raise TrackerError("no target: call init(image, box) first")
-        n, clock = self.config.network, self.clock
-        self._frame += 1
-        clock.start()
-        window = self._window()
-        crop = crop_array(image, window, self._fill, order)
+    def track(
+        self, image: np.ndarray, targets: Sequence[Target], order: str = "rgb"
+    ) -> list[TrackResult]:
+        """Locate every target in the next image. Raises ImageError."""
+        check_image(image, order)
+        self.clock.start()
+        windows = [t.track.search(self.config.network, self.config.localize) for t in targets]
+        results: dict[int, TrackResult] = {}
+        # Lost targets search larger crops; those of one size share a batch.
+        for size in sorted({w.size for w in windows}):
+            members = [i for i, w in enumerate(windows) if w.size == size]
+            searched = [(targets[i], windows[i]) for i in members]
+            results.update(zip(members, self._track_batch(image, searched, order), strict=True))
+        return [results[i] for i in range(len(targets))]
+
+    def _track_batch(
+        self, image: np.ndarray, searched: list[tuple[Target, Window]], order: str
+    ) -> list[TrackResult]:
+        net, clock = self.net, self.clock
+        crops = [crop_array(image, window, t.track.fill, order) for t, window in searched]
         clock.lap("crop")
-        features = self.net.extract(self._upload(crop[None]))
+        features = net.extract(self._upload(crops))
         clock.lap("backbone")
-        out = self.net.predict(self._kernels, features)
-        online = self.net.online_features(features)
-        sample = online[:, :, None]
-        robust = apply_filter(sample, self._filter)[0, 0]
-        first = apply_filter(sample, self._first_filter)[0, 0]
+        levels = zip(*(t.kernels for t, _ in searched), strict=True)
+        out = net.predict([torch.cat(level) for level in levels], features)
+        online = None if net.online_features is None else net.online_features(features)
+        scores: list[tuple[Tensor, Tensor] | None] = [
+            t.online.scores(online[i : i + 1]) if t.online and online is not None else None
+            for i, (t, _) in enumerate(searched)
+        ]
         clock.lap("heads")
-        candidate, numbers = self._locate(out, robust, first, window)
+        found = [
+            self._locate(out.of(i), scores[i], t.track.box, t.track.unseen > 0, window)
+            for i, (t, window) in enumerate(searched)
+        ]
+        # The one copy to the host.
+        peaks = [Peak(*row) for row in torch.stack([row for _, row in found]).tolist()]
         clock.lap("localize")
-        finding = self._judge(numbers)
-        self._move(numbers, finding, window, width, height)
-        self._learn(online, finding, numbers, window)
+        results = []
+        for i, (target, window) in enumerate(searched):
+            finding = self._settle(target.track, peaks[i], window, image.shape[1::-1])
+            if online is not None:
+                self._learn(target, online[i], scores[i], peaks[i], finding, window)
+            results.append(self._result(target.track, finding, found[i][0], window))
         clock.lap("online")
-        region = map_region(window, robust.shape[-1], n.stride)
-        maps = {"fused": candidate.fused_map, "robust": robust, "accurate": candidate.accurate_map}
-        return TrackResult(
-            self._box,
-            finding.confidence,
-            finding.state,
-            self._unseen,
-            window.region,
-            ScoreMaps(maps, region),
-        )
+        return results
 
-    def _upload(self, crops: np.ndarray) -> Tensor:
-        """uint8 [B, S, S, 3] -> uint8 [B, 3, S, S] on the device, channels last."""
-        return torch.from_numpy(crops).permute(0, 3, 1, 2).to(self.device, non_blocking=True)
+    def _upload(self, crops: Sequence[np.ndarray]) -> Tensor:
+        """Crops uint8 [S, S, 3] -> uint8 [B, 3, S, S] on the device, channels last."""
+        batch = crops[0][None] if len(crops) == 1 else np.stack(crops)
+        return torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.device, non_blocking=True)
 
-    def _window(self) -> Window:
-        """Where to search: around the last box, wider the longer the target is lost."""
-        assert self._box is not None
-        n, rule = self.config.network, self.config.localize
-        window = search_window(self._box, n.template_size, n.search_size)
-        if not self._unseen:
-            return window
-        growth = min(rule.search_growth**self._unseen, rule.max_search)
-        # More pixels at the same scale first, so that the target keeps its size in the crop.
-        size = int((n.search_size * growth - 1) // 32) * 32 + 1
-        return dataclasses.replace(window, side=window.side * size / n.search_size, size=size)
+    def _cells(self, boxes: Tensor, cells: int) -> Tensor:
+        """Boxes (cx, cy, w, h) in search-crop pixels -> (row, column, height, width) in cells."""
+        n = self.config.network
+        first = n.search_size / 2 - n.stride * (cells - 1) / 2
+        offset = torch.tensor([first, first, 0.0, 0.0])
+        return ((boxes - offset) / n.stride)[..., [1, 0, 3, 2]]
 
     def _grid(self, size: int) -> tuple[Tensor, Tensor]:
         if size not in self._grids:
@@ -171,85 +209,72 @@ class DumlTracker(Tracker):
         return self._grids[size]
 
     def _locate(
-        self, out: OfflineOutput, robust: Tensor, first: Tensor, window: Window
-    ) -> tuple[Candidate, list[float]]:
-        """Best candidate, and all the host needs of it in one copy."""
-        assert self._box is not None
+        self,
+        out: OfflineOutput,
+        scores: tuple[Tensor, Tensor] | None,
+        box: Box,
+        lost: bool,
+        window: Window,
+    ) -> tuple[Candidate, Tensor]:
+        """Best candidate, and the row of numbers that the host needs of it."""
         p, rule = self.config.postprocess, self.config.localize
         anchors, hann = self._grid(window.size)
-        if self._unseen:
+        if lost:
             # A target that was lost may come back anywhere.
             p = dataclasses.replace(p, window_influence=0.0)
-        size = [self._box[2] * window.scale, self._box[3] * window.scale]
-        last = torch.tensor(size, device=self.device)
+        last = torch.tensor([box[2] * window.scale, box[3] * window.scale], device=self.device)
+        robust, first = scores if scores is not None else (None, None)
         best = select(out, robust, anchors, last, hann, p)
         half = last / (2 * self.config.network.stride) * rule.neighbourhood
-        second = second_peak(robust, best.cell, half[1].clamp_min(2), half[0].clamp_min(2))
-        scalars = torch.stack(
-            (
-                best.penalty,
-                best.fused,
-                best.robust,
-                best.accurate,
-                second,
-                first.flatten()[best.cell],
-            )
-        )
-        return best, torch.cat((best.box, scalars)).tolist()
+        score = best.robust_map
+        second = second_peak(score, best.cell, half[1].clamp_min(2), half[0].clamp_min(2))
+        start = best.robust if first is None else first.amax(0).flatten()[best.cell]
+        rest = (best.penalty, best.fused, best.robust, best.accurate, second, start)
+        return best, torch.cat((best.box, torch.stack(rest)))
 
-    def _judge(self, numbers: list[float]) -> Finding:
-        robust, accurate, second = numbers[6:9]
+    def _settle(
+        self, track: TargetTrack, peak: Peak, window: Window, image_size: tuple[int, int]
+    ) -> Finding:
+        """Judge the frame and move the box."""
         rule = self.config.localize
-        finding = judge(robust, accurate, second, self._state, rule)
-        self._unseen = self._unseen + 1 if finding.state is TrackState.LOST else 0
-        self._state = finding.state
+        finding = judge(peak.robust, peak.accurate, peak.second, track.state, rule)
+        track.observe(finding)
+        trust = peak.penalty * peak.fused
+        track.move(peak[:4], trust, window, image_size, self.config.postprocess)
         return finding
 
-    def _move(
-        self, numbers: list[float], finding: Finding, window: Window, width: int, height: int
-    ) -> None:
-        """Move the box to the candidate; a lost target stays where it was last seen."""
-        assert self._box is not None
-        if finding.state is TrackState.LOST or not all(map(math.isfinite, numbers)):
-            return
-        p = self.config.postprocess
-        cx, cy, w, h = numbers[:4]
-        _, _, w, h = window.to_image((cx, cy, w, h))
-        x, y, _, _ = window.to_image((cx, cy, 0, 0))
-        rate = min(numbers[4] * numbers[5] * p.size_rate, 1.0)
-        w = self._box[2] * (1 - rate) + w * rate
-        h = self._box[3] * (1 - rate) + h * rate
-        # Swallowing a neighbour looks like sudden growth against the recent size.
-        recent = sorted(self._sizes)[len(self._sizes) // 2]
-        cap = min(p.max_growth * recent / max(math.sqrt(w * h), 1e-6), 1.0)
-        w, h = w * cap, h * cap
-        x = min(max(x, 0.0), float(width))
-        y = min(max(y, 0.0), float(height))
-        w = min(max(w, 2.0), 2.0 * width)
-        h = min(max(h, 2.0), 2.0 * height)
-        self._box = (x - w / 2, y - h / 2, w, h)
-        self._sizes = [*self._sizes[1:], math.sqrt(w * h)]
-
     def _learn(
-        self, online: Tensor, finding: Finding, numbers: list[float], window: Window
+        self,
+        target: Target,
+        features: Tensor,
+        scores: tuple[Tensor, Tensor] | None,
+        peak: Peak,
+        finding: Finding,
+        window: Window,
     ) -> None:
         """Remember the frame and improve the filter, if the policy says so."""
-        assert self._box is not None
         rule = self.config.online
-        trusted = trustworthy(finding, numbers[6], numbers[7], numbers[9], rule)
-        decision = decide(finding, trusted, self._frame, rule)
+        trusted = trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
+        decision = decide(finding, trusted, target.track.frame, rule)
         if not decision.insert or window.size != self.config.network.search_size:
             return
-        n = self.config.network
-        x, y, w, h = window.to_crop(self._box)
-        first = n.search_size / 2 - n.stride * (online.shape[-1] - 1) / 2
-        centre = torch.tensor([y + h / 2 - first, x + w / 2 - first], device=self.device) / n.stride
-        self._memory.insert(online[0], centre, decision.rate)
-        if decision.iterations:
-            self._optimise(decision.iterations)
+        assert target.online is not None
+        assert scores is not None
+        x, y, w, h = window.to_crop(target.track.box)
+        box = torch.tensor([x + w / 2, y + h / 2, w, h])
+        cells = self._cells(box, features.shape[-1]).to(self.device)
+        target.online.learn(features, cells, scores[0], decision)
 
-    def _optimise(self, iterations: int) -> None:
-        features, centres, weights = self._memory.view()
-        problem = self.net.online.problem(features, centres, weights)
-        for weight, _ in steepest_descent(problem, self._filter, iterations, self.net.online.step):
-            self._filter = weight
+    def _result(
+        self, track: TargetTrack, finding: Finding, best: Candidate, window: Window
+    ) -> TrackResult:
+        region = map_region(window, best.fused_map.shape[-1], self.config.network.stride)
+        maps = {"fused": best.fused_map, "robust": best.robust_map, "accurate": best.accurate_map}
+        return TrackResult(
+            track.box,
+            finding.confidence,
+            finding.state,
+            track.unseen,
+            window.region,
+            ScoreMaps(maps, region),
+        )

@@ -1,0 +1,88 @@
+"""What is remembered of one target between frames: where it is, how large, and if it was seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+
+from .config import LocalizeConfig, NetworkConfig, PostprocessConfig
+from .geometry import Window, search_window
+from .localize import Finding
+from .types import Box, TrackState
+
+RECENT = 8
+"""Frames whose median size says how large the target was lately."""
+
+
+@dataclass
+class TargetTrack:
+    """Box and state of one target.
+
+    Attributes:
+        box: last box (x, y, w, h) in image pixels; that of the last sighting while lost.
+        fill: RGB colour of what lies outside the image.
+        unseen: frames since the target was last seen.
+        frame: frames since the start.
+    """
+
+    box: Box
+    fill: tuple[float, float, float]
+    state: TrackState = TrackState.TRACKING
+    unseen: int = 0
+    frame: int = 0
+    _sizes: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sizes = [math.sqrt(self.box[2] * self.box[3])] * RECENT
+
+    def search(self, network: NetworkConfig, rule: LocalizeConfig) -> Window:
+        """Where to search: around the last box, wider the longer the target is lost."""
+        window = search_window(self.box, network.template_size, network.search_size)
+        if not self.unseen:
+            return window
+        growth = min(rule.search_growth**self.unseen, rule.max_search)
+        # More pixels at the same scale first, so that the target keeps its size in the crop.
+        size = int((network.search_size * growth - 1) // 32) * 32 + 1
+        return dataclasses.replace(window, side=window.side * size / network.search_size, size=size)
+
+    def observe(self, finding: Finding) -> None:
+        """Take over the verdict on a frame."""
+        self.frame += 1
+        self.unseen = self.unseen + 1 if finding.state is TrackState.LOST else 0
+        self.state = finding.state
+
+    def move(
+        self,
+        box: tuple[float, float, float, float],
+        trust: float,
+        window: Window,
+        image_size: tuple[int, int],
+        rule: PostprocessConfig,
+    ) -> None:
+        """Move to a candidate; a lost target stays where it was last seen.
+
+        Args:
+            box: candidate (cx, cy, w, h) in crop pixels.
+            trust: size penalty times score, in [0, 1]: how far the size follows the candidate's.
+            image_size: (width, height).
+        """
+        if self.state is TrackState.LOST or not all(map(math.isfinite, (*box, trust))):
+            return
+        cx, cy, w, h = box
+        # Both map as the near corner of a box would, so one call serves centre and sides.
+        x, y, w, h = window.to_image((cx, cy, w, h))
+        rate = min(trust * rule.size_rate, 1.0)
+        w = self.box[2] * (1 - rate) + w * rate
+        h = self.box[3] * (1 - rate) + h * rate
+        # Swallowing a neighbour looks like sudden growth against the recent size.
+        recent = sorted(self._sizes)[len(self._sizes) // 2]
+        cap = min(rule.max_growth * recent / max(math.sqrt(w * h), 1e-6), 1.0)
+        w, h = w * cap, h * cap
+        width, height = image_size
+        x = min(max(x, 0.0), float(width))
+        y = min(max(y, 0.0), float(height))
+        w = min(max(w, 2.0), 2.0 * width)
+        h = min(max(h, 2.0), 2.0 * height)
+        self.box = (x - w / 2, y - h / 2, w, h)
+        self._sizes = [*self._sizes[1:], math.sqrt(w * h)]
