@@ -8,6 +8,53 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session")
+def talker():
+    """The camera, operator and listener of the tests that share one node process."""
+    from node_harness import Talker
+
+    talker = Talker()
+    yield talker
+    talker.close()
+
+
+@pytest.fixture(scope="session")
+def process(talker):
+    """One node process for many tests: starting one takes seconds."""
+    from node_harness import NodeProcess
+
+    with NodeProcess(weights="random", device="cpu", diagnostics_period=0.2) as process:
+        process.wait_for_log("unconfigured; waiting", 60.0)
+        assert talker.state() == "unconfigured", process.log()
+        yield process
+        assert process.running(), process.log()
+        assert process.end() == 0, process.log()
+
+
+@pytest.fixture
+def node(talker, process):
+    """The running node, unconfigured and with default settings; the test may change them."""
+    from node_harness import reset
+
+    talker.changed = True
+    reset(talker)
+    return talker
+
+
+@pytest.fixture
+def active(talker, process):
+    """The running node, active and without a target."""
+    from node_harness import reset
+
+    if talker.changed or talker.state() != "active":
+        reset(talker)
+        talker.bring_to("active")
+        talker.changed = False
+    assert talker.stop().success
+    talker.fresh_target()
+    return talker
+
+
 @pytest.fixture
 def source_copy(tmp_path_factory):
     """A copy of what is built and installed, for builds that leave their traces beside it."""

@@ -150,10 +150,9 @@ class Talker:
                 due = now + 1 / 30
             self.executor.spin_once(timeout_sec=0.01)
 
-    def spin_for(self, seconds):
+    def spin_for(self, seconds, meanwhile=None):
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.executor.spin_once(timeout_sec=0.01)
+        self.spin_until(lambda: time.monotonic() >= end, "time", seconds + WAIT, meanwhile)
 
     def call(self, name, request, timeout=WAIT, meanwhile=None):
         client = self.clients[name]
@@ -266,3 +265,20 @@ def scene(width=640, height=480, x=300, y=220):
 
 
 TARGET = (300.0, 220.0, 40.0, 30.0)
+
+# The network of most tests is not trained: with these limits it never says LOST, or always.
+SEEN = "localize.lost_below=-1 localize.accurate_below=-1"
+LOST = "localize.lost_below=2 localize.found_above=2"
+
+
+def reset(talker):
+    """Take the node back to unconfigured with the settings that tests start from."""
+    talker.bring_to("unconfigured")
+    for name, value in (
+        ("overrides", SEEN),
+        ("lost_timeout", 30.0),
+        ("max_image_age", 60.0),
+        ("weights", "random"),
+        ("image_transport", "raw"),
+    ):
+        assert talker.set_parameter(name, value).successful

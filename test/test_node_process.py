@@ -9,64 +9,21 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from node_harness import IMAGE, NODE, TARGET, NodeProcess, Talker, nanoseconds, scene, stamp_of
+from node_harness import (
+    IMAGE,
+    LOST,
+    NODE,
+    SEEN,
+    TARGET,
+    nanoseconds,
+    scene,
+    stamp_of,
+)
 from sensor_msgs.msg import Image
 
 from duml_tracker_ros.msg import Target
 
-# The network is not trained: with these limits it never says LOST, or always.
-SEEN = "localize.lost_below=-1 localize.accurate_below=-1"
-LOST = "localize.lost_below=2 localize.found_above=2"
 SEEN_STATES = (Target.STATE_TRACKING, Target.STATE_UNCERTAIN)
-
-
-@pytest.fixture(scope="module")
-def talker():
-    talker = Talker()
-    yield talker
-    talker.close()
-
-
-@pytest.fixture(scope="module")
-def process(talker):
-    with NodeProcess(weights="random", device="cpu", diagnostics_period=0.2) as process:
-        process.wait_for_log("unconfigured; waiting", 60.0)
-        assert talker.state() == "unconfigured", process.log()
-        yield process
-        assert process.running(), process.log()
-        assert process.end() == 0, process.log()
-
-
-def reset(talker):
-    talker.bring_to("unconfigured")
-    for name, value in (
-        ("overrides", SEEN),
-        ("lost_timeout", 30.0),
-        ("max_image_age", 60.0),
-        ("weights", "random"),
-        ("image_transport", "raw"),
-    ):
-        assert talker.set_parameter(name, value).successful
-
-
-@pytest.fixture
-def node(talker, process):
-    """The running node, unconfigured and with default settings; the test may change them."""
-    talker.changed = True
-    reset(talker)
-    return talker
-
-
-@pytest.fixture
-def active(talker, process):
-    """The running node, active and without a target."""
-    if talker.changed or talker.state() != "active":
-        reset(talker)
-        talker.bring_to("active")
-        talker.changed = False
-    assert talker.stop().success
-    talker.fresh_target()
-    return talker
 
 
 def test_every_output_has_the_header_of_its_image(active):
@@ -406,11 +363,3 @@ def test_diagnostics_name_the_silent_topic_and_then_the_target(node):
     assert float(values["latency p95 [ms]"]) > 0.0
     assert values["tracker name"] == "duml"
     assert values["tracker device"] == "cpu"
-
-
-def test_shutdown_transition_ends_in_finalized_and_services_still_answer(talker, process):
-    # Last of those that share the process: nothing leads back from here.
-    talker.bring_to("active")
-    assert talker.change("shutdown")
-    assert talker.state() == "finalized"
-    assert "finalized" in talker.init(TARGET).message

@@ -218,13 +218,19 @@ def test_selection_on_an_old_frame_catches_up_with_the_newest(run):
 
 def test_catch_up_skips_frames_when_time_is_short(run):
     box = run(**ALWAYS_SEEN)
-    box.worker.catch_up = 0.0
-    ring = FrameRing(60.0, 10**9)
-    for _ in range(12):
-        ring.append(box.frame())
-    box.worker.init(ring.find(33_000_000), pixel_box(*TARGET), ring=ring).result(WAIT)
-    box.wait(lambda: box.outcomes)
-    assert [outcome.frame.seq for outcome in box.outcomes] == [12]
+    box.init()
+    # How long an update takes is known from here on.
+    box.see()
+    for catch_up in (0.0, 0.002, 0.005, 0.01, 0.02, 0.05):
+        box.worker.catch_up = catch_up
+        box.outcomes.clear()
+        ring = FrameRing(60.0, 10**9)
+        frames = [box.frame() for _ in range(12)]
+        for frame in frames:
+            ring.append(frame)
+        box.worker.init(frames[0], pixel_box(*TARGET), ring=ring).result(WAIT)
+        box.wait(lambda: box.outcomes)
+        assert [outcome.frame for outcome in box.outcomes] == frames[-1:]
 
 
 def test_failing_tracker_goes_to_error_and_recovers_with_the_next_selection(run):

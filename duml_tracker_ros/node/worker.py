@@ -354,15 +354,17 @@ class TrackerWorker:
             return None
         waiting = self._behind.after(self._last_seq)
         left = self._behind_until - time.monotonic()
-        if len(waiting) <= 1 or left <= 0.0 or self._target is None:
+        pick = len(waiting) - 1
+        if left > 0.0 and self._target is not None:
+            affordable = max(1, int(left / max(self._update_time, 1e-3)))
+            pick = min(pick, -(-len(waiting) // affordable) - 1)
+        if pick == len(waiting) - 1:
+            # The newest one ends the catching up, and is published.
             self._behind = None
             if not waiting:
                 return None
             self._mailbox = None
-            return waiting[-1]
-        affordable = max(1, int(left / max(self._update_time, 1e-3)))
-        stride = -(-len(waiting) // affordable)
-        return waiting[min(stride, len(waiting)) - 1]
+        return waiting[pick]
 
     def _process(self, frame: Frame) -> None:
         catching_up = self._behind is not None

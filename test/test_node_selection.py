@@ -1,0 +1,140 @@
+"""Selecting the target over DDS: on an old frame, by a point, by a box from a detector."""
+
+import time
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from geometry_msgs.msg import Point
+from node_harness import NODE, TARGET, nanoseconds, scene, stamp_of
+
+from duml_tracker_ros.msg import Box, Target
+from duml_tracker_ros.srv import InitPoint
+
+
+def true_box(x):
+    return (float(x), 220.0, 40.0, 30.0)
+
+
+def overlap(a, b):
+    """IoU of two boxes (x, y, w, h)."""
+    w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    inside = max(w, 0.0) * max(h, 0.0)
+    return inside / (a[2] * a[3] + b[2] * b[3] - inside)
+
+
+def test_box_drawn_on_an_old_frame_finds_the_target_where_it_is_now(node):
+    """With trained weights: the target has left the drawn box by more than its own width."""
+    assert node.set_parameter("weights", "default").successful
+    assert node.set_parameter("overrides", "").successful
+    node.bring_to("active")
+    places = {}
+
+    def publish():
+        x = 60 + 5 * len(places)
+        places[node.publish(pixels=scene(x=x))] = x
+
+    node.spin_until(lambda: len(places) >= 26, "frames", meanwhile=publish)
+    node.spin_for(0.2)
+    stamps = sorted(places)
+    old = stamps[4]
+    node.targets.clear()
+    began = time.monotonic()
+    answer = node.init(true_box(places[old]), stamp_ns=old)
+    assert answer.success, answer.message
+    assert time.monotonic() - began < 1.0
+    assert nanoseconds(answer.stamp) == old
+    node.spin_until(lambda: any(t.target_id == answer.target_id for t in node.targets), "catch-up")
+    node.spin_for(0.3, meanwhile=publish)
+    found = [t for t in node.targets if t.target_id == answer.target_id]
+    assert stamp_of(found[0]) == stamps[-1], "the first answer is for the newest image"
+    for target in found:
+        truth = true_box(places[stamp_of(target)])
+        assert overlap(truth, true_box(places[old])) == 0.0
+        assert target.state in (Target.STATE_TRACKING, Target.STATE_UNCERTAIN)
+        assert overlap((target.x, target.y, target.width, target.height), truth) > 0.5
+
+
+def test_point_service(active):
+    active.clients.setdefault(
+        "init_point", active.node.create_client(InitPoint, f"{NODE}/init_point")
+    )
+
+    def ask(x, y, **fields):
+        return active.call("init_point", InitPoint.Request(x=x, y=y, **fields))
+
+    answer = ask(320.0, 235.0)
+    assert answer.success, answer.message
+    # 0.08 of 480 pixels, the default of point_size
+    assert "(300.8, 215.8) 38.4x38.4" in answer.message
+    again = ask(0.5, 0.5, size=0.1, normalized=True)
+    assert again.target_id == answer.target_id + 1
+    assert "(296.0, 216.0) 48.0x48.0" in again.message
+    assert nanoseconds(again.stamp) in active.published
+    for x, y, fields, words in (
+        (900.0, 10.0, {}, "outside the image of 640x480"),
+        (float("nan"), 10.0, {}, "finite"),
+        (10.0, 10.0, {"size": -1.0}, "size = -1"),
+        (10.0, 10.0, {"target_id": again.target_id}, "ids must change"),
+    ):
+        refused = ask(x, y, **fields)
+        assert not refused.success
+        assert words in refused.message
+    assert active.fresh_target(lambda t: t.target_id).target_id == again.target_id
+
+
+def hand_over(talker, kind, topic, make, process):
+    """Publish on a topic until the target changes; then show that a refusal has its reason."""
+    publisher = talker.node.create_publisher(kind, f"{NODE}/{topic}", 1)
+    talker.spin_until(lambda: publisher.get_subscription_count() == 1, f"{topic} is subscribed")
+    former = talker.init(TARGET).target_id
+    publisher.publish(make(TARGET, talker.publish()))
+    target = talker.fresh_target(lambda t: t.target_id > former)
+    assert target.target_id == former + 1
+    # Where the network that was not trained goes from there is another matter.
+    publisher.publish(make((900.0, 10.0, 30.0, 30.0), talker.publish()))
+    process.wait_for_log(f"~/{topic} refused")
+
+    def last_selection():
+        reports = talker.reports[-1:]
+        values = {pair.key: pair.value for report in reports for pair in report.status[0].values}
+        return values.get("last selection", "")
+
+    talker.spin_until(lambda: f"~/{topic} refused: " in last_selection(), "the refusal")
+    assert "outside" in last_selection()
+    assert talker.fresh_target(lambda t: t.target_id).target_id == former + 1
+    talker.node.destroy_publisher(publisher)
+
+
+def test_box_topic(active, process):
+    def make(box, stamp_ns):
+        message = Box(x=box[0], y=box[1], w=box[2], h=box[3])
+        stamp = message.header.stamp
+        stamp.sec, stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
+        # The image is on its way by another topic: give it the time to arrive first.
+        active.spin_for(0.3)
+        return message
+
+    hand_over(active, Box, "init_box", make, process)
+
+
+def test_click_topic(active, process):
+    def make(box, stamp_ns):
+        return Point(x=box[0] + box[2] / 2, y=box[1] + box[3] / 2)
+
+    hand_over(active, Point, "click", make, process)
+
+
+def test_detection_topic(active, process):
+    vision = pytest.importorskip("vision_msgs.msg", reason="vision_msgs is not installed")
+
+    def make(box, stamp_ns):
+        message = vision.Detection2D()
+        message.bbox.center.position.x = box[0] + box[2] / 2
+        message.bbox.center.position.y = box[1] + box[3] / 2
+        message.bbox.size_x, message.bbox.size_y = box[2], box[3]
+        return message
+
+    hand_over(active, vision.Detection2D, "init_detection", make, process)
