@@ -194,6 +194,9 @@ def _graphs(net: DualModalNet) -> tuple[nn.Module, nn.Module]:
         def forward(self, crop: Tensor, *kernels: Tensor) -> tuple[Tensor, ...]:
             features = self.net.extract(crop)
             out = self.net.predict(kernels, features)
+            # All sizes have both branches; only networks of a study lack one.
+            assert out.cls is not None
+            assert self.net.online_features is not None
             return (out.cls, out.deltas, out.iou, self.net.online_features(features))
 
     # The exporter puts a graph back into the mode it found; train mode would reach the network.

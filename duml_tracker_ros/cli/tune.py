@@ -1,0 +1,121 @@
+"""`duml-tracker tune`: search settings of the tracker on validation clips."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .common import CliError, add_threads, add_tracker_options, epilog, positive, table
+
+if TYPE_CHECKING:
+    from ..evaluation.variants import Outcome
+
+DESCRIPTION = """\
+Search settings of post-processing, localisation and update on validation clips, one key at a time.
+
+Use clips that nothing is judged on later. A value is taken only if the mean AUC grows by more than
+--margin; a few clips cannot tell smaller differences from noise, so the table also says on how many
+clips a value is better and worse than the start. Finished runs are kept under --out.
+"""
+
+DEFAULT_TRIES = (
+    "postprocess.mu=0.5,0.6,0.7,0.8,0.9,1.0",
+    "postprocess.window_influence=0.2,0.3,0.4,0.45",
+    "postprocess.penalty_k=0.02,0.05,0.1,0.15",
+    "postprocess.size_rate=0.25,0.3,0.5,0.6",
+    "online.learn_above=0.4,0.5,0.6",
+    "online.update=paper,every_frame",
+    "localize.lost_below=0.2,0.25,0.3",
+)
+
+
+def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "tune",
+        parents=parents,
+        help="search settings on validation clips",
+        description=DESCRIPTION,
+        epilog=epilog(
+            ("the usual keys", "duml-tracker tune --root validation"),
+            (
+                "two keys on two clips",
+                "duml-tracker tune --root validation --sequences 'goat,Drone1' "
+                "--try postprocess.mu=0.6,0.8 --try localize.found_above=0.3,0.4,0.5",
+            ),
+        ),
+    )
+    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the clips")
+    parser.add_argument(
+        "--sequences", metavar="GLOB", help="only these sequences; commas between several"
+    )
+    parser.add_argument(
+        "--try",
+        dest="tries",
+        action="append",
+        default=[],
+        metavar="KEY=V1,V2,...",
+        help=f"values of a key; may be repeated (default: {' '.join(DEFAULT_TRIES)})",
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=0.005,
+        metavar="AUC",
+        help="gain that a value must bring to be taken (default: 0.005)",
+    )
+    add_tracker_options(parser)
+    parser.add_argument("--out", default="runs/tune", metavar="DIR", help="raw results")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
+    add_threads(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..evaluation.datasets import load_dataset
+    from ..evaluation.participants import create_participant
+    from ..evaluation.variants import Variants, coordinate_search
+    from .common import tracker_specs
+
+    tries = parse_tries(args.tries or DEFAULT_TRIES)
+    (spec,) = tracker_specs(args, ["duml"])
+    create_participant(spec)
+    clips = load_dataset("folder", args.root, args.sequences)
+    variants = Variants(
+        spec,
+        clips,
+        Path(args.out).expanduser(),
+        jobs=args.jobs,
+        threads=args.threads,
+        progress=not args.quiet,
+    )
+    rows: list[list[str]] = []
+    first: list[Outcome] = []
+
+    def report(key: str, value: Any, outcome: Outcome, taken: bool) -> None:
+        first.append(outcome)
+        better, worse = outcome.against(first[0])
+        auc, lost = f"{outcome.mean['auc']:.4f}", f"{outcome.mean['lost_frames']:.1%}"
+        rows.append([key, str(value), auc, lost, f"{better} / {worse}", "yes" if taken else ""])
+
+    taken = coordinate_search(variants, tries, args.margin, report)
+    print(table(["key", "value", "AUC", "lost frames", "better / worse", "taken"], rows))
+    if taken:
+        print("\n" + " ".join(f"--set {k}={v}" for k, v in taken.items()))
+    else:
+        print("\nno value beats the present settings by the margin")
+    return 0
+
+
+def parse_tries(texts: list[str] | tuple[str, ...]) -> dict[str, list[Any]]:
+    """``key=v1,v2`` arguments; values are read as YAML. Raises CliError."""
+    import yaml
+
+    tries: dict[str, list[Any]] = {}
+    for text in texts:
+        key, sign, values = text.partition("=")
+        if not sign or not key.strip() or not values.strip():
+            raise CliError(f"--try {text!r} is not key=v1,v2, for example postprocess.mu=0.6,0.8")
+        tries[key.strip()] = [yaml.safe_load(v) for v in values.split(",")]
+    return tries

@@ -1,0 +1,111 @@
+"""The paper's comparisons on our weights and data: formulations, pairs, mu, voting, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..evaluation.svg import Series, axis_for, colour, line_chart
+from ..evaluation.variants import Outcome, Variants
+from ..tracker.config import OFFLINE, ONLINE
+from .loop import train_from_config
+
+OFFLINE_ONLY = OFFLINE[:-1]
+ONLINE_ONLY = ONLINE[:-1]
+MU = tuple(round(0.1 * i, 1) for i in range(11))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One network of the study: a name, and what its training changes."""
+
+    name: str
+    network: dict[str, str]
+    loss: dict[str, str] = field(default_factory=dict)
+
+
+def _network(offline: str, online: str) -> dict[str, str]:
+    return {"offline_branch": offline, "online_branch": online}
+
+
+def formulations() -> list[Recipe]:
+    """One branch alone (DuML, Tables 1 and 2)."""
+    return [Recipe(name, _network(name, "none")) for name in OFFLINE_ONLY] + [
+        Recipe(name, _network("none", name)) for name in ONLINE_ONLY
+    ]
+
+
+def pairs() -> list[Recipe]:
+    """Every offline with every online formulation (Table 3)."""
+    return [
+        Recipe(f"{offline} + {online}", _network(offline, online))
+        for online in ONLINE_ONLY
+        for offline in OFFLINE_ONLY
+    ]
+
+
+def labels() -> list[Recipe]:
+    """Label assignment and loss of the offline branch alone (Table 10)."""
+    five, one, ofr = (_network(name, "none") for name in ("OFC-5s", "OFC-1s", "OFR"))
+    return [
+        Recipe("OFC-5s IoU CE", five, {"assignment": "IoU", "cls_loss": "ce"}),
+        Recipe("OFC-5s IoU FC", five, {"assignment": "IoU"}),
+        Recipe("OFC-5s ATSS-MinL2 FC", five, {"assignment": "ATSS-MinL2"}),
+        Recipe("OFC-5s", five),
+        Recipe("OFC-1s ATSS-MinL2 FC", one, {"assignment": "ATSS-MinL2"}),
+        Recipe("OFC-1s", one),
+        Recipe("OFR FC-RG", ofr, {"ofr_loss": "regressive"}),
+        Recipe("OFR", ofr),
+    ]
+
+
+def train_recipe(
+    recipe: Recipe, folder: Path, config: str, settings: Mapping[str, Any], steps: int
+) -> Path:
+    """Train a network of the study for ``steps``; a finished or interrupted one goes on."""
+    out = folder / recipe.name.replace(" ", "_")
+    weights = out / "weights.safetensors"
+    if (out / "done").is_file() and (out / "done").read_text().strip() == str(steps):
+        return weights
+    overrides: dict[str, Any] = {**settings, "name": "weights", "steps": steps}
+    overrides |= {f"network.{k}": v for k, v in recipe.network.items()}
+    overrides |= {f"loss.{k}": v for k, v in recipe.loss.items()}
+    path = train_from_config(config, (out / "last.pt").is_file(), out, overrides)
+    (out / "done").write_text(f"{steps}\n")
+    return path
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """Tracker settings under which a network of the study is run."""
+    return {f"network.{key}": value for key, value in recipe.network.items()}
+
+
+def sweep_mu(variants: Variants) -> list[Outcome]:
+    """Fusion weight from offline only to online only (Fig. 4)."""
+    return [variants.run(f"mu {mu:g}", {"postprocess.mu": mu}) for mu in MU]
+
+
+def voting(variants: Variants) -> list[Outcome]:
+    """Score voting off and on (Table 4)."""
+    return [
+        variants.run(f"voting {word}", {"postprocess.voting": on})
+        for word, on in (("off", False), ("on", True))
+    ]
+
+
+def updates(variants: Variants) -> list[Outcome]:
+    """Update rules of the online branch."""
+    rules = ("never", "paper", "every_frame")
+    return [variants.run(f"update {rule}", {"online.update": rule}) for rule in rules]
+
+
+def mu_chart(outcomes: list[Outcome]) -> str:
+    """Mean AUC over mu as an ``<svg>`` element."""
+    x = [float(o.settings["postprocess.mu"]) for o in outcomes]
+    y = [float(o.mean["auc"]) for o in outcomes]
+    line = Series("mean AUC", x, y, colour(0), markers=True)
+    return line_chart(
+        "Fusion weight", [line], axis_for("mu", x), axis_for("AUC", y, zero=False), legend=False
+    )

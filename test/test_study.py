@@ -1,0 +1,116 @@
+"""Searches and ablations: variants are kept apart, values are taken only for a real gain."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from generated_sequence import render
+
+from duml_tracker_ros.cli.main import main
+from duml_tracker_ros.cli.tune import parse_tries
+from duml_tracker_ros.evaluation.datasets import load_folder
+from duml_tracker_ros.evaluation.participants import TrackerSpec
+from duml_tracker_ros.evaluation.variants import Outcome, Variants, coordinate_search
+from duml_tracker_ros.training import study
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two generated sequences of ten frames in the plain layout."""
+    root = tmp_path_factory.mktemp("clips")
+    for seed in (2, 3):
+        images, boxes = render(10, size=(240, 180), seed=seed)
+        folder = root / f"clip{seed}"
+        (folder / "img").mkdir(parents=True)
+        for i, image in enumerate(images):
+            assert cv2.imwrite(str(folder / "img" / f"{i:04d}.png"), image)
+        np.savetxt(folder / "groundtruth_rect.txt", boxes, fmt="%.3f", delimiter=",")
+    return root
+
+
+def test_variants_differ_and_are_not_run_twice(clips: Path, tmp_path: Path) -> None:
+    dataset = load_folder(clips)
+    variants = Variants(TrackerSpec("duml", "cpu"), dataset, tmp_path, progress=False)
+    usual = variants.run("usual", {})
+    blind = variants.run("blind", {"localize.lost_below": 9.0})
+    assert blind.mean["auc"] < usual.mean["auc"]
+    assert blind.against(usual) == (0, 2)
+    stamps = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("run.json")}
+    assert len(stamps) == 4
+    assert variants.run("usual", {}).mean["auc"] == usual.mean["auc"]
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("run.json")} == stamps
+
+
+def test_search_takes_only_what_gains_more_than_the_margin() -> None:
+    """On a known landscape: one key helps much, one a little, the last only with the first."""
+
+    class Landscape:
+        def run(self, name: str, settings: dict) -> Outcome:
+            auc = 0.5 + (0.1 if settings.get("a") == 2 else 0) + 0.001 * settings.get("b", 0)
+            auc += 0.02 if settings.get("a") == 2 and settings.get("c") else 0
+            return Outcome(name, dict(settings), {"auc": auc}, {"clip": auc})
+
+    seen: list[tuple] = []
+    tries = {"a": [1, 2, 3], "b": [1, 2], "c": [True]}
+    taken = coordinate_search(
+        Landscape(),  # type: ignore[arg-type]
+        tries,
+        0.005,
+        lambda key, value, outcome, better: seen.append((key, value, better)),
+    )
+    assert taken == {"a": 2, "c": True}
+    assert seen[0] == ("start", "", True)
+    assert ("b", 2, False) in seen
+
+
+def test_tune_prints_what_to_set(clips: Path, tmp_path: Path, capsys) -> None:
+    command = ["tune", "--root", str(clips), "--device", "cpu", "--out", str(tmp_path), "--quiet"]
+    tries = ["--set", "localize.lost_below=9.0", "--try", "localize.lost_below=0.25,9.5"]
+    assert main([*command, *tries]) == 0
+    assert "--set localize.lost_below=0.25" in capsys.readouterr().out
+    assert main([*command, "--try", "postprocess.mu"]) == 2
+    assert "key=v1,v2" in capsys.readouterr().err
+    assert parse_tries(["a=1,2.5,true", "b=x"]) == {"a": [1, 2.5, True], "b": ["x"]}
+
+
+def test_study_names_every_comparison_once() -> None:
+    assert [r.name for r in study.formulations()] == [
+        *("OFC-5s", "OFC-1s", "OFR"),
+        *("ONR", "ONC-1s", "ONC-5s"),
+    ]
+    assert len({r.name for r in study.pairs()}) == 9
+    assert len({(r.network["offline_branch"], str(r.loss)) for r in study.labels()}) == 8
+
+
+def test_study_trains_and_compares(clips: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    """One network of each kind, trained for two steps each, from a data set of flat pictures."""
+    from test_training import settings, write_data
+
+    alone, pair, label = study.formulations()[3], study.pairs()[3], study.labels()[4]
+    monkeypatch.setattr(study, "MU", (0.0, 0.8))
+    monkeypatch.setattr(study, "formulations", lambda: [alone])
+    monkeypatch.setattr(study, "pairs", lambda: [pair])
+    monkeypatch.setattr(study, "labels", lambda: [label])
+    data = write_data(tmp_path / "data")
+    options = settings(data, tmp_path / "cache")
+    for key in ("steps", "network", "data.root"):
+        options.pop(key)
+    options["data.mix"] = "{still: 1.0}"
+    command = ["study", "--root", str(clips), "--device", "cpu", "--out", str(tmp_path / "out")]
+    command += ["--train", str(data), "--steps", "2", "--quiet"]
+    for key, value in options.items():
+        command += ["--train-set", f"{key}={value}"]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    for name in ("mu 0 ", "mu 0.8", "voting off", "ONR", "OFC-5s + ONC-1s", "OFC-1s ATSS-MinL2 FC"):
+        assert name in text
+    assert (tmp_path / "out" / "mu.svg").read_text().startswith("<svg")
+    with (tmp_path / "out" / "networks" / "ONR" / "log.csv").open() as stream:
+        assert [row["step"] for row in csv.DictReader(stream)] == ["0", "1"]
+    stamp = (tmp_path / "out" / "networks" / "ONR" / "last.pt").stat().st_mtime_ns
+    assert main(command) == 0
+    assert (tmp_path / "out" / "networks" / "ONR" / "last.pt").stat().st_mtime_ns == stamp
