@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -193,6 +195,59 @@ def test_track_writes_an_annotated_video(root: Path) -> None:
     argv = ["track", made, "--box", "30,40,30,24", "--tracker", "opencv_kcf", "--quiet"]
     assert main([*map(str, argv), "--csv", str(root.parent / "v.csv")]) == 0
     assert len((root.parent / "v.csv").read_text().splitlines()) == 11
+
+
+DRAW = """
+import sys
+from duml_tracker_ros.cli import main, window
+
+class Person(window.Window):
+    # Drags from one corner to the other with the mouse, then presses Enter.
+    def select(self, rgb):
+        canvas, later = self._canvas, self._root.after
+        def draw():
+            canvas.event_generate("<ButtonPress-1>", x=60, y=64)
+            canvas.event_generate("<B1-Motion>", x=45, y=50)
+            canvas.event_generate("<B1-Motion>", x=30, y=40)
+            later(50, lambda: (self._root.focus_force(), self._root.event_generate("<Return>")))
+        later(300, draw)
+        return super().select(rgb)
+
+window.Window = Person
+sys.exit(main.main(sys.argv[1:]))
+"""
+
+
+def test_target_is_drawn_in_a_window(root: Path) -> None:
+    pytest.importorskip("tkinter")
+    if shutil.which("Xvfb") is None:
+        pytest.skip("no Xvfb to open a window on; apt-get install xvfb")
+    argv = ["track", root / "one" / "Alpha", "--select", "--show", "--tracker", "opencv_kcf"]
+    argv += ["--quiet", "--csv", root.parent / "drawn.csv"]
+    command = [sys.executable, "-c", DRAW, *map(str, argv)]
+    reading, writing = os.pipe()
+    screen = ("-screen", "0", "640x480x24", "-nolisten", "tcp")
+    with subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), *screen], pass_fds=[writing], stderr=subprocess.DEVNULL
+    ) as server:
+        os.close(writing)
+        try:
+            with os.fdopen(reading) as pipe:
+                display = f":{pipe.readline().strip()}"
+            done = subprocess.run(
+                command,
+                env={**os.environ, "DISPLAY": display},
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+        finally:
+            server.terminate()
+    assert done.returncode == 0, done.stderr
+    assert "--box 30,40,30,24" in done.stdout
+    assert "10 frames" in done.stdout
+    assert len((root.parent / "drawn.csv").read_text().splitlines()) == 11
 
 
 def test_track_mistakes_are_told_in_one_line(

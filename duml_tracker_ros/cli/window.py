@@ -80,8 +80,9 @@ class Window:
         """Let the person draw a box; None when the window was closed or Escape pressed."""
         self._draw(rgb)
         canvas = self._canvas
-        canvas.create_text(9, 9, anchor="nw", text=HELP, fill="black")
-        canvas.create_text(8, 8, anchor="nw", text=HELP, fill="white")
+        room = max(80, round(rgb.shape[1] * self._scale) - 16)
+        canvas.create_text(9, 9, anchor="nw", width=room, text=HELP, fill="black")
+        canvas.create_text(8, 8, anchor="nw", width=room, text=HELP, fill="white")
         corners: list[float] = []
         done = [False]
 
