@@ -324,7 +324,10 @@ def test_interrupted_eval_stops_at_once_and_continues(tmp_path: Path, jobs: int)
     for index in range(12):
         write_sequence(tmp_path / "data" / f"Seq{index}", frames=60, seed=index, suffix=".jpg")
     out, file = tmp_path / "out", tmp_path / "s.json"
-    command = [sys.executable, "-m", "duml_tracker_ros.cli", "eval", "--root", tmp_path / "data"]
+    # The installed script where there is one: worker processes import it.
+    script = shutil.which("duml-tracker")
+    command = [script] if script else [sys.executable, "-m", "duml_tracker_ros.cli"]
+    command += ["eval", "--root", tmp_path / "data"]
     command += ["--tracker", "opencv_kcf", "--out", out, "--jobs", jobs, "--json", file, "--quiet"]
     command += ["--threads", 1]
     words = [str(c) for c in command]
