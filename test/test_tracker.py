@@ -73,6 +73,20 @@ def test_second_track_in_the_same_process_is_bit_identical(clip, rule: str) -> N
     assert [r.box for r in run(other, clip)] == first
 
 
+def test_bf16_agrees_with_fp32() -> None:
+    """Boxes within half a pixel over 300 frames of three clips, learning on every frame."""
+    for seed in (2, 5, 7):
+        images, boxes = render(101, size=(320, 240), seed=seed)
+        clip = [np.ascontiguousarray(i[..., ::-1]) for i in images], boxes
+        exact, fast = (
+            run(create_tracker(device="cpu", precision=p, **{"online.update": "every_frame"}), clip)
+            for p in ("fp32", "bf16")
+        )
+        difference = np.array([r.box for r in exact]) - np.array([r.box for r in fast])
+        assert np.abs(difference).max() < 0.5
+        assert [r.state for r in exact] == [r.state for r in fast]
+
+
 def test_channel_order_does_not_matter(clip) -> None:
     tracker = create_tracker(device="cpu")
     rgb = [r.box for r in run(tracker, clip)]
@@ -194,6 +208,7 @@ def test_r50_runs_and_says_what_to_do_without_weights(clip) -> None:
         ({"name": "fastest"}, ConfigError, "fastest"),
         ({"name": "fcot"}, ConfigError, "not in this version"),
         ({"size": "tiny"}, ConfigError, "tiny"),
+        ({"precision": "fp8"}, ConfigError, "fp8"),
         ({"device": "abacus"}, ConfigError, "abacus"),
         ({"weights": "nowhere.safetensors"}, WeightsError, "does not exist"),
         ({"online.memry": 5}, ConfigError, "online.memry"),

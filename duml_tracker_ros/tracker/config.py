@@ -133,10 +133,15 @@ class LocalizeConfig:
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """Everything a DuML tracker is made of."""
+    """Everything a DuML tracker is made of.
+
+    ``precision`` of backbone and heads: ``fp32``, ``bf16``, or ``auto`` (bf16 where the processor
+    multiplies bf16 matrices). The online step is always in fp32.
+    """
 
     name: str = "duml"
     size: str = "compact"
+    precision: str = "auto"
     network: NetworkConfig = field(default_factory=NetworkConfig)
     postprocess: PostprocessConfig = field(default_factory=PostprocessConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
@@ -144,6 +149,8 @@ class TrackerConfig:
 
     def __post_init__(self) -> None:
         o, p = self.online, self.postprocess
+        if self.precision not in PRECISIONS:
+            raise ConfigError(f"precision = {self.precision!r}: choose from {PRECISIONS}")
         if o.update not in UPDATE_RULES:
             raise ConfigError(f"online.update = {o.update!r}: choose from {UPDATE_RULES}")
         if not 1 <= o.init_samples <= o.memory:
@@ -155,6 +162,7 @@ class TrackerConfig:
                 raise ConfigError(f"postprocess.{key} = {value}: between 0 and 1")
 
 
+PRECISIONS = ("auto", "fp32", "bf16")
 UPDATE_RULES = ("paper", "every_frame", "never")
 OFFLINE = ("OFC-5s", "OFC-1s", "OFR", "none")
 ONLINE = ("ONR", "ONC-1s", "ONC-5s", "none")

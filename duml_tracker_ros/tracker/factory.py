@@ -37,6 +37,15 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def has_fast_bf16(device: torch.device) -> bool:
+    """Does the device multiply bf16 matrices in hardware (tensor cores, AMX)?"""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Not part of torch's public interface; where it is missing fp32 is right.
+    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(probe()) if probe is not None else False
+
+
 def create_tracker(
     name: str = "duml",
     weights: str = "default",
@@ -79,6 +88,8 @@ def create_tracker(
         load_state(net, checkpoint)
     net.eval().requires_grad_(False)
     fold_batch_norms(net)
+    if config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(place)):
+        net.half()
     try:
         net.to(place)
         convert_conv2d_weight_memory_format(net, torch.channels_last)

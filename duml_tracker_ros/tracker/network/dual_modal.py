@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from .anchors import anchor_grid, anchor_shapes
 from .backbone import build_backbone
 from .blocks import ConvBn
 from .correlation import centre
-from .heads import OfflineHead, OfflineOutput
+from .heads import LevelHead, OfflineHead, OfflineOutput
 from .neck import Neck
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -60,6 +61,7 @@ class DualModalNet(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
+        self.dtype = torch.float32
         self.backbone = build_backbone(config.backbone)
         self.neck = Neck(self.backbone.channels, config.neck)
         self.offline = OfflineHead(config)
@@ -77,6 +79,21 @@ class DualModalNet(nn.Module):
             "std", 255 * torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=False
         )
 
+    def half(self) -> DualModalNet:
+        """Compute in bf16: backbone, necks and head towers.
+
+        The last layers of the heads stay in fp32, for the sake of sub-pixel boxes, as does the
+        online branch behind its projection.
+        """
+        parts: list[nn.Module] = [self.backbone, self.neck]
+        parts += [m for level in self.offline.levels for m in cast(LevelHead, level).towers()]
+        if self.online_features is not None:
+            parts.append(self.online_features.project)
+        for part in parts:
+            part.to(torch.bfloat16)
+        self.dtype = torch.bfloat16
+        return self
+
     def cells(self, size: int) -> int:
         """Cells a side of the score map for a crop of ``size`` pixels."""
         return (size - 1) // self.config.stride + 1
@@ -93,7 +110,7 @@ class DualModalNet(nn.Module):
 
     def extract(self, crops: Tensor) -> list[Tensor]:
         """RGB crops 0..255 [B, 3, S, S] -> neck levels [B, C, H, W], all of one resolution."""
-        return self.neck(self.backbone(self.normalise(crops)))
+        return self.neck(self.backbone(self.normalise(crops).to(self.dtype)))
 
     def template_kernels(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Neck levels of the template -> matching kernels of the offline branch."""

@@ -54,6 +54,10 @@ class LevelHead(nn.Module):
         self.cls = nn.Conv2d(hidden, scores, 1) if config.offline_branch != "none" else None
         self.box = nn.Conv2d(hidden, 5 * anchors, 1)
 
+    def towers(self) -> list[nn.Module]:
+        """All but the last layers."""
+        return [self.template_conv, self.search_conv, self.mix, self.tower]
+
     def template(self, z: Tensor) -> Tensor:
         """Template features [B, C, Hz, Wz] -> matching kernel [B, hidden, k, k]."""
         kernel = centre(self.template_conv(z), self.kernel_cells)
@@ -66,7 +70,7 @@ class LevelHead(nn.Module):
             x = torch.cat((pixelwise_correlation(x, kernel), x), 1)
         else:
             x = depthwise_correlation(x, kernel)
-        x = self.tower(self.mix(x))
+        x = self.tower(self.mix(x)).to(self.box.weight.dtype)
         return self.cls(x) if self.cls is not None else None, self.box(x)
 
 
