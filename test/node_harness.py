@@ -26,9 +26,20 @@ WAIT = 60.0
 
 
 class NodeProcess:
-    """`python -m duml_tracker_ros.node` with parameters, killed at the end whatever happens."""
+    """`python -m duml_tracker_ros.node` with parameters, killed at the end whatever happens.
 
-    def __init__(self, *ros_arguments, **parameters):
+    Args:
+        program: what Python runs instead of the node's module.
+        namespace: that of the node; two nodes must not share one.
+    """
+
+    def __init__(
+        self,
+        *ros_arguments,
+        program=("-m", "duml_tracker_ros.node"),
+        namespace=NAMESPACE,
+        **parameters,
+    ):
         # Two threads of torch that wait for each other crawl on a machine busy with other tests.
         parameters.setdefault("num_threads", 1)
         parameters.setdefault("init_timeout", WAIT)
@@ -42,10 +53,9 @@ class NodeProcess:
             [
                 sys.executable,
                 "-P",
-                "-m",
-                "duml_tracker_ros.node",
+                *program,
                 "--ros-args",
-                *("-r", f"__ns:={NAMESPACE}"),
+                *("-r", f"__ns:={namespace}"),
                 *arguments,
                 *ros_arguments,
             ],
@@ -96,7 +106,7 @@ class NodeProcess:
 class Talker:
     """The camera, the operator and the listeners of a test, in one ROS node."""
 
-    def __init__(self):
+    def __init__(self, namespace=NAMESPACE):
         import rclpy
         from diagnostic_msgs.msg import DiagnosticArray
         from lifecycle_msgs.srv import ChangeState, GetState
@@ -108,35 +118,45 @@ class Talker:
         from duml_tracker_ros.msg import Target
         from duml_tracker_ros.srv import Init, Stop
 
+        self.namespace, self.name = namespace, f"{namespace}/duml_tracker"
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=DOMAIN)
-        self.node = rclpy.create_node("talker", context=self.context, namespace=NAMESPACE)
+        self.node = rclpy.create_node("talker", context=self.context, namespace=namespace)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.images = self.node.create_publisher(Image, "image", qos_profile_sensor_data)
         self.targets = []
         self.reports = []
-        self.node.create_subscription(Target, f"{NODE}/target", self.targets.append, 50)
+        self.node.create_subscription(Target, f"{self.name}/target", self.targets.append, 50)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_report, 10)
         self.clients = {
-            "change_state": self.node.create_client(ChangeState, f"{NODE}/change_state"),
-            "get_state": self.node.create_client(GetState, f"{NODE}/get_state"),
-            "set_parameters": self.node.create_client(SetParameters, f"{NODE}/set_parameters"),
-            "init": self.node.create_client(Init, f"{NODE}/init"),
-            "stop": self.node.create_client(Stop, f"{NODE}/stop"),
+            "change_state": self.node.create_client(ChangeState, f"{self.name}/change_state"),
+            "get_state": self.node.create_client(GetState, f"{self.name}/get_state"),
+            "set_parameters": self.node.create_client(SetParameters, f"{self.name}/set_parameters"),
+            "init": self.node.create_client(Init, f"{self.name}/init"),
+            "stop": self.node.create_client(Stop, f"{self.name}/stop"),
         }
         self.changed = True
         self.published = set()
         self.clock_ns = 1_000_000_000_000
 
     def _on_report(self, message):
-        if message.status[0].name == NODE.lstrip("/"):
+        if message.status[0].name == self.name.lstrip("/"):
             self.reports.append(message)
 
     def close(self):
         self.executor.shutdown()
         self.node.destroy_node()
         self.context.try_shutdown()
+
+    def values(self):
+        """Keys and values of the newest diagnostics; empty before the first."""
+        reports = self.reports[-1:]
+        return {pair.key: pair.value for report in reports for pair in report.status[0].values}
+
+    def summary(self):
+        """The one line of the newest diagnostics."""
+        return self.reports[-1].status[0].message if self.reports else ""
 
     def spin_until(self, condition, what, timeout=WAIT, meanwhile=None):
         """Take messages until `condition` is true; call `meanwhile` at 30 Hz."""
@@ -235,6 +255,7 @@ class Talker:
     def fresh_target(self, accept=lambda target: True, **arguments):
         """The first target message that fits, of images published from now on."""
         began = self.clock_ns
+        self.targets.clear()
         found = []
 
         def arrived():

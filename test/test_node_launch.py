@@ -12,13 +12,14 @@ pytest.importorskip("launch_ros", reason="launch_ros is not installed (it is not
 
 from launch.actions import DeclareLaunchArgument
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
-from node_harness import DOMAIN, IMAGE, NAMESPACE, Talker
+from node_harness import DOMAIN, NAMESPACE, Talker
 
 from launch import LaunchContext
 
 # In a virtual environment the package is installed into the environment's own prefix.
 os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
 
+OWN = f"{NAMESPACE}_launch"
 LAUNCH_FILE = Path(__file__).resolve().parents[1] / "launch" / "tracker.launch.py"
 
 RUN = """
@@ -63,14 +64,14 @@ def test_launched_node_is_active_in_its_namespace(tmp_path):
     with (tmp_path / "log").open("w+") as log:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-P", "-c", RUN, str(LAUNCH_FILE), f"image:={IMAGE}"),
-                *("autostart:=true", f"params_file:={settings}", f"namespace:={NAMESPACE}"),
+                *(sys.executable, "-P", "-c", RUN, str(LAUNCH_FILE), f"image:={OWN}/image"),
+                *("autostart:=true", f"params_file:={settings}", f"namespace:={OWN}"),
             ],
             env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-        talker = Talker()
+        talker = Talker(OWN)
         try:
             assert talker.fresh_target().header.frame_id == "camera"
             assert talker.state() == "active"

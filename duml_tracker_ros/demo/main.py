@@ -53,13 +53,14 @@ class Processes:
         self.stop()
 
     def start(self, name: str, module: str, arguments: Sequence[str], quiet: bool = True) -> None:
-        """Run a module of this Python; a quiet process writes to <name>.log."""
+        """Run a module, or a script, of this Python; a quiet process writes to <name>.log."""
+        target = [module] if module.endswith(".py") else ["-m", module]
         with contextlib.ExitStack() as stack:
             output = None
             if quiet:
                 output = stack.enter_context(open(self.log(name), "wb"))
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                [sys.executable, *target, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT if quiet else None,

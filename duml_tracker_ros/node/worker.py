@@ -8,7 +8,6 @@ Everything else comes as commands, whose callers wait for a limited time. Nothin
 from __future__ import annotations
 
 import enum
-import gc
 import threading
 import time
 import traceback
@@ -24,6 +23,7 @@ import torch
 
 from ..tracker import Box, BoxError, ImageError, Tracker, TrackResult, TrackState, validate_box
 from .boxes import BoxOf
+from .faults import free_memory, is_device_lost, is_out_of_memory
 from .frame_ring import Frame, FrameRing
 from .image_codec import ImageError as CodecError
 from .image_codec import ImageView
@@ -177,6 +177,7 @@ class TrackerWorker:
         self._target: _Target | None = None
         self._last_id = 0
         self._status = Status.IDLE
+        self._device_lost = ""
         self._update_time = 0.0
         self._last_seq = -1
         self._behind: FrameRing | None = None
@@ -443,6 +444,8 @@ class TrackerWorker:
         tracker = self._tracker
         if tracker is None:
             raise WorkerError("there is no tracker")
+        if self._device_lost:
+            raise WorkerError(self._device_lost)
         if target_id and target_id == self._last_id:
             raise WorkerError(
                 f"target_id {target_id} is that of the last selection: ids must change, "
@@ -520,6 +523,11 @@ class TrackerWorker:
                 self._tracker.reset()
         except Exception as second:
             self._logger.error(f"the tracker cannot be reset either: {second}")
+        if is_out_of_memory(error):
+            free_memory()
+        elif is_device_lost(error):
+            self._device_lost = f"the device failed ({error}): deactivate, cleanup and configure"
+            self._logger.error(self._device_lost)
 
     def _refuse_all(self) -> None:
         with self._wake:
@@ -535,6 +543,4 @@ class TrackerWorker:
         self._target = None
         self._behind = None
         self._mailbox = None
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()

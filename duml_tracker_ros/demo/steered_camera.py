@@ -1,0 +1,197 @@
+"""A camera on a gimbal, as a ROS node: a window of the generated scene that a rate command moves.
+
+The scene is rendered once, larger than the view. Angular rates on `gimbal/rate` turn the view,
+`gimbal/angles` tells where it looks at the moment of each image. Vectors are rotations about the
+axes of the optical frame (x right, y down, z forward): positive y turns right, positive x up.
+While the parameter `hold` is true the first frame is shown again and again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..scene import AerialScene, SceneSettings
+
+FRAME_ID = "gimbal_camera"
+SCENE = (800, 600)
+VIEW = (480, 360)
+# A gimbal turns on for no longer than this without a command, seconds.
+COMMAND_TIMEOUT = 0.3
+MAX_RATE = 0.8  # rad/s
+RESPONSE = 0.06  # seconds, time constant of the motors
+
+
+class Gimbal:
+    """First-order motors under a rate command, with limits; angles in radians.
+
+    Args:
+        reach: largest angles (about x, about y) from the middle of the scene.
+    """
+
+    def __init__(self, reach: np.ndarray) -> None:
+        self._reach = reach
+        self.angles = np.zeros(2)
+        self.rates = np.zeros(2)
+        self._wanted = np.zeros(2)
+        self._commanded = -np.inf
+
+    def command(self, about_x: float, about_y: float, now: float) -> None:
+        """Take a rate command, rad/s; anything but finite numbers means stop."""
+        wanted = np.array([about_x, about_y])
+        self._wanted = np.clip(wanted, -MAX_RATE, MAX_RATE) if np.isfinite(wanted).all() else 0.0
+        self._commanded = now
+
+    def move(self, seconds: float, now: float) -> None:
+        """Turn on for some time."""
+        wanted = self._wanted if now - self._commanded <= COMMAND_TIMEOUT else np.zeros(2)
+        self.rates = wanted + (self.rates - wanted) * np.exp(-seconds / RESPONSE)
+        self.angles = np.clip(self.angles + self.rates * seconds, -self._reach, self._reach)
+
+
+class SteeredCamera:
+    """Publishes `image`, `camera_info` and `gimbal/angles`; keeps the truth of every image."""
+
+    def __init__(self, scene: AerialScene, rate: float) -> None:
+        from geometry_msgs.msg import Vector3Stamped
+        from rclpy.executors import SingleThreadedExecutor
+        from rclpy.node import Node
+        from sensor_msgs.msg import CameraInfo, Image
+        from std_msgs.msg import Bool
+
+        self._image_type: Any = Image
+        self._angles_type: Any = Vector3Stamped
+        self.rate, self.log = rate, []  # type: float, list[dict[str, Any]]
+        self._frames = [scene.render(index) for index in range(scene.frames)]
+        self._focal = 1.7 * max(SCENE)
+        half = (np.array(SCENE) - VIEW) / 2
+        self.gimbal = Gimbal(np.arctan(half / self._focal)[::-1])
+        self._hold = False
+        self.node = Node("camera")
+        self.node.declare_parameter("hold", True)
+        self._images = self.node.create_publisher(Image, "image", 2)
+        self._infos = self.node.create_publisher(CameraInfo, "camera_info", 2)
+        self._angles = self.node.create_publisher(Vector3Stamped, "gimbal/angles", 10)
+        self.node.create_subscription(Vector3Stamped, "gimbal/rate", self._on_rate, 1)
+        self.node.create_subscription(Bool, "vehicle/hold", self._on_hold, 10)
+        self._info = CameraInfo(width=VIEW[0], height=VIEW[1], distortion_model="plumb_bob")
+        # Calibrations count from pixel centres: the middle of 480 pixels is at 239.5.
+        cx, cy = (VIEW[0] - 1) / 2, (VIEW[1] - 1) / 2
+        self._info.k = [self._focal, 0.0, cx, 0.0, self._focal, cy, 0.0, 0.0, 1.0]
+        self._info.p = [self._focal, 0.0, cx, 0.0, 0.0, self._focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+        self._info.d = [0.0] * 5
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+
+    def run(self) -> None:
+        """Show the first frame until told to go on, then all the others once."""
+        say = self.node.get_logger().info
+        say("ready; showing the first image until the parameter hold is false")
+        due, index = time.monotonic(), 0
+        while index < len(self._frames):
+            self._show(index)
+            due = self._wait(due + 1 / self.rate)
+            self.gimbal.move(1 / self.rate, time.monotonic())
+            if not self.node.get_parameter("hold").value:
+                index += 1
+        say(f"done: {len(self.log)} images")
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self.node.destroy_node()
+
+    def _show(self, index: int) -> None:
+        frame = self._frames[index]
+        pitch, yaw = self.gimbal.angles
+        shift = self._focal * np.tan([yaw, -pitch])
+        left, top = np.rint((np.array(SCENE) - VIEW) / 2 + shift).astype(int)
+        pixels = frame.image[top : top + VIEW[1], left : left + VIEW[0]]
+        stamp = self.node.get_clock().now()
+        message = self._image_type(height=VIEW[1], width=VIEW[0], step=3 * VIEW[0], encoding="rgb8")
+        message.header.frame_id = FRAME_ID
+        message.header.stamp = stamp.to_msg()
+        data = array.array("B")
+        # Anything but an array would be checked element by element.
+        data.frombytes(np.ascontiguousarray(pixels).tobytes())
+        message.data = data
+        self._info.header = message.header
+        angles = self._angles_type(header=message.header)
+        angles.vector.x, angles.vector.y = float(pitch), float(yaw)
+        self._angles.publish(angles)
+        self._infos.publish(self._info)
+        self._images.publish(message)
+        box = frame.box
+        self.log.append(
+            {
+                "index": index,
+                "stamp": stamp.nanoseconds,
+                "box": [box[0] - left, box[1] - top, box[2], box[3]] if box else None,
+                "window": [int(left), int(top)],
+                "visibility": frame.visibility,
+                "hold": self._hold,
+            }
+        )
+
+    def _on_rate(self, message: Any) -> None:
+        self.gimbal.command(message.vector.x, message.vector.y, time.monotonic())
+
+    def _on_hold(self, message: Any) -> None:
+        self._hold = bool(message.data)
+
+    def _wait(self, due: float) -> float:
+        """Serve the node until `due`; the time the next period counts from."""
+        due = max(due, time.monotonic())
+        while (left := due - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+        return due
+
+
+def scene(seed: int, frames: int) -> AerialScene:
+    """The scene of the closed loop: the target strays far, and a bridge hides it once."""
+    settings = SceneSettings(
+        target_size=40.0, speed=4.0, drift=0.13, shake=0.4, look_alikes=(), trees=(),
+        bridges=(0.55,), hidden_frames=4.0,
+    )  # fmt: skip
+    return AerialScene(seed, *SCENE, frames, settings)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the camera until its scene is over."""
+    parser = argparse.ArgumentParser(prog="python -m duml_tracker_ros.demo.steered_camera")
+    parser.add_argument("--frames", type=int, default=400, help="length of the scene (400)")
+    parser.add_argument("--rate", type=float, default=20.0, help="images per second (20)")
+    parser.add_argument("--seed", type=int, default=2, help="seed of the scene (2)")
+    parser.add_argument("--log", type=Path, required=True, help="JSON file for the truth")
+    options = parser.parse_args(arguments)
+    import rclpy
+    from rclpy.executors import ExternalShutdownException
+
+    rclpy.init()
+    camera = None
+    try:
+        camera = SteeredCamera(scene(options.seed, options.frames), options.rate)
+        camera.run()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 130
+    finally:
+        if camera is not None:
+            camera.close()
+        rclpy.try_shutdown()
+    # The file appears whole: its presence tells that the scene is over.
+    draft = options.log.with_suffix(".part")
+    draft.write_text(json.dumps(camera.log), encoding="utf-8")
+    os.replace(draft, options.log)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
