@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from .participants import OwnTracker, TrackerSpec, create_participant
 from .peers import PEERS, Box
-from .runner import limit_threads
+from .runner import end_with_parent, limit_threads
 from .svg import Axis, Series, axis_for, colour, line_chart
 
 WARM_UP = 5
@@ -205,7 +205,7 @@ def _measure_parts(case: BenchCase, frames: list[NDArray[np.uint8]], box: Box) -
 def run_case(case: BenchCase) -> BenchResult:
     """Measure one case in a fresh process."""
     with concurrent.futures.ProcessPoolExecutor(
-        1, mp_context=multiprocessing.get_context("spawn")
+        1, mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent
     ) as pool:
         return pool.submit(measure, case).result()
 

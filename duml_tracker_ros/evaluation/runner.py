@@ -18,11 +18,14 @@ import json
 import math
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -294,11 +297,18 @@ def limit_threads(threads: int) -> None:
         sys.modules["torch"].set_num_threads(threads)
 
 
+def end_with_parent() -> None:
+    """Let this worker process end when its parent is killed; it would wait for ever otherwise."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        ended = [parent.sentinel]
+        threading.Thread(target=lambda: (wait(ended), os._exit(1)), daemon=True).start()
+
+
 def _start_worker(threads: int) -> None:
     # The parent answers Ctrl-C for all.
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     limit_threads(threads)
 
 
