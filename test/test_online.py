@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from duml_tracker_ros.tracker.config import LocalizeConfig, OnlineConfig
 from duml_tracker_ros.tracker.localize import Finding, judge, second_peak
-from duml_tracker_ros.tracker.online.filters import apply_filter, filter_gradient
+from duml_tracker_ros.tracker.online.filters import MANY, apply_filter, filter_gradient
 from duml_tracker_ros.tracker.online.labels import bernoulli_label
 from duml_tracker_ros.tracker.online.localizer import OnlineLocalizer
 from duml_tracker_ros.tracker.online.memory import SampleMemory
@@ -34,7 +34,7 @@ def make_problem(
     model = DiscriminativeModel(bins=40, bin_width=0.4, shapes=shapes).double()
     with torch.no_grad():
         model.weight.mul_(torch.rand(40).double() + 0.5)
-    memory = torch.randn(batch, 6, samples, 9, 11).double()
+    memory = torch.randn(batch, samples, 6, 9, 11).double()
     targets = torch.rand(batch, samples, 4) * torch.tensor([8.0, 10.0, 2.0, 2.0])
     targets[..., 2:] += 2.0
     gamma = torch.rand(batch, samples).double() + 0.1
@@ -46,7 +46,7 @@ def test_filter_is_a_cross_correlation() -> None:
     problem, w = make_problem()
     scores = apply_filter(problem.memory, w)
     for b in range(2):
-        plain = F.conv2d(problem.memory[b].transpose(0, 1), w[b], padding=2)
+        plain = F.conv2d(problem.memory[b], w[b], padding=2)
         assert (scores[b] - plain).abs().max() < 1e-10
 
 
@@ -56,6 +56,19 @@ def test_gradient_is_the_transpose() -> None:
     left = (apply_filter(problem.memory, w) * r).sum()
     right = (filter_gradient(problem.memory, r, 5) * w).sum()
     assert left.item() == pytest.approx(right.item(), rel=1e-10)
+
+
+def test_many_maps_take_the_same_way_as_few() -> None:
+    """Without a gradient, many maps are folded by shifts: same sums as F.fold and F.unfold."""
+    torch.manual_seed(1)
+    memory = torch.randn(1, MANY + 1, 6, 9, 11).double()
+    weight = torch.randn(1, 2, 6, 5, 5).double()
+    residual = torch.randn(1, MANY + 1, 2, 9, 11).double()
+    with torch.enable_grad():
+        scores, gradient = apply_filter(memory, weight), filter_gradient(memory, residual, 5)
+    with torch.no_grad():
+        assert (apply_filter(memory, weight) - scores).abs().max() < 1e-10
+        assert (filter_gradient(memory, residual, 5) - gradient).abs().max() < 1e-10
 
 
 def test_step_direction_matches_autograd(shapes) -> None:
@@ -135,7 +148,7 @@ def test_maps_peak_at_row_and_column() -> None:
 
 def test_learned_parts_receive_gradients_through_the_unrolled_solver() -> None:
     model = DiscriminativeModel()
-    memory = torch.randn(1, 4, 2, 13, 13) * 0.1
+    memory = torch.randn(1, 2, 4, 13, 13) * 0.1
     problem = model.problem(memory, torch.full((1, 2, 4), 6.0), torch.ones(1, 2))
     *_, (w, _) = steepest_descent(problem, torch.zeros(1, 1, 4, 5, 5), 3, model.step)
     w.square().sum().backward()
@@ -195,11 +208,11 @@ def test_memory_protects_the_first_frame() -> None:
     assert memory.used == 8
     assert min(s for s in slots if s is not None) == 4
     features, _, weights = memory.view()
-    assert features.shape == (1, 3, 8, 5, 5)
-    assert (features[:, :, :4] == 1).all()
+    assert features.shape == (1, 8, 3, 5, 5)
+    assert (features[:, :4] == 1).all()
     assert weights.sum().item() == pytest.approx(1, abs=1e-5)
     assert weights[0, :4].sum().item() >= 0.25 - 1e-5
-    assert 29.0 in features[0, 0, :, 0, 0].tolist()
+    assert 29.0 in features[0, :, 0, 0, 0].tolist()
     full = SampleMemory(3, 5, 5, 4, torch.device("cpu"))
     full.start(torch.ones(4, 3, 5, 5), torch.zeros(4, 4))
     assert full.insert(torch.zeros(3, 5, 5), torch.zeros(4), 0.5) is None

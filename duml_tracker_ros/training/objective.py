@@ -162,9 +162,9 @@ def _online_parts(
     assert net.online is not None
     b, s = present.shape
     _, c, h, w = features.shape
-    features = features.float().view(b, s, c, h, w).transpose(1, 2)
+    features = features.float().reshape(b, s, c, h, w)
     targets = _cells(xyxy_to_cxcywh(truth), size, w, net.config.stride)
-    memory, query = features[:, :, :support], features[:, :, support:]
+    memory, query = features[:, :support], features[:, support:]
     gamma = torch.full((b, support), 1 / support, device=features.device)
     problem = net.online.problem(memory, targets[:, :support], gamma)
     asked, there = targets[:, support:], present[:, support:]

@@ -1,8 +1,8 @@
 """Correlation of a memory of features with filters, and its transpose, as matrix products.
 
-A convolution with one or few output channels is a poor shape for every processor. With the memory
-kept as a C x (M H W) matrix F and A filters as a C x (A k^2) matrix W, the scores are fold(W^T F)
-and the gradient is F unfold(r)^T: two well-shaped products.
+A convolution with one or few output channels is a poor shape for every processor. With a sample's
+features as a C x (H W) matrix F and A filters as a C x (A k^2) matrix W, its scores are fold(W^T F)
+and the gradient is the sum over samples of F unfold(r)^T: well-shaped products.
 """
 
 from __future__ import annotations
@@ -11,26 +11,57 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+MANY = 8
+"""Maps from which whole-tensor shifts beat fold and unfold, which take one map after another."""
+
 
 def apply_filter(memory: Tensor, weight: Tensor) -> Tensor:
-    """Scores of every sample: memory [B, C, M, H, W], A filters [B, A, C, k, k] -> [B, M, A, H, W].
+    """Scores of every sample: memory [B, M, C, H, W], A filters [B, A, C, k, k] -> [B, M, A, H, W].
 
     Cross-correlation with zero padding, same size, k odd.
     """
-    b, c, m, h, w = memory.shape
+    b, m, c, h, w = memory.shape
     a, k = weight.shape[1], weight.shape[-1]
     # fold() scatters forward, so the taps go in reversed.
-    taps = weight.flip((3, 4)).permute(0, 1, 3, 4, 2).reshape(b, a * k * k, c)
-    columns = torch.matmul(taps, memory.reshape(b, c, m * h * w))
-    columns = columns.view(b, a * k * k, m, h * w).transpose(1, 2).reshape(b * m, a * k * k, h * w)
-    return F.fold(columns, (h, w), k, padding=k // 2).view(b, m, a, h, w)
+    taps = weight.flip((3, 4)).permute(0, 1, 3, 4, 2).reshape(b, 1, a * k * k, c)
+    columns = torch.matmul(taps, memory.reshape(b, m, c, h * w)).flatten(0, 1)
+    return _fold(columns, h, w, k).reshape(b, m, a, h, w)
 
 
 def filter_gradient(memory: Tensor, residual: Tensor, k: int) -> Tensor:
     """Transpose of ``apply_filter``: residual [B, M, A, H, W] -> [B, A, C, k, k]."""
-    b, c, m, h, w = memory.shape
+    b, m, c, h, w = memory.shape
     a = residual.shape[2]
-    columns = F.unfold(residual.reshape(b * m, a, h, w), k, padding=k // 2)
-    columns = columns.view(b, m, a * k * k, h * w).transpose(2, 3).reshape(b, m * h * w, a * k * k)
-    taps = torch.matmul(memory.reshape(b, c, m * h * w), columns)
-    return taps.view(b, c, a, k, k).flip((3, 4)).transpose(1, 2)
+    columns = _unfold(residual.reshape(b * m, a, h, w), k).reshape(b, m, a * k * k, h * w)
+    taps = torch.matmul(columns, memory.reshape(b, m, c, h * w).transpose(2, 3)).sum(1)
+    return taps.view(b, a, k, k, c).flip((2, 3)).permute(0, 1, 4, 2, 3)
+
+
+def _shifts_pay(maps: Tensor) -> bool:
+    # Each shift would be a node of the autograd graph.
+    return maps.shape[0] >= MANY and maps.device.type == "cpu" and not torch.is_grad_enabled()
+
+
+def _fold(columns: Tensor, h: int, w: int, k: int) -> Tensor:
+    """Sum of shifted maps: [N, A k^2, H W] -> [N, A, H, W]."""
+    p = k // 2
+    if not _shifts_pay(columns):
+        return F.fold(columns, (h, w), k, padding=p)
+    taps = columns.view(len(columns), -1, k, k, h, w)
+    out = columns.new_zeros(*taps.shape[:2], h + 2 * p, w + 2 * p)
+    for i in range(k):
+        for j in range(k):
+            out[:, :, i : i + h, j : j + w] += taps[:, :, i, j]
+    return out[:, :, p : p + h, p : p + w]
+
+
+def _unfold(maps: Tensor, k: int) -> Tensor:
+    """Transpose of ``_fold``: [N, A, H, W] -> [N, A k^2, H W]."""
+    p = k // 2
+    if not _shifts_pay(maps):
+        return F.unfold(maps, k, padding=p)
+    n, a, h, w = maps.shape
+    padded = F.pad(maps, (p, p, p, p))
+    of_n, of_a, of_h, of_w = padded.stride()
+    taps = padded.as_strided((n, a, k, k, h, w), (of_n, of_a, of_h, of_w, of_h, of_w))
+    return taps.reshape(n, a * k * k, h * w)

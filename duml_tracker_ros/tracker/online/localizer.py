@@ -55,7 +55,7 @@ class OnlineLocalizer:
 
         By the learning filter, and by that of the first frame, which has learned no mistake since.
         """
-        both = apply_filter(features[:, :, None], self._both)[0, 0]
+        both = apply_filter(features[:, None], self._both)[0, 0]
         count = self.model.channels
         return both[:count], both[count:]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 class SampleMemory:
     """Features, targets and weights of at most ``capacity`` samples of one target.
 
-    Features are kept as one [1, C, M, H, W] block, the matrix the online step multiplies with.
+    Features are kept as one block [1, M, C, H, W], which the online step multiplies with.
     Weights sum to 1. A new sample takes share ``rate`` of the total; the first-frame samples
     together never fall below ``first_share``. When the memory is full, the sample with the
     smallest weight that is not protected makes room.
@@ -19,7 +19,7 @@ class SampleMemory:
         self, channels: int, height: int, width: int, capacity: int, device: torch.device
     ) -> None:
         self.capacity = capacity
-        self.features = torch.zeros(1, channels, capacity, height, width, device=device)
+        self.features = torch.zeros(1, capacity, channels, height, width, device=device)
         self.targets = torch.zeros(1, capacity, 4, device=device)
         # The bookkeeping is a few floats: on the host it costs no launch and no sync.
         self._weights = [0.0] * capacity
@@ -35,7 +35,7 @@ class SampleMemory:
         count = features.shape[0]
         if not 0 < count <= self.capacity:
             raise ValueError(f"{count} first-frame samples do not fit a memory of {self.capacity}")
-        self.features[0, :, :count] = features.transpose(0, 1)
+        self.features[0, :count] = features
         self.targets[0, :count] = targets
         self._weights = [1.0 / count] * count + [0.0] * (self.capacity - count)
         self.used = self.protected = count
@@ -50,7 +50,7 @@ class SampleMemory:
         else:
             free = range(self.protected, self.capacity)
             slot = min(free, key=self._weights.__getitem__)
-        self.features[0, :, slot] = feature
+        self.features[0, slot] = feature
         self.targets[0, slot] = target
         self._weights[slot] = 0.0
         total = sum(self._weights)
@@ -74,6 +74,6 @@ class SampleMemory:
         return torch.tensor([self._weights[: self.used]], device=self.features.device)
 
     def view(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Features [1, C, used, H, W] (a view), targets [1, used, 4], weights [1, used]."""
+        """Features [1, used, C, H, W] (a view), targets [1, used, 4], weights [1, used]."""
         n = self.used
-        return self.features[:, :, :n], self.targets[:, :n], self.weights
+        return self.features[:, :n], self.targets[:, :n], self.weights

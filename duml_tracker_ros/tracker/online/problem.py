@@ -34,7 +34,7 @@ class FilterProblem:
     """One problem a batch entry; linear in the filter but for the hinge of the mask.
 
     Attributes:
-        memory: features [B, C, M, H, W].
+        memory: features [B, M, C, H, W].
         label, mask, weight: y, m, v [B, M, A, H, W]; mask and weight may have one channel.
         gamma: sample weights [B, M].
         regularisation: lambda, a scalar tensor.
@@ -136,6 +136,6 @@ class DiscriminativeModel(nn.Module):
         return self.log_step.clamp(-math.log(10), math.log(4)).exp()
 
     def problem(self, memory: Tensor, targets: Tensor, gamma: Tensor) -> FilterProblem:
-        """memory [B, C, M, H, W], targets (row, column, height, width) [B, M, 4], gamma [B, M]."""
+        """memory [B, M, C, H, W], targets (row, column, height, width) [B, M, 4], gamma [B, M]."""
         maps = self.maps(targets, memory.shape[-2], memory.shape[-1])
         return FilterProblem(memory, *maps, gamma, self.regularisation)
