@@ -134,7 +134,7 @@ class PasteMaker:
         if f > 0:
             spread = 0.09 if rng.random() < 0.7 else 0.45
             angle += max(-1.2, min(1.2, rng.gauss(0, spread)))
-            stretch *= math.exp(rng.gauss(0, 0.1 if rng.random() < 0.75 else 0.3))
+            stretch *= math.exp(rng.gauss(0, 0.1 if rng.random() < 0.65 else 0.4))
             shear = rng.gauss(0, 0.06)
         matrix = warp.linear(1.0, angle, stretch, shear)
         x, y, w, h = warp.bounds(warp.apply(matrix, cutout.hull))

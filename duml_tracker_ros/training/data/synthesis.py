@@ -23,9 +23,9 @@ from .stage import Stage
 log = logging.getLogger(__name__)
 
 DEFAULT_MIX: Mapping[str, float] = {
-    "paste": 0.45,
+    "paste": 0.42,
     "still": 0.22,
-    "video": 0.15,
+    "video": 0.18,
     "patch": 0.10,
     "scene": 0.08,
 }
