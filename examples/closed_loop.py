@@ -11,6 +11,7 @@ while the target was lost; else 3.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -105,6 +106,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     log = folder / "truth.json"
     log.unlink(missing_ok=True)
     variables = environment()
+    # This process speaks with the others: it needs the same transports.
+    os.environ.update(variables)
     camera = [f"--{name}={getattr(options, name)}" for name in ("seed", "frames", "rate")]
     settings = ["autostart:=true", *options.set]
     parameters = [part for setting in settings for part in ("-p", setting)]

@@ -20,6 +20,16 @@ ARGUMENTS = [
         "image", default_value="image", description="image topic of the camera (sensor_msgs/Image)"
     ),
     DeclareLaunchArgument(
+        "camera_info",
+        default_value="camera_info",
+        description="topic of the camera's calibration (sensor_msgs/CameraInfo), for bearings",
+    ),
+    DeclareLaunchArgument(
+        "depth",
+        default_value="depth",
+        description="topic of the aligned depth (sensor_msgs/Image), for positions",
+    ),
+    DeclareLaunchArgument(
         "autostart",
         default_value="true",
         choices=["true", "false"],
@@ -66,7 +76,9 @@ def generate_launch_description() -> LaunchDescription:
             LaunchConfiguration("params_file"),
             {"autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool)},
         ],
-        remappings=[("image", LaunchConfiguration("image"))],
+        remappings=[
+            (name, LaunchConfiguration(name)) for name in ("image", "camera_info", "depth")
+        ],
         arguments=[
             "--ros-args",
             "--log-level",

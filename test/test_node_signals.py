@@ -1,6 +1,5 @@
 """Start and end of the node's process."""
 
-import contextlib
 import signal
 import subprocess
 import sys
@@ -44,30 +43,30 @@ def test_signals_during_configure_end_cleanly():
         assert other.signal(signal.SIGTERM) == 0, other.log()
 
 
-def test_signals_in_the_other_states_end_cleanly():
-    """Unconfigured, inactive and finalized; each process in a namespace of its own."""
-    plan = [
-        (state, number)
-        for number in (signal.SIGINT, signal.SIGTERM)
-        for state in ("unconfigured", "inactive", "finalized")
-    ]
-    with contextlib.ExitStack() as stack:
-        processes = [
-            stack.enter_context(NodeProcess(**{**SETTINGS, "namespace": f"{OWN}_{index}"}))
-            for index in range(len(plan))
-        ]
-        for index, ((state, number), process) in enumerate(zip(plan, processes, strict=True)):
-            talker = Talker(f"{OWN}_{index}")
-            stack.callback(talker.close)
+def test_signals_while_unconfigured_end_cleanly():
+    with (
+        NodeProcess(**SETTINGS) as one,
+        NodeProcess(**{**SETTINGS, "namespace": f"{OWN}_2"}) as other,
+    ):
+        for process, number in ((one, signal.SIGINT), (other, signal.SIGTERM)):
             process.wait_for_log("unconfigured; waiting")
-            if state == "finalized":
-                assert talker.change("shutdown")
-                # Nothing leads back from here, and still it says so.
-                assert talker.state() == "finalized"
-                assert "finalized" in talker.init(TARGET).message
-            else:
-                talker.bring_to(state)
-            assert ends_cleanly(process, number), (state, number, process.log())
+            assert ends_cleanly(process, number), process.log()
+
+
+def test_interrupt_while_inactive_ends_cleanly(own):
+    with NodeProcess(**SETTINGS) as process:
+        process.wait_for_log("unconfigured; waiting")
+        own.bring_to("inactive")
+        assert ends_cleanly(process, signal.SIGINT), process.log()
+
+
+def test_services_answer_and_termination_ends_cleanly_when_finalized(own):
+    with NodeProcess(**SETTINGS) as process:
+        process.wait_for_log("unconfigured; waiting")
+        assert own.change("shutdown")
+        assert own.state() == "finalized"
+        assert "finalized" in own.init(TARGET).message
+        assert ends_cleanly(process, signal.SIGTERM), process.log()
 
 
 def test_killed_node_is_replaced_by_a_new_one(own):
@@ -101,6 +100,8 @@ def test_incompatible_qos_is_named(own):
         process.wait_for_log("/talker (best_effort) has incompatible QoS")
         own.spin_until(lambda: own.values().get("incompatible publishers") == "1", "diagnostics")
         assert "incompatible QoS" in own.values()["publishers"]
+        own.bring_to("inactive")
+        assert ends_cleanly(process, signal.SIGTERM), process.log()
 
 
 def test_help_needs_no_ros():

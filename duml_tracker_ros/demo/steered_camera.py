@@ -180,16 +180,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         camera = SteeredCamera(scene(options.seed, options.frames), options.rate)
         camera.run()
+        # The file appears whole: its presence tells that the scene is over.
+        draft = options.log.with_suffix(".part")
+        draft.write_text(json.dumps(camera.log), encoding="utf-8")
+        os.replace(draft, options.log)
     except (KeyboardInterrupt, ExternalShutdownException):
         return 130
     finally:
         if camera is not None:
             camera.close()
         rclpy.try_shutdown()
-    # The file appears whole: its presence tells that the scene is over.
-    draft = options.log.with_suffix(".part")
-    draft.write_text(json.dumps(camera.log), encoding="utf-8")
-    os.replace(draft, options.log)
     return 0
 
 

@@ -1,0 +1,50 @@
+"""A camera as a process: the harness's scene with a moving target, at any size and rate.
+
+python flood.py NAMESPACE WIDTH HEIGHT RATE SECONDS
+"""
+
+import sys
+import time
+
+import rclpy
+from node_harness import scene
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from duml_tracker_ros.node.image_codec import write_image
+
+POSITIONS = 24
+
+
+def main():
+    namespace, width, height, rate, seconds = sys.argv[1:]
+    width, height, rate = int(width), int(height), float(rate)
+    rclpy.init()
+    node = rclpy.create_node("flood", namespace=namespace)
+    publisher = node.create_publisher(Image, "image", qos_profile_sensor_data)
+    # There and back, so that the target can be followed for ever.
+    steps = [*range(POSITIONS), *range(POSITIONS, 0, -1)]
+    messages = [
+        write_image(scene(width, height, x=300 + step), "bgr8", Header(frame_id="camera"))
+        for step in steps
+    ]
+    while publisher.get_subscription_count() == 0:
+        time.sleep(0.01)
+    began = due = time.monotonic()
+    end, count = began + float(seconds), 0
+    while due < end:
+        # The scene moves at the same speed whatever the rate is.
+        message = messages[int((due - began) * 30) % len(messages)]
+        message.header.stamp = node.get_clock().now().to_msg()
+        publisher.publish(message)
+        count += 1
+        due = max(due + 1 / rate, time.monotonic() - 1 / rate)
+        time.sleep(max(0.0, due - time.monotonic()))
+    print(f"{count / (time.monotonic() - began):.1f}", flush=True)
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+if __name__ == "__main__":
+    main()

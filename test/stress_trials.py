@@ -1,0 +1,367 @@
+"""Trials of the node under load and abuse: real processes over DDS, each as long as it is told.
+
+Each trial returns its findings; `test_node_stress.py` runs them short, `stress.py` long.
+"""
+
+from __future__ import annotations
+
+import array
+import itertools
+import os
+import random
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from node_harness import DOMAIN, SEEN, TARGET, NodeProcess, Talker, scene, stamp_of
+
+TRACKED = "default"  # weights of the trials that measure the tracker, too
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measured figure and what it must be."""
+
+    trial: str
+    what: str
+    value: str
+    limit: str
+    ok: bool
+
+
+def at_most(trial, what, value, limit, unit):
+    return Finding(trial, what, f"{value:.3g} {unit}", f"<= {limit:g} {unit}", value <= limit)
+
+
+def at_least(trial, what, value, limit, unit=""):
+    return Finding(
+        trial, what, f"{value:.3g} {unit}".strip(), f">= {limit:g} {unit}".strip(), value >= limit
+    )
+
+
+def counted(trial, what, value, wanted):
+    return Finding(trial, what, str(value), str(wanted), value == wanted)
+
+
+def resident(pid):
+    """Resident memory of a process in MiB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def growth(samples):
+    """Growth in percent from the second quarter of the samples to the last quarter.
+
+    The first quarter is left out: buffers and the allocator's pools fill up there.
+    """
+    quarter = max(1, len(samples) // 4)
+    early, late = np.median(samples[quarter : 2 * quarter]), np.median(samples[-quarter:])
+    return 100.0 * (late - early) / early
+
+
+def own_namespace(name):
+    """Namespace of a trial: runs on one machine, and trials of a run, must not hear each other."""
+    return f"/stress_{os.getpid()}_{name}"
+
+
+class Bench:
+    """A node process in a namespace of its own, and somebody who talks to it."""
+
+    def __init__(self, name, *ros_arguments, **parameters):
+        self.namespace = own_namespace(name)
+        parameters = {
+            "device": "cpu",
+            "diagnostics_period": 0.2,
+            "num_threads": 0,
+            "weights": TRACKED,
+            "namespace": self.namespace,
+            **parameters,
+        }
+        self.process = NodeProcess(*ros_arguments, **parameters)
+        self.talker = Talker(self.namespace)
+
+    def __enter__(self):
+        self.process.__enter__()
+        self.process.wait_for_log("unconfigured; waiting")
+        return self.talker, self.process
+
+    def __exit__(self, *error):
+        try:
+            if error[0] is None:
+                assert self.process.end() == 0, self.process.log()
+        finally:
+            self.talker.close()
+            self.process.__exit__(*error)
+
+
+def transitions(count, seed=3):
+    """Random lifecycle transitions, legal ones and others, with selections in between."""
+    table = {
+        "unconfigured": {"configure": "inactive"},
+        "inactive": {"activate": "active", "cleanup": "unconfigured"},
+        "active": {"deactivate": "inactive"},
+    }
+    labels = ["configure", "activate", "activate", "deactivate", "cleanup"]
+    rng = random.Random(seed)
+    wrong, ids, refused, made = 0, [], 0, 0
+    with Bench("transitions", weights="random", overrides=SEEN, num_threads=1) as (talker, process):
+        state = "unconfigured"
+        samples = []
+        for _ in range(count):
+            label = rng.choice(labels)
+            goal = table[state].get(label)
+            done = talker.change(label, meanwhile=talker.publish)
+            wrong += done is not (goal is not None)
+            made += done
+            state = goal or state
+            wrong += talker.state() != state
+            answer = talker.init(TARGET, meanwhile=talker.publish)
+            wrong += not answer.message
+            if answer.success:
+                ids.append(answer.target_id)
+            else:
+                refused += 1
+            samples.append(resident(process.pid))
+        talker.bring_to("active")
+        talker.fresh_target()
+        wrong += not talker.init(TARGET, meanwhile=talker.publish).success
+    name = f"{count} lifecycle requests"
+    found = [
+        counted(name, "answers or states that were wrong", wrong, 0),
+        counted(name, "target ids used twice", len(ids) - len(set(ids)), 0),
+        at_least(name, "transitions made", made, count / 5),
+        at_least(name, "selections made", len(ids), count / 20),
+    ]
+    if count >= 100:
+        found.append(at_most(name, "memory growth", growth(samples), 5.0, "%"))
+    return found
+
+
+def load(width, height, rate, seconds):
+    """Images at a high rate while the target is tracked and services are asked."""
+    from lifecycle_msgs.srv import GetState
+    from rcl_interfaces.srv import GetParameters
+
+    from duml_tracker_ros.srv import Stop
+
+    with Bench(f"load{height}") as (talker, process):
+        talker.clients["get_parameters"] = talker.node.create_client(
+            GetParameters, f"{talker.name}/get_parameters"
+        )
+        talker.bring_to("active")
+        arrivals = []
+        talker.node.destroy_publisher(talker.images)
+        command = [sys.executable, "-P", str(Path(__file__).with_name("flood.py"))]
+        numbers = (talker.namespace, width, height, rate, seconds + 4)
+        camera = subprocess.Popen(
+            [*command, *map(str, numbers)],
+            env=dict(os.environ, ROS_DOMAIN_ID=str(DOMAIN), PYTHONPATH=_path()),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            talker.spin_until(lambda: talker.targets, "images")
+            assert talker.init(TARGET).success
+            talker.spin_for(2.0)
+            talker.targets.clear()
+            requests = [
+                ("get_state", GetState.Request()),
+                ("get_parameters", GetParameters.Request(names=["size"])),
+                # Refused, but only after the tracker's thread has been asked.
+                ("stop", Stop.Request(target_id=4_000_000)),
+            ]
+            services, samples, done = [], [], 0
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                name, request = requests[done % len(requests)]
+                began = time.monotonic()
+                talker.call(name, request)
+                services.append(1e3 * (time.monotonic() - began))
+                done += 1
+                samples.append(resident(process.pid))
+                count = len(talker.targets)
+                talker.spin_for(0.1)
+                now = talker.node.get_clock().now().nanoseconds
+                arrivals += [(now, target) for target in talker.targets[count:]]
+            targets = list(talker.targets)
+            values = talker.values()
+            camera.wait(seconds + 20)
+            sent = float(camera.stdout.read())
+        finally:
+            camera.kill()
+            camera.wait()
+    name = f"{width}x{height} at {rate:g} Hz for {seconds:g} s"
+    latency = np.array([1e3 * target.latency for target in targets])
+    own = np.array([1e3 * target.processing_time for target in targets])
+    lost = sum(target.target_id == 0 for target in targets)
+    stamps = [stamp_of(target) for target in targets]
+    dropped = sum(target.frames_dropped for target in targets)
+    limit = np.percentile(own, 95) + 15.0
+    return [
+        at_least(name, "images sent", sent, 0.9 * rate, "Hz"),
+        at_least(name, "targets published", len(targets) / seconds, 5.0, "Hz"),
+        Finding(name, "images dropped for newer ones", str(dropped), "counted", dropped >= 0),
+        Finding(name, "tracker time p95", f"{np.percentile(own, 95):.1f} ms", "", True),
+        at_most(name, "image to target p95", np.percentile(latency, 95), round(limit, 1), "ms"),
+        at_most(name, "services p95", np.percentile(services, 95), 100.0, "ms"),
+        at_most(name, "services max", max(services), 100.0, "ms"),
+        at_most(name, "memory growth", growth(samples), 1.0, "%"),
+        counted(name, "stamps out of order", sum(b <= a for a, b in itertools.pairwise(stamps)), 0),
+        counted(name, "answers without the target", lost, 0),
+        counted(name, "images refused", int(values["images refused"]), 0),
+    ]
+
+
+def _path():
+    here = str(Path(__file__).parent)
+    return os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
+
+
+def malformed(requests, images, seed=11):
+    """Requests and images that are wrong in random ways; each is refused with a reason."""
+    from rclpy.qos import QoSProfile, ReliabilityPolicy
+    from sensor_msgs.msg import Image
+
+    rng = random.Random(seed)
+    odd = [0.0, -1.0, 1e-9, 1e9, -1e308, float("nan"), float("inf"), 640.0, 5.0]
+    # The trial counts every image; a camera's best effort could lose some on the way.
+    topic = f"qos_overrides.{own_namespace('malformed')}/image.subscription"
+    override = {f"{topic}.reliability": "reliable", f"{topic}.depth": 2000}
+    bench = Bench("malformed", weights="random", overrides=SEEN, num_threads=1, **override)
+    with bench as (talker, process):
+        talker.node.destroy_publisher(talker.images)
+        reliable = QoSProfile(depth=2000, reliability=ReliabilityPolicy.RELIABLE)
+        talker.images = talker.node.create_publisher(Image, "image", reliable)
+        assert talker.set_parameter("max_image_age", 60.0).successful
+        talker.bring_to("active")
+        talker.fresh_target()
+        selected = talker.init(TARGET, meanwhile=talker.publish)
+        accepted, silent = 0, 0
+        for _ in range(requests):
+            box = [rng.choice(odd) for _ in range(4)]
+            box[rng.randrange(4)] = rng.choice([float("nan"), float("-inf"), -7.0])
+            if box[2] > 0 and box[3] > 0 and all(np.isfinite(box)):
+                box[3] = 0.0
+            answer = talker.init(box, rng.random() < 0.5, rng.choice([0, 5]), rng.randrange(1, 3))
+            accepted += answer.success
+            silent += not answer.message
+        for _ in range(images):
+            talker.images.publish(_broken_image(talker, rng))
+            talker.executor.spin_once(timeout_sec=0.0)
+        target = talker.fresh_target(lambda t: t.target_id)
+        refused = lambda: int(talker.values().get("images refused", 0))  # noqa: E731
+        talker.spin_until(lambda: refused() >= images, "all images to be counted")
+        reason = talker.values()["last error"]
+        alive = process.running()
+    name = f"{requests + images} malformed messages"
+    return [
+        counted(name, "init requests accepted", accepted, 0),
+        counted(name, "init requests without a reason", silent, 0),
+        counted(name, "images refused", refused(), images),
+        Finding(name, "last reason", reason[:40] + "...", "given", "image refused: " in reason),
+        counted(name, "target afterwards", target.target_id, selected.target_id),
+        counted(name, "node alive", alive, True),
+    ]
+
+
+def _broken_image(talker, rng):
+    """An image message of 64x48 pixels that is wrong in one random way."""
+    message = talker.image(pixels=scene()[:48, :64])
+    field, values = rng.choice(
+        [
+            ("data", [array.array("B"), array.array("B", bytes(rng.randrange(9000)))]),
+            ("height", [0, 49, 4000, 2**32 - 1]),
+            ("width", [0, 65, 10_000, 2**32 - 1]),
+            ("step", [0, 3, 191, 2**32 - 1]),
+            ("encoding", ["", "bayer_gbrg8", "32FC1", "rgb16", "nonsense", "\u00e4\u00f6"]),
+        ]
+    )
+    setattr(message, field, rng.choice(values))
+    return message
+
+
+def soak(seconds):
+    """Ordinary work for long: a moving target, new selections, viewers that come and go."""
+    from sensor_msgs.msg import Image
+
+    with Bench("soak") as (talker, process):
+        talker.bring_to("active")
+        steps = [*range(24), *range(24, 0, -1)]
+        pictures = [scene(x=300 + step) for step in steps]
+        shown, seen = [0], [0]
+
+        def publish():
+            shown[0] += 1
+            talker.publish(pixels=pictures[shown[0] % len(pictures)])
+
+        def look(picture):
+            seen[0] += 1
+
+        def work(duration):
+            talker.spin_for(duration, meanwhile=publish)
+            answered.append(len(talker.targets))
+            talker.targets.clear()
+            talker.reports[:-1] = []
+            talker.published.clear()
+            samples.append(resident(process.pid))
+
+        answered, samples, refused, viewers, cycle = [], [], 0, [], 0
+        talker.fresh_target()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            x = 300.0 + steps[shown[0] % len(steps)]
+            answer = talker.init((x, 220.0, 40.0, 30.0), meanwhile=publish)
+            refused += not answer.success
+            refused += talker.init((-90.0, 0.0, 5.0, 5.0), meanwhile=publish).success
+            if cycle % 4 == 0:
+                viewers = [
+                    talker.node.create_subscription(Image, f"{talker.name}/{topic}", look, 1)
+                    for topic in ("heatmap", "annotated")
+                ]
+            work(min(1.0, seconds / 16))
+            if cycle % 4 == 3:
+                for viewer in viewers:
+                    talker.node.destroy_subscription(viewer)
+            cycle += 1
+    name = f"soak of {seconds / 60:.3g} min"
+    return [
+        counted(name, "selections answered wrongly", refused, 0),
+        at_least(name, "targets published", sum(answered) / seconds, 5.0, "Hz"),
+        at_least(name, "debug images seen", seen[0], 1),
+        Finding(name, "resident memory", f"{samples[-1]:.0f} MiB", "", True),
+        at_most(name, "memory growth", growth(samples), 1.0, "%"),
+    ]
+
+
+def closed_loop(frames, rate):
+    """The example of a gimbal, through an occlusion."""
+    import json
+    import tempfile
+
+    script = Path(__file__).parents[1] / "examples" / "closed_loop.py"
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-P", str(script)),
+                *(f"--frames={frames}", f"--rate={rate}", f"--out={folder}"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode in (0, 3), done.stderr
+        summary = json.loads((Path(folder) / "summary.json").read_text())
+    name = f"closed loop of {frames / rate:g} s at {rate:g} Hz"
+    share = 100 * summary["within_10_percent"]
+    return [
+        at_least(name, "target within 10 % of the centre", share, 95.0, "%"),
+        at_most(name, "the same without control", 100 * summary["without_control"], 80.0, "%"),
+        at_least(name, "images with the target hidden", summary["hidden"], 1),
+        counted(
+            name, "lost images with the vehicle on hold", summary["lost_and_told_to_hold"],
+            summary["lost"],
+        ),
+    ]  # fmt: skip

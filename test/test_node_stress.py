@@ -1,0 +1,33 @@
+"""Short forms of the trials that `stress.py` runs long: real processes over DDS."""
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+import stress_trials
+
+# Times depend on the machine and on what else runs on it; the long form judges them.
+TIMED = ("Hz", "image to target", "services", "images sent", "targets published")
+
+
+def judge(findings):
+    """All that must hold on any machine."""
+    failed = [f for f in findings if not f.ok and not f.what.startswith(TIMED)]
+    assert not failed, failed
+
+
+def test_flood_is_answered_from_the_newest_image():
+    findings = stress_trials.load(640, 480, 200.0, 3.0)
+    judge([f for f in findings if f.what != "memory growth"])
+
+
+def test_malformed_requests_and_images():
+    judge(stress_trials.malformed(150, 300))
+
+
+def test_soak():
+    judge(stress_trials.soak(6.0))
+
+
+def test_closed_loop_through_an_occlusion():
+    judge(stress_trials.closed_loop(160, 16.0))
