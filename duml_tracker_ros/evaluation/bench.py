@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from .participants import OwnTracker, TrackerSpec, create_participant
 from .peers import PEERS, Box
 from .runner import end_with_parent, limit_threads
-from .svg import Axis, Series, axis_for, colour, line_chart
+from .svg import Axis, Bar, Series, axis_for, bar_chart, colour, line_chart
 
 WARM_UP = 5
 """Updates before measuring: lazy set-up of the libraries."""
@@ -43,6 +43,7 @@ class BenchCase:
         spec: the tracker.
         width, height: of the frames, pixels.
         frames: updates measured.
+        warm_up: updates before them; as many as fill the memory where its size is studied.
         threads: of torch and OpenCV; None leaves their choice.
     """
 
@@ -52,6 +53,7 @@ class BenchCase:
     width: int = 640
     height: int = 480
     frames: int = 100
+    warm_up: int = WARM_UP
     threads: int | None = None
 
 
@@ -61,8 +63,10 @@ class BenchResult:
 
     Attributes:
         median, low, high: of the updates; low and high are the 5 and 95 % quantiles.
-        parts: median of each stage, from a run of its own with profiling on; empty for peers.
-        init: median of several starts.
+        parts: median of each stage (mean of the online step, which most frames go without), from
+            a run of its own with profiling on; empty for peers.
+        parts_spread: 5 and 95 % quantiles of each stage.
+        init: median of several starts; init_spread: the shortest and the longest.
         memory: resident memory of the process at the end, above an empty one with the libraries.
         growth: memory gained between the first tenth of the updates and the end.
         device_memory: peak memory allocated on the GPU; None on a CPU.
@@ -75,7 +79,9 @@ class BenchResult:
     low: float
     high: float
     init: float
+    init_spread: tuple[float, float]
     parts: dict[str, float]
+    parts_spread: dict[str, tuple[float, float]]
     memory: float
     growth: float
     device_memory: float | None
@@ -148,13 +154,13 @@ def measure(case: BenchCase) -> BenchResult:
     cuda = isinstance(tracker, OwnTracker) and tracker.tracker.device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats()
-    for index in range(1, WARM_UP + 1):
+    for index in range(1, case.warm_up + 1):
         tracker.update(frames[_there_and_back(len(frames), index)])
     times = np.empty(case.frames)
     lost = 0
     early = resident_memory()
     for index in range(case.frames):
-        image = frames[_there_and_back(len(frames), index + WARM_UP + 1)]
+        image = frames[_there_and_back(len(frames), index + case.warm_up + 1)]
         start = time.perf_counter()
         seen = tracker.update(image)
         times[index] = time.perf_counter() - start
@@ -165,41 +171,47 @@ def measure(case: BenchCase) -> BenchResult:
     times *= 1e3
     slices = np.array_split(times, min(CURVE_POINTS, case.frames))
     low, middle, high = np.percentile(times, [5, 50, 95])
+    device_memory = torch.cuda.max_memory_allocated() / 2**20 if cuda else None
+    parts, spread = _measure_parts(case, frames, box)
     return BenchResult(
         case=case,
         median=float(middle),
         low=float(low),
         high=float(high),
         init=float(np.median(inits) * 1e3),
-        parts=_measure_parts(case, frames, box),
+        init_spread=(min(inits) * 1e3, max(inits) * 1e3),
+        parts=parts,
+        parts_spread=spread,
         memory=end - empty,
         growth=end - early,
-        device_memory=torch.cuda.max_memory_allocated() / 2**20 if cuda else None,
+        device_memory=device_memory,
         seen=1 - lost / case.frames,
         curve=tuple(float(np.median(s)) for s in slices),
     )
 
 
-def _measure_parts(case: BenchCase, frames: list[NDArray[np.uint8]], box: Box) -> dict[str, float]:
-    """Median milliseconds of each stage.
+def _measure_parts(
+    case: BenchCase, frames: list[NDArray[np.uint8]], box: Box
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Milliseconds of each stage, and their 5 and 95 % quantiles.
 
     Measured apart: on a GPU the clock of a stage has to wait for the device.
     """
     if case.spec.name in PEERS:
-        return {}
+        return {}, {}
     tracker = OwnTracker(case.spec, profile=True)
     tracker.init(frames[0], box)
     found: dict[str, list[float]] = {}
-    count = min(case.frames, 100)
-    for index in range(1, count + WARM_UP + 1):
+    for index in range(1, min(case.frames, 100) + case.warm_up + 1):
         tracker.update(frames[_there_and_back(len(frames), index)])
-        if index > WARM_UP:
+        if index > case.warm_up:
             for name, value in tracker.tracker.stage_times().items():
                 found.setdefault(name, []).append(value)
-    # A stage that runs on some frames only (the online step) counts with its mean share.
-    return {
-        n: float(np.sum(v) / count if len(v) < count else np.median(v)) for n, v in found.items()
+    parts = {n: float(np.mean(v) if n == "online" else np.median(v)) for n, v in found.items()}
+    spread = {
+        n: (float(np.percentile(v, 5)), float(np.percentile(v, 95))) for n, v in found.items()
     }
+    return parts, spread
 
 
 def run_case(case: BenchCase) -> BenchResult:
@@ -232,7 +244,7 @@ def plan(
 ) -> list[BenchCase]:
     """The cases of some sweeps around one configuration, the plain configuration first."""
     width, height = image
-    base = BenchCase("base", spec.name, spec, width, height, frames, threads)
+    base = BenchCase("base", spec.name, spec, width, height, frames, threads=threads)
 
     def changed(group: str, label: str, **settings: Any) -> BenchCase:
         overrides = {**spec.overrides, **settings}
@@ -255,7 +267,8 @@ def plan(
             # Learning on every frame shows what a full memory costs.
             settings = {"online.memory": size, "online.update": "every_frame"}
             settings["online.init_samples"] = min(15, size)
-            cases.append(changed("memory", str(size), **settings))
+            case = changed("memory", str(size), **settings)
+            cases.append(replace(case, warm_up=max(WARM_UP, size)))
     if "update" in sweeps:
         cases += [changed("update", rule, **{"online.update": rule}) for rule in UPDATE_RULES]
     if "backbone" in sweeps:
@@ -324,7 +337,8 @@ def render_bench(
     for group, found in groups.items():
         parts.append(f"<h2>{html.escape(group)}</h2>")
         parts.append(html_table(*bench_table(found, base)))
-        parts.append(f"<div class='plots'>{_chart(group, found)}</div>")
+        shown = [base, *found] if base and group in ("update", "backbone", "peers") else found
+        parts.append(f"<div class='plots'>{_chart(group, shown)}</div>")
     if problems:
         rows = [[html.escape(n), html.escape(r)] for n, r in problems.items()]
         parts += ["<h2 class='bad'>Not measured</h2>", html_table(["case", "reason"], rows)]
@@ -366,11 +380,10 @@ def _chart(group: str, results: Sequence[BenchResult]) -> str:
             axis_for("ms per frame", longest.curve),
             width=760,
         )
-    if len(results) < 2:
-        return ""
     values = [_value(r) for r in results]
     if any(v is None for v in values):
-        return ""
+        bars = [Bar(r.case.label, r.median, r.low, r.high) for r in results]
+        return bar_chart("Median time and 5 to 95 %", bars, "ms per frame")
     points = sorted(zip(values, results, strict=True), key=lambda p: p[0] or 0.0)
     xs = [v or 0.0 for v, _ in points]
     found = [r for _, r in points]

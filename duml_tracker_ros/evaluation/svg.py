@@ -170,3 +170,53 @@ def line_chart(
             )
     out.append("</svg>")
     return "".join(out)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One horizontal bar with its spread."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+
+
+def bar_chart(title: str, bars: Sequence[Bar], label: str, *, width: int = 560) -> str:
+    """An ``<svg>`` element with a horizontal bar for each value, its spread as a line."""
+    left, right, top, step = 170, 60, 30, 26
+    x = axis_for(label, [b.high for b in bars])
+    bottom = top + step * len(bars)
+    plot_w = width - left - right
+
+    def px(value: float) -> float:
+        return left + plot_w * x.share(value)
+
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {bottom + 44}" '
+        f'width="{width}" height="{bottom + 44}" role="img" aria-label="{html.escape(title)}" '
+        'font-family="system-ui, sans-serif" font-size="12" fill="#333">',
+        f'<text x="8" y="18" font-size="14" font-weight="600">{html.escape(title)}</text>',
+    ]
+    for value in x.ticks():
+        out.append(
+            f'<path d="M{px(value):.1f} {top}V{bottom}" stroke="#e4e4e4"/>'
+            f'<text x="{px(value):.1f}" y="{bottom + 16}" text-anchor="middle">'
+            f"{number(value)}</text>"
+        )
+    for index, bar in enumerate(bars):
+        middle = top + step * index + step / 2
+        out.append(
+            f'<text x="{left - 8}" y="{middle + 4}" text-anchor="end">'
+            f"{html.escape(bar.label)}</text>"
+            f'<rect x="{left}" y="{middle - 8}" width="{px(bar.value) - left:.1f}" height="16" '
+            f'fill="{PALETTE[0]}" opacity="0.75"/>'
+            f'<path d="M{px(bar.low):.1f} {middle}H{px(bar.high):.1f}" stroke="#333" '
+            f'stroke-width="1.5"/><text x="{px(bar.high) + 6:.1f}" y="{middle + 4}">'
+            f"{number(bar.value)}</text>"
+        )
+    out.append(
+        f'<text x="{left + plot_w / 2:.1f}" y="{bottom + 35}" text-anchor="middle">'
+        f"{html.escape(label)}</text></svg>"
+    )
+    return "".join(out)
