@@ -12,8 +12,10 @@ from generated_sequence import render
 
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.cli.tune import parse_tries
+from duml_tracker_ros.evaluation.calibration import Calibration, fit, reliability
 from duml_tracker_ros.evaluation.datasets import load_folder
-from duml_tracker_ros.evaluation.participants import TrackerSpec
+from duml_tracker_ros.evaluation.participants import TrackerSpec, create_participant
+from duml_tracker_ros.evaluation.runner import run_sequence
 from duml_tracker_ros.evaluation.variants import Outcome, Variants, coordinate_search
 from duml_tracker_ros.training import study
 
@@ -114,3 +116,40 @@ def test_study_trains_and_compares(clips: Path, tmp_path: Path, capsys, monkeypa
     stamp = (tmp_path / "out" / "networks" / "ONR" / "last.pt").stat().st_mtime_ns
     assert main(command) == 0
     assert (tmp_path / "out" / "networks" / "ONR" / "last.pt").stat().st_mtime_ns == stamp
+
+
+def test_calibration_recovers_a_known_curve() -> None:
+    rng = np.random.default_rng(1)
+    raw = rng.uniform(0, 1, 4000)
+    true = Calibration(8.0, 0.6)
+    overlap = np.clip(true(raw) + rng.normal(0, 0.05, 4000), 0, 1)
+    weight = np.ones(4000)
+    found = fit(raw, overlap, weight)
+    assert found.slope == pytest.approx(8.0, abs=0.6)
+    assert found.middle == pytest.approx(0.6, abs=0.03)
+    before, after = reliability(raw, overlap, weight), reliability(found(raw), overlap, weight)
+    assert after.error < 0.02 < before.error
+    assert after.frames.sum() == 4000
+
+
+def test_calibrate_says_what_to_set_and_the_tracker_takes_it(
+    clips: Path, tmp_path: Path, capsys
+) -> None:
+    command = ["calibrate", "--root", str(clips), "--device", "cpu", "--out", str(tmp_path)]
+    assert main([*command, "--quiet"]) == 0
+    text = capsys.readouterr().out
+    words = text.split()
+    settings = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+    assert [s.split("=")[0] for s in settings] == [
+        "localize.confidence_slope",
+        "localize.confidence_middle",
+    ]
+    assert (tmp_path / "reliability.svg").read_text().startswith("<svg")
+    overrides = {k: float(v) for k, v in (s.split("=") for s in settings)}
+    sequence = load_folder(clips).sequences[0]
+    low, high = (
+        run_sequence(create_participant(TrackerSpec("duml", "cpu", overrides=o)), sequence)
+        for o in ({"localize.confidence_slope": 0.0}, overrides)
+    )
+    curve = Calibration(*overrides.values())
+    assert np.allclose(high.confidence[1:], curve(low.confidence[1:]), atol=2e-3)

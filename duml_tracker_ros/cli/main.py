@@ -9,10 +9,10 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import bench, evaluate, export, info, study, track, train, tune
+from . import bench, calibrate, evaluate, export, info, study, track, train, tune
 from .common import CliError, epilog
 
-COMMANDS = (track, evaluate, train, bench, export, info, tune, study)
+COMMANDS = (track, evaluate, train, bench, export, info, tune, calibrate, study)
 
 
 class _Parser(argparse.ArgumentParser):

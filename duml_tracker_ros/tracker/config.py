@@ -119,7 +119,11 @@ class OnlineConfig:
 
 @dataclass(frozen=True)
 class LocalizeConfig:
-    """Peak analysis: when the target counts as lost, uncertain or certain."""
+    """Peak analysis: when the target counts as lost, uncertain or certain.
+
+    The confidence is a logistic curve of the mean score of both branches, with this slope and
+    middle, fitted to the IoU on validation clips; slope 0 gives the mean score itself.
+    """
 
     lost_below: float = 0.25
     accurate_below: float = 0.1
@@ -129,6 +133,8 @@ class LocalizeConfig:
     neighbourhood: float = 2.2
     search_growth: float = 1.15
     max_search: float = 2.0
+    confidence_slope: float = 0.0
+    confidence_middle: float = 0.5
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ class Finding:
 
     Attributes:
         state: TRACKING, UNCERTAIN or LOST.
-        confidence: in [0, 1].
+        confidence: in [0, 1]; the expected IoU where it is calibrated.
         distractor: a second peak nearly as high as the first.
     """
 
@@ -53,10 +54,19 @@ def judge(
     bar = config.found_above if again else config.lost_below
     accurate_bar = config.accurate_found if again else config.accurate_below
     lost = robust < bar or accurate < accurate_bar
-    confidence = min(max(0.5 * (robust + accurate), 0.0), 1.0)
+    confidence = _confidence(0.5 * (robust + accurate), config)
     distractor = second > config.distractor_ratio * robust
     if lost:
         return Finding(TrackState.LOST, confidence, distractor)
     unsure = distractor or robust < config.found_above
     state = TrackState.UNCERTAIN if unsure else TrackState.TRACKING
     return Finding(state, confidence, distractor)
+
+
+def _confidence(score: float, config: LocalizeConfig) -> float:
+    if not math.isfinite(score):
+        return 0.0
+    score = min(max(score, 0.0), 1.0)
+    if config.confidence_slope == 0:
+        return score
+    return 1 / (1 + math.exp(-config.confidence_slope * (score - config.confidence_middle)))

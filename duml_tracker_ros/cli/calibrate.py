@@ -1,0 +1,97 @@
+"""`duml-tracker calibrate`: make the confidence say how good the box is."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .common import add_threads, add_tracker_options, epilog, positive, table
+
+if TYPE_CHECKING:
+    from ..evaluation.calibration import Reliability
+
+DESCRIPTION = """\
+Compare the tracker's confidence with the overlap of its boxes on validation clips, and fit the
+curve that turns its raw score into an expected overlap. Prints the reliability before and after and
+what to set; writes a plot into --out.
+"""
+
+
+def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "calibrate",
+        parents=parents,
+        help="fit the confidence to the overlap on validation clips",
+        description=DESCRIPTION,
+        epilog=epilog(
+            ("on clips nothing is judged on", "duml-tracker calibrate --root validation")
+        ),
+    )
+    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the clips")
+    parser.add_argument(
+        "--sequences", metavar="GLOB", help="only these sequences; commas between several"
+    )
+    add_tracker_options(parser)
+    parser.add_argument("--out", default="runs/calibrate", metavar="DIR", help="plot, raw results")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
+    add_threads(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..evaluation import calibration
+    from ..evaluation.datasets import DatasetError, load_dataset
+    from ..evaluation.participants import create_participant
+    from ..evaluation.runner import evaluate
+    from .common import tracker_specs
+
+    (spec,) = tracker_specs(args, ["duml"])
+    create_participant(spec)
+    clips = load_dataset("folder", args.root, args.sequences)
+    out = Path(args.out).expanduser()
+    options: dict[str, Any] = {"jobs": args.jobs, "threads": args.threads}
+    found = {}
+    for name, slope in (("raw", 0.0), ("present", None)):
+        changed = dict(spec.overrides)
+        if slope is not None:
+            changed["localize.confidence_slope"] = slope
+        result = evaluate(
+            [dataclasses.replace(spec, overrides=changed)],
+            clips,
+            out=out / name,
+            progress=not args.quiet,
+            **options,
+        )
+        for sequence, reason in result.problems.items():
+            raise DatasetError(f"{sequence}: {reason}")
+        found[name] = calibration.confidence_and_overlap(clips, result.trackers[spec.name].runs)
+    raw, overlap, weight = found["raw"]
+    curve = calibration.fit(raw, overlap, weight)
+    curves = {
+        "raw score": calibration.reliability(raw, overlap, weight),
+        "present setting": calibration.reliability(*found["present"]),
+        "fitted": calibration.reliability(curve(raw), overlap, weight),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    plot = out / "reliability.svg"
+    plot.write_text(calibration.reliability_chart(curves) + "\n")
+    print(table(["confidence", "expected calibration error"], _errors(curves)))
+    print()
+    fitted = curves["fitted"]
+    rows = [
+        [f"{c:.2f}", f"{o:.2f}", str(n)]
+        for c, o, n in zip(fitted.confidence, fitted.overlap, fitted.frames, strict=True)
+    ]
+    print(table(["fitted confidence", "mean IoU", "frames"], rows))
+    print(
+        f"\n--set localize.confidence_slope={curve.slope:.2f} "
+        f"--set localize.confidence_middle={curve.middle:.2f}\nplot: {plot}"
+    )
+    return 0
+
+
+def _errors(curves: dict[str, Reliability]) -> list[list[str]]:
+    return [[name, f"{r.error:.3f}"] for name, r in curves.items()]
