@@ -224,12 +224,15 @@ def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
         if mean:
             rows.append([name, *_mean_cells(mean)])
             groups += [[f"{g}  {name}", *_mean_cells(m)] for g, m in tracker.groups().items()]
-    parts = [table(header, rows)] if rows else ["no sequence was scored"]
+    if not rows:
+        public = any(s.truth_given for s in result.dataset)
+        return "no sequence was scored" if public else "nothing to score: the truth is not public"
+    parts = [table(header, rows)]
     if groups:
         parts.append(table(["group", *header[1:]], sorted(groups)))
-    if rows and result.dataset.protocol == "got10k":
+    if result.dataset.protocol == "got10k":
         lines = []
-        for name in result.trackers:
+        for name, *_ in rows:
             found = result.got10k(name)
             lines.append([name, f"{found.ao:.3f}", f"{found.sr50:.3f}", f"{found.sr75:.3f}"])
         parts.append(table(["tracker", "AO", "SR0.5", "SR0.75"], lines))
@@ -253,7 +256,9 @@ def vot_summary(result: VotEvaluation, *, per_sequence: bool = False) -> str:
         if tracker.score is not None:
             s = tracker.score
             row = [name, str(len(tracker.sequences)), f"{s.accuracy:.3f}", f"{s.robustness:.3f}"]
-            rows.append([*row, f"{s.eao:.3f}", f"{tracker.ms_median():.1f}"])
+            # Undefined where no run is as long as the shortest length it averages over.
+            eao = f"{s.eao:.3f}" if math.isfinite(s.eao) else "-"
+            rows.append([*row, eao, f"{tracker.ms_median():.1f}"])
     parts = [table([*header, "ms median"], rows)] if rows else ["no sequence was scored"]
     if per_sequence:
         lines = [

@@ -82,7 +82,7 @@ def number(value: float) -> str:
     """A tick label without needless digits."""
     if value == 0:
         return "0"
-    return f"{value:.4g}"
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def line_chart(
@@ -96,7 +96,7 @@ def line_chart(
     legend: bool = True,
 ) -> str:
     """An ``<svg>`` element with axes, grid, lines, optional spread bands and a legend below."""
-    left, right, top = 54, 14, 30
+    left, right, top = 54, 22, 30
     rows = len(series) if legend else 0
     bottom = 44
     plot_w, plot_h = width - left - right, height - top - bottom
