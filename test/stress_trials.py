@@ -53,13 +53,13 @@ def resident(pid):
 
 
 def growth(samples):
-    """Growth in percent from the second quarter of the samples to the last quarter.
+    """Growth in MiB from the second quarter of the samples to the last, and the same in percent.
 
     The first quarter is left out: buffers and the allocator's pools fill up there.
     """
     quarter = max(1, len(samples) // 4)
     early, late = np.median(samples[quarter : 2 * quarter]), np.median(samples[-quarter:])
-    return 100.0 * (late - early) / early
+    return late - early, 100.0 * (late - early) / early
 
 
 def own_namespace(name):
@@ -136,7 +136,7 @@ def transitions(count, seed=3):
         at_least(name, "selections made", len(ids), count / 20),
     ]
     if count >= 100:
-        found.append(at_most(name, "memory growth", growth(samples), 5.0, "%"))
+        found.append(at_most(name, "memory growth", growth(samples)[1], 5.0, "%"))
     return found
 
 
@@ -152,7 +152,6 @@ def load(width, height, rate, seconds):
             GetParameters, f"{talker.name}/get_parameters"
         )
         talker.bring_to("active")
-        arrivals = []
         talker.node.destroy_publisher(talker.images)
         command = [sys.executable, "-P", str(Path(__file__).with_name("flood.py"))]
         numbers = (talker.namespace, width, height, rate, seconds + 4)
@@ -179,13 +178,10 @@ def load(width, height, rate, seconds):
                 name, request = requests[done % len(requests)]
                 began = time.monotonic()
                 talker.call(name, request)
-                services.append(1e3 * (time.monotonic() - began))
+                services.append((1e3 * (time.monotonic() - began), name))
                 done += 1
                 samples.append(resident(process.pid))
-                count = len(talker.targets)
                 talker.spin_for(0.1)
-                now = talker.node.get_clock().now().nanoseconds
-                arrivals += [(now, target) for target in talker.targets[count:]]
             targets = list(talker.targets)
             values = talker.values()
             camera.wait(seconds + 20)
@@ -200,15 +196,19 @@ def load(width, height, rate, seconds):
     stamps = [stamp_of(target) for target in targets]
     dropped = sum(target.frames_dropped for target in targets)
     limit = np.percentile(own, 95) + 15.0
+    waits = [wait for wait, _ in services]
+    size = width * height * 3 / 2**20
+    longest, slowest = max(services)
     return [
         at_least(name, "images sent", sent, 0.9 * rate, "Hz"),
         at_least(name, "targets published", len(targets) / seconds, 5.0, "Hz"),
         Finding(name, "images dropped for newer ones", str(dropped), "counted", dropped >= 0),
         Finding(name, "tracker time p95", f"{np.percentile(own, 95):.1f} ms", "", True),
         at_most(name, "image to target p95", np.percentile(latency, 95), round(limit, 1), "ms"),
-        at_most(name, "services p95", np.percentile(services, 95), 100.0, "ms"),
-        at_most(name, "services max", max(services), 100.0, "ms"),
-        at_most(name, "memory growth", growth(samples), 1.0, "%"),
+        at_most(name, "services p95", np.percentile(waits, 95), 100.0, "ms"),
+        at_most(name, f"services max ({slowest})", longest, 100.0, "ms"),
+        # How many images are held at one moment varies.
+        at_most(name, "memory growth", growth(samples)[0], round(2 * size, 1), "MiB"),
         counted(name, "stamps out of order", sum(b <= a for a, b in itertools.pairwise(stamps)), 0),
         counted(name, "answers without the target", lost, 0),
         counted(name, "images refused", int(values["images refused"]), 0),
@@ -287,7 +287,8 @@ def soak(seconds):
     """Ordinary work for long: a moving target, new selections, viewers that come and go."""
     from sensor_msgs.msg import Image
 
-    with Bench("soak") as (talker, process):
+    # Bounded by bytes, the ring of frames is full whatever rate this machine manages.
+    with Bench("soak", ring_bytes=16_000_000) as (talker, process):
         talker.bring_to("active")
         steps = [*range(24), *range(24, 0, -1)]
         pictures = [scene(x=300 + step) for step in steps]
@@ -308,12 +309,14 @@ def soak(seconds):
             talker.published.clear()
             samples.append(resident(process.pid))
 
-        answered, samples, refused, viewers, cycle = [], [], 0, [], 0
+        answered, samples, inits, refused, viewers, cycle = [], [], [], 0, [], 0
         talker.fresh_target()
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             x = 300.0 + steps[shown[0] % len(steps)]
+            began = time.monotonic()
             answer = talker.init((x, 220.0, 40.0, 30.0), meanwhile=publish)
+            inits.append(time.monotonic() - began)
             refused += not answer.success
             refused += talker.init((-90.0, 0.0, 5.0, 5.0), meanwhile=publish).success
             if cycle % 4 == 0:
@@ -330,9 +333,10 @@ def soak(seconds):
     return [
         counted(name, "selections answered wrongly", refused, 0),
         at_least(name, "targets published", sum(answered) / seconds, 5.0, "Hz"),
+        at_most(name, "selection answered, max of all", max(inits), 1.0, "s"),
         at_least(name, "debug images seen", seen[0], 1),
         Finding(name, "resident memory", f"{samples[-1]:.0f} MiB", "", True),
-        at_most(name, "memory growth", growth(samples), 1.0, "%"),
+        at_most(name, "memory growth", growth(samples)[1], 1.0, "%"),
     ]
 
 

@@ -1,7 +1,5 @@
 """Selecting the target over DDS: on an old frame, by a point, by a box from a detector."""
 
-import time
-
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
@@ -41,10 +39,8 @@ def test_box_drawn_on_an_old_frame_finds_the_target_where_it_is_now(node):
     stamps = sorted(places)
     old = stamps[4]
     node.targets.clear()
-    began = time.monotonic()
     answer = node.init(true_box(places[old]), stamp_ns=old)
     assert answer.success, answer.message
-    assert time.monotonic() - began < 1.0
     assert nanoseconds(answer.stamp) == old
     node.spin_until(lambda: any(t.target_id == answer.target_id for t in node.targets), "catch-up")
     node.spin_for(0.3, meanwhile=publish)
