@@ -19,6 +19,7 @@ from duml_tracker_ros.evaluation.datasets import (
 )
 from duml_tracker_ros.evaluation.participants import TrackerSpec, create_participant
 from duml_tracker_ros.evaluation.peers import PEERS, PeerError, create_peer, peer_models
+from duml_tracker_ros.evaluation.report import picture_window
 from duml_tracker_ros.evaluation.runner import Run, evaluate, load_run, results_folder
 from duml_tracker_ros.tracker import ConfigError
 
@@ -269,3 +270,17 @@ def test_unknown_setting_is_reported(root: Path) -> None:
     spec = TrackerSpec("duml", weights="random", overrides={"online.intervall": 3})
     with pytest.raises(ConfigError, match=r"online\.intervall"):
         create_participant(spec)
+
+
+def test_report_pictures_hold_all_boxes_and_enlarge_small_targets() -> None:
+    image = np.zeros((360, 640, 3), np.uint8)
+    small = np.array([600.0, 300.0, 9.0, 12.0])
+    left, top, width, height = picture_window(image, [small])
+    assert width / height == pytest.approx(640 / 360, abs=0.05)
+    assert height < 90
+    assert left <= 600 <= 609 <= left + width <= 640
+    assert top <= 300 <= 312 <= top + height <= 360
+    far = np.array([20.0, 10.0, 30.0, 30.0])
+    assert picture_window(image, [small, far]) == (0, 0, 640, 360)
+    assert picture_window(image, [small, np.array([-9e4, 9e4, 5.0, 5.0])])[2] <= 640
+    assert picture_window(image, []) == (0, 0, 640, 360)

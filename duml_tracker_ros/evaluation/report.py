@@ -349,7 +349,7 @@ def _draw(
     boxes = [(sequence.truth[index], TRUTH_COLOUR)]
     boxes += [(t.runs[sequence.name].boxes[index], colours[n]) for n, t in there.items()]
     boxes = [(box, shade) for box, shade in boxes if np.isfinite(box).all()]
-    left, top, width, height = _window(image, [box for box, _ in boxes])
+    left, top, width, height = picture_window(image, [box for box, _ in boxes])
     scale = 300 / height
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     part = image[top : top + height, left : left + width]
@@ -364,7 +364,7 @@ def _draw(
     return np.asarray(out, dtype=np.uint8)
 
 
-def _window(
+def picture_window(
     image: NDArray[np.uint8], boxes: list[NDArray[np.float64]]
 ) -> tuple[int, int, int, int]:
     """``left, top, width, height`` of a part with the image's shape that holds all boxes.
