@@ -88,10 +88,15 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class PostprocessConfig:
-    """SiamRPN post-processing and score voting (DuML eq. 4, 5)."""
+    """SiamRPN post-processing and score voting (DuML eq. 4, 5).
+
+    ``penalise`` says which score the size penalty lowers: the ``fused`` one, or only that of the
+    ``offline`` branch (DROL).
+    """
 
     mu: float = 0.8
     penalty_k: float = 0.05
+    penalise: str = "fused"
     window_influence: float = 0.35
     size_rate: float = 0.4
     max_growth: float = 1.4
@@ -118,6 +123,30 @@ class OnlineConfig:
 
 
 @dataclass(frozen=True)
+class ClassifierConfig:
+    """DROL's online classifier. ``label_width`` is the Gaussian's sigma as a share of the target.
+
+    ``first_steps`` Gauss-Newton steps of ``first_iterations`` conjugate gradients learn the first
+    frame. Every ``template_interval`` frames (0: never) the surest of them becomes the short-term
+    template, if its online score exceeds ``template_score``; it is used where its box overlaps
+    that of the first template by ``template_overlap`` and its score exceeds the other's by
+    ``template_gain`` (DROL eq. 6, 7).
+    """
+
+    channels: int = 64
+    kernel: int = 4
+    attention: bool = True
+    regularisation: float = 0.1
+    label_width: float = 0.25
+    first_steps: int = 6
+    first_iterations: int = 10
+    template_interval: int = 5
+    template_score: float = 0.75
+    template_overlap: float = 0.6
+    template_gain: float = 0.5
+
+
+@dataclass(frozen=True)
 class LocalizeConfig:
     """Peak analysis: when the target counts as lost, uncertain or certain.
 
@@ -139,7 +168,7 @@ class LocalizeConfig:
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """Everything a DuML tracker is made of.
+    """Everything a tracker is made of.
 
     ``precision`` of backbone and heads: ``fp32``, ``bf16``, or ``auto`` (bf16 where the processor
     multiplies bf16 matrices). The online step is always in fp32.
@@ -151,6 +180,7 @@ class TrackerConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     postprocess: PostprocessConfig = field(default_factory=PostprocessConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     localize: LocalizeConfig = field(default_factory=LocalizeConfig)
 
     def __post_init__(self) -> None:
@@ -159,6 +189,8 @@ class TrackerConfig:
             raise ConfigError(f"precision = {self.precision!r}: choose from {PRECISIONS}")
         if o.update not in UPDATE_RULES:
             raise ConfigError(f"online.update = {o.update!r}: choose from {UPDATE_RULES}")
+        if p.penalise not in ("fused", "offline"):
+            raise ConfigError(f"postprocess.penalise = {p.penalise!r}: fused or offline")
         if not 1 <= o.init_samples <= o.memory:
             raise ConfigError(
                 f"online.init_samples = {o.init_samples}: between 1 and online.memory ({o.memory})"
@@ -253,9 +285,25 @@ def sizes() -> tuple[str, ...]:
     return tuple(sorted(p.stem.removeprefix("duml_") for p in CONFIG_DIR.glob("duml_*.yaml")))
 
 
-def load_config(size: str = "compact", overrides: Mapping[str, Any] | None = None) -> TrackerConfig:
-    """Configuration of one size of DuML, with dotted overrides laid over it."""
+def load_config(
+    size: str = "compact", overrides: Mapping[str, Any] | None = None, name: str = "duml"
+) -> TrackerConfig:
+    """Configuration of a tracker: the size's, what the tracker changes, then dotted overrides."""
     path = CONFIG_DIR / f"duml_{size}.yaml"
     if not path.is_file():
         raise ConfigError(f"unknown size {size!r}; choose from {', '.join(sizes())}")
-    return build(TrackerConfig, merge(load_yaml(path), overrides or {}))
+    values = load_yaml(path)
+    if name != "duml":
+        values = merge(values, _flat(load_yaml(CONFIG_DIR / f"{name}.yaml")))
+    return build(TrackerConfig, merge(values, overrides or {}))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys."""
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            out |= _flat(value, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = value
+    return out

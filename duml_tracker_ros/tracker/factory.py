@@ -15,11 +15,14 @@ from .config import TrackerConfig, load_config
 from .errors import ConfigError, TrackerError, WeightsError
 from .network.blocks import fold_batch_norms
 from .network.dual_modal import DualModalNet
+from .systems.drol import DrolTracker
 from .systems.duml import DumlTracker
+from .systems.siamese import SiameseTracker
 from .types import Tracker
 
-TRACKERS: tuple[str, ...] = ("duml",)
-RESERVED = ("drol_fc", "drol_rpn", "drol_mask", "fcot", "tlpg", "siamrcr")
+SYSTEMS: dict[str, type[SiameseTracker]] = {"duml": DumlTracker, "drol_rpn": DrolTracker}
+TRACKERS: tuple[str, ...] = tuple(SYSTEMS)
+RESERVED = ("drol_fc", "drol_mask", "fcot", "tlpg", "siamrcr")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -74,7 +77,7 @@ def create_tracker(
     if name not in TRACKERS:
         raise ConfigError(f"unknown tracker {name!r}; choose from {', '.join(TRACKERS)}")
     place = resolve_device(device)
-    config = load_config(size, _dotted(overrides))
+    config = load_config(size, _dotted(overrides), name)
     checkpoint: Checkpoint | None = None
     if weights == "random":
         torch_state = torch.random.get_rng_state()
@@ -95,7 +98,7 @@ def create_tracker(
         convert_conv2d_weight_memory_format(net, torch.channels_last)
     except RuntimeError as error:
         raise TrackerError(f"device {device!r} failed: {error}") from error
-    return DumlTracker(config, net, place, checkpoint, profile)
+    return SYSTEMS[name](config, net, place, checkpoint, profile)
 
 
 def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:
@@ -111,7 +114,7 @@ def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:
 
 
 def _dotted(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    for key in ("network", "postprocess", "online", "localize"):
+    for key in ("network", "postprocess", "online", "classifier", "localize"):
         if key in overrides:
             raise ConfigError(
                 f"override {key!r} is a group; name a key of it, e.g. 'online.update'"

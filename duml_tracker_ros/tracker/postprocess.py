@@ -89,6 +89,8 @@ def select(
         (1 - size_change(boxes[..., 2], boxes[..., 3], last_size)) * config.penalty_k
     )
     ranked = fused * penalty
+    if config.penalise == "offline":
+        ranked = fused - (1 - config.mu) * accurate * (1 - penalty)
     influence = config.window_influence
     ranked = ranked * (1 - influence) + window * influence
     best = ranked.flatten().argmax()

@@ -1,0 +1,143 @@
+"""DROL's online classifier: compression and dual attention of the first frame, then a filter."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..config import ClassifierConfig, OnlineConfig
+from .filters import apply_filter, filter_gradient
+from .gauss_newton import Vectors, conjugate_gradient, gauss_newton
+from .labels import centre_distance
+from .memory import SampleMemory
+from .policy import Decision
+
+
+def attend(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Dual attention (DROL, Fig. 3) of [N, C, H, W].
+
+    Channels are weighted by two fully connected layers after global average pooling, cells by a
+    softmax after channel averaging, scaled to a mean of 1.
+    """
+    pooled = x.mean((2, 3))
+    channels = torch.sigmoid(F.linear(F.relu(F.linear(pooled, first)), second))
+    n, _, h, w = x.shape
+    cells = x.mean(1).flatten(1).softmax(1).view(n, 1, h, w) * (h * w)
+    return x * channels[..., None, None] * cells
+
+
+class OnlineClassifier:
+    """Compression (1x1, ReLU), dual attention, filter; learned from one target alone.
+
+    All are trained on the first frame by Gauss-Newton with conjugate gradients; later only the
+    filter learns, a linear least-squares problem (DROL, sections 3.2 and 3.3):
+    sum_j gamma_j |f(x_j) - y_j|^2 + lambda |w|^2, y a Gaussian around the target.
+
+    Args:
+        features: first-frame samples [N, C, H, W].
+        targets: (row, column, height, width) in cells of each [N, 4].
+    """
+
+    def __init__(
+        self, config: ClassifierConfig, online: OnlineConfig, features: Tensor, targets: Tensor
+    ) -> None:
+        self.config = config
+        count, channels, height, width = features.shape
+        self._size = height, width
+        generator = torch.Generator().manual_seed(0)
+
+        def random(*shape: int) -> Tensor:
+            fan = shape[1] * (shape[2] * shape[3] if len(shape) == 4 else 1)
+            return (torch.randn(*shape, generator=generator) / fan**0.5).to(features.device)
+
+        c, k = config.channels, config.kernel
+        # One unit of input power, so that one regularisation suits all networks.
+        self._scale = features.square().mean().sqrt().clamp_min(1e-6).reciprocal()
+        self.compression = random(c, channels, 1, 1)
+        self.attention: tuple[Tensor, ...] = ()
+        if config.attention:
+            self.attention = random(c // 4, c), random(c, c // 4)
+        self.filter = torch.zeros(1, 1, c, k, k, device=features.device)
+        self._learn_first(features * self._scale, targets)
+        self.memory = SampleMemory(c, height, width, online.memory, features.device)
+        self.memory.start(self._extract(features), targets)
+        self._labels = torch.zeros(
+            1, online.memory, 1, *self._label(targets[:1]).shape[-2:], device=features.device
+        )
+        self._labels[0, :count] = self._label(targets)
+        self.first_filter = self.filter
+
+    def scores(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores [1, H, W] of a frame's features [1, C, H, W], now and as of the first frame."""
+        both = torch.cat((self.filter, self.first_filter), 1)
+        raw = apply_filter(self._extract(features)[:, None], both)[0]
+        if raw.shape[-1] == features.shape[-1]:
+            return raw[0, :1], raw[0, 1:]
+        # An even filter answers between the cells: cubic interpolation to half cells, every other
+        # of which is a cell.
+        size = (2 * raw.shape[-2] - 1, 2 * raw.shape[-1] - 1)
+        fine = F.interpolate(raw, size, mode="bicubic", align_corners=True)
+        fine = fine[0, :, 1::2, 1::2]
+        return fine[:1], fine[1:]
+
+    def learn(self, features: Tensor, target: Tensor, scores: Tensor, decision: Decision) -> None:
+        """Remember a frame [C, H, W] with its target [4] and improve the filter."""
+        if not decision.insert:
+            return
+        slot = self.memory.insert(self._extract(features[None])[0], target, decision.rate)
+        if slot is not None:
+            self._labels[0, slot] = self._label(target)
+        if decision.iterations:
+            self._optimise(decision.iterations)
+
+    def _extract(self, features: Tensor) -> Tensor:
+        """Target-specific features [N, c, H, W]."""
+        x = F.relu(F.conv2d(features * self._scale, self.compression))
+        return attend(x, self.attention[0], self.attention[1]) if self.attention else x
+
+    def _label(self, targets: Tensor) -> Tensor:
+        """Gaussian around each target on the filter's own grid: [..., 1, H', W']."""
+        even = (self.config.kernel + 1) % 2
+        height, width = self._size[0] + even, self._size[1] + even
+        # Answers of an even filter lie half a cell before the cells.
+        shifted = targets + torch.tensor([0.5 * even, 0.5 * even, 0, 0], device=targets.device)
+        distance = centre_distance(shifted, height, width)
+        sides = targets[..., 2:].prod(-1).clamp_min(1e-6).sqrt()
+        sigma = (self.config.label_width * sides).clamp_min(0.7)[..., None, None]
+        return torch.exp(-0.5 * (distance / sigma).square())[..., None, :, :]
+
+    def _learn_first(self, features: Tensor, targets: Tensor) -> None:
+        """Compression, attention and filter together, on the first frame."""
+        gamma = 1 / len(features) ** 0.5
+        config, root = self.config, self.config.regularisation**0.5
+        # Normal tensors: those of inference mode cannot be differentiated.
+        with torch.inference_mode(False):
+            x, label = features.clone(), self._label(targets).clone()
+
+        def residual(weight: Tensor, compression: Tensor, *attention: Tensor) -> Tensor:
+            inner = F.relu(F.conv2d(x, compression))
+            if attention:
+                inner = attend(inner, *attention)
+            pad = config.kernel // 2
+            error = gamma * (F.conv2d(inner, weight[0], padding=pad) - label)
+            parts = [error, root * weight, root * compression, *(root * a for a in attention)]
+            return torch.cat([p.flatten() for p in parts])
+
+        start = (self.filter, self.compression, *self.attention)
+        found = gauss_newton(residual, start, config.first_steps, config.first_iterations)
+        self.filter, self.compression, *rest = found
+        self.attention = tuple(rest)
+
+    def _optimise(self, iterations: int) -> None:
+        """The filter's linear problem on the samples in the memory."""
+        features, _, gamma = self.memory.view()
+        share = gamma[:, :, None, None, None]
+        labels, k = self._labels[:, : self.memory.used], self.config.kernel
+
+        def product(w: Vectors) -> Vectors:
+            gradient = filter_gradient(features, share * apply_filter(features, w[0]), k)
+            return (gradient + self.config.regularisation * w[0],)
+
+        right = filter_gradient(features, share * labels, k)
+        (self.filter,) = conjugate_gradient(product, (right,), (self.filter,), iterations)

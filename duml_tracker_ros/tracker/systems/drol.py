@@ -1,0 +1,115 @@
+"""DROL-RPN: an online classifier and a short-term template beside a Siamese tracker.
+
+The Siamese tracker is the offline branch of a network trained for DuML; it is not retrained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..crop import crop_array
+from ..geometry import cxcywh_to_xyxy, iou, template_window
+from ..localize import Finding
+from ..network.anchors import decode
+from ..network.heads import OfflineOutput
+from ..online.classifier import OnlineClassifier
+from ..target import TargetTrack
+from ..types import TrackState
+from .siamese import Peak, SiameseTracker, Target
+
+
+@dataclass
+class DrolTarget(Target):
+    """A target with a template of its recent look.
+
+    Attributes:
+        best: online score and template crop of the surest frame since the last update.
+        short: kernels of the short-term template, one a level.
+    """
+
+    best: tuple[float, np.ndarray] | None = None
+    short: list[Tensor] | None = None
+
+
+class DrolTracker(SiameseTracker):
+    """Discriminative and robust online learning for Siamese tracking (Zhou et al., AAAI 2020).
+
+    The online classifier's score is fused with the Siamese one (eq. 5); the surest of every few
+    frames becomes a second template (eq. 6), used where it agrees with the first one on the box
+    and is surer (eq. 7).
+    """
+
+    name = "drol_rpn"
+
+    def make_target(self, track: TargetTrack, kernels: list[Tensor]) -> DrolTarget:
+        return DrolTarget(track, kernels, None)
+
+    def online_input(self, levels: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(levels), 1).float()
+
+    def make_online(self, features: Tensor, cells: Tensor, z: Sequence[Tensor]) -> OnlineClassifier:
+        return OnlineClassifier(self.config.classifier, self.config.online, features, cells)
+
+    def predict(self, targets: Sequence[Target], features: Sequence[Tensor]) -> OfflineOutput:
+        first = super().predict(targets, features)
+        recent = [t for t in targets if isinstance(t, DrolTarget) and t.short is not None]
+        if not recent:
+            return first
+        pairs = [
+            (t.short if isinstance(t, DrolTarget) and t.short is not None else t.kernels)
+            for t in targets
+        ]
+        levels = zip(*pairs, strict=True)
+        second = self.net.predict([torch.cat(level) for level in levels], features)
+        return self._choose(first, second)
+
+    def _choose(self, first: OfflineOutput, second: OfflineOutput) -> OfflineOutput:
+        """The short-term template's output where eq. 7 holds, without asking the host."""
+        rule = self.config.classifier
+        score, box = self._peak(first)
+        recent_score, recent_box = self._peak(second)
+        agree = iou(cxcywh_to_xyxy(box), cxcywh_to_xyxy(recent_box)) >= rule.template_overlap
+        take = agree & (recent_score - score >= rule.template_gain)
+
+        def pick(a: Tensor, b: Tensor) -> Tensor:
+            return torch.where(take.view(-1, *[1] * (a.dim() - 1)), b, a)
+
+        assert first.cls is not None
+        assert second.cls is not None
+        return OfflineOutput(
+            pick(first.cls, second.cls),
+            pick(first.deltas, second.deltas),
+            pick(first.iou, second.iou),
+        )
+
+    def _peak(self, out: OfflineOutput) -> tuple[Tensor, Tensor]:
+        """Highest class score [B] and the box there, (cx, cy, w, h) [B, 4]."""
+        assert out.cls is not None
+        n = self.config.network
+        size = (out.cls.shape[-1] - 1) * n.stride + 1
+        score, index = out.cls.float().flatten(1).max(1)
+        deltas = out.deltas.float().flatten(1, 3)
+        chosen = deltas.gather(1, index[:, None, None].expand(-1, -1, 4))[:, 0]
+        anchors = self._grid(size)[0].flatten(0, 2)
+        return torch.sigmoid(score), decode(chosen, anchors[index])
+
+    def finish(
+        self, target: Target, image: np.ndarray, order: str, peak: Peak, finding: Finding
+    ) -> None:
+        rule, track = self.config.classifier, target.track
+        if not rule.template_interval:
+            return
+        assert isinstance(target, DrolTarget)
+        sure = finding.state is TrackState.TRACKING and peak.robust > rule.template_score
+        if sure and (target.best is None or peak.robust > target.best[0]):
+            window = template_window(track.box, self.config.network.template_size)
+            target.best = peak.robust, crop_array(image, window, track.fill, order)
+        if track.frame % rule.template_interval == 0 and target.best is not None:
+            z = self.net.extract(self._upload([target.best[1]]))
+            target.short = [k.contiguous() for k in self.net.template_kernels(z)]
+            target.best = None
