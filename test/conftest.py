@@ -63,6 +63,7 @@ def source_copy(tmp_path_factory):
         "cmake",
         "config",
         "duml_tracker_ros",
+        "examples",
         "launch",
         "msg",
         "resource",

@@ -17,17 +17,17 @@ def judge(findings):
 
 
 def test_flood_is_answered_from_the_newest_image():
-    findings = stress_trials.load(640, 480, 200.0, 3.0)
+    findings = stress_trials.load(640, 480, 200.0, 2.0)
     judge([f for f in findings if f.what != "memory growth"])
 
 
 def test_malformed_requests_and_images():
-    judge(stress_trials.malformed(150, 300))
+    judge(stress_trials.malformed(100, 200))
 
 
 def test_soak():
-    judge(stress_trials.soak(6.0))
+    judge(stress_trials.soak(4.0))
 
 
 def test_closed_loop_through_an_occlusion():
-    judge(stress_trials.closed_loop(160, 16.0))
+    judge(stress_trials.closed_loop(128, 16.0))

@@ -10,9 +10,10 @@ import pytest
 from node_harness import TARGET, scene
 
 from duml_tracker_ros.node.boxes import fraction_box, pixel_box, point_box
+from duml_tracker_ros.node.command import WorkerError
 from duml_tracker_ros.node.frame_ring import Frame, FrameRing
 from duml_tracker_ros.node.image_codec import ImageError, ImageView
-from duml_tracker_ros.node.worker import Status, TrackerWorker, WorkerError
+from duml_tracker_ros.node.worker import Status, TrackerWorker
 from duml_tracker_ros.tracker import WeightsError, create_tracker
 
 WAIT = 30.0

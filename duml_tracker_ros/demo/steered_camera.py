@@ -48,7 +48,9 @@ class Gimbal:
     def command(self, about_x: float, about_y: float, now: float) -> None:
         """Take a rate command, rad/s; anything but finite numbers means stop."""
         wanted = np.array([about_x, about_y])
-        self._wanted = np.clip(wanted, -MAX_RATE, MAX_RATE) if np.isfinite(wanted).all() else 0.0
+        if not np.isfinite(wanted).all():
+            wanted = np.zeros(2)
+        self._wanted = np.clip(wanted, -MAX_RATE, MAX_RATE)
         self._commanded = now
 
     def move(self, seconds: float, now: float) -> None:
@@ -70,7 +72,8 @@ class SteeredCamera:
 
         self._image_type: Any = Image
         self._angles_type: Any = Vector3Stamped
-        self.rate, self.log = rate, []  # type: float, list[dict[str, Any]]
+        self.rate = rate
+        self.log: list[dict[str, Any]] = []
         self._frames = [scene.render(index) for index in range(scene.frames)]
         self._focal = 1.7 * max(SCENE)
         half = (np.array(SCENE) - VIEW) / 2

@@ -18,8 +18,8 @@ from duml_tracker_ros.msg import Box
 from duml_tracker_ros.srv import Init, InitPoint, Stop
 
 from .boxes import BoxOf, fraction_box, pixel_box, point_box
+from .command import Command, WorkerError
 from .frame_ring import Frame, FrameRing
-from .worker import Command, WorkerError
 
 try:
     from vision_msgs.msg import Detection2D

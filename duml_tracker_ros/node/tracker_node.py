@@ -15,6 +15,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from ..tracker import create_tracker
 from . import diagnostics
+from .command import WorkerError
 from .frame_ring import Frame, FrameRing
 from .guidance import Guidance
 from .parameters import (
@@ -32,7 +33,7 @@ from .publishers import Publishers, output_qos
 from .selection import STEADY, Selector
 from .statistics import Statistics
 from .stream import ImageStream
-from .worker import Outcome, Status, TrackerWorker, WorkerError
+from .worker import Outcome, Status, TrackerWorker
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE

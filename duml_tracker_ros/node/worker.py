@@ -23,6 +23,7 @@ import torch
 
 from ..tracker import Box, BoxError, ImageError, Tracker, TrackResult, TrackState, validate_box
 from .boxes import BoxOf
+from .command import Command, WorkerError
 from .faults import free_memory, is_device_lost, is_out_of_memory
 from .frame_ring import Frame, FrameRing
 from .image_codec import ImageError as CodecError
@@ -54,10 +55,6 @@ class Logger(Protocol):
     def warning(self, message: str) -> Any: ...
 
     def error(self, message: str) -> Any: ...
-
-
-class WorkerError(RuntimeError):
-    """The worker refused or could not do what was asked; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -94,55 +91,6 @@ class _Target:
     size: tuple[int, int]
     source: str
     lost_since: float | None = None
-
-
-class Command:
-    """Something the worker does between two frames.
-
-    Args:
-        always: do it also when nobody waits for it any more.
-    """
-
-    def __init__(self, action: Callable[[], Any], always: bool = False) -> None:
-        self._action = action
-        self._always = always
-        self._future: Future[Any] = Future()
-        self._abandoned = threading.Event()
-
-    @property
-    def abandoned(self) -> bool:
-        """True when nobody waits any more: the command must leave no trace."""
-        return self._abandoned.is_set()
-
-    def when_done(self, callback: Callable[[], None]) -> None:
-        """Call back once it is done, on the worker thread, or at once if it is done already."""
-        self._future.add_done_callback(lambda _: callback())
-
-    def result(self, timeout: float) -> Any:
-        """What the action returned.
-
-        Raises:
-            TimeoutError: it took longer than `timeout` seconds; it is abandoned then.
-        """
-        try:
-            return self._future.result(timeout)
-        except NotDoneError:
-            if self._future.done():
-                raise
-            self._abandoned.set()
-            raise TimeoutError(f"not done within {timeout:g} s") from None
-
-    def run(self) -> None:
-        if self.abandoned and not self._always:
-            self.refuse("it was given up before the tracker got to it")
-            return
-        try:
-            self._future.set_result(self._action())
-        except Exception as error:
-            self._future.set_exception(error)
-
-    def refuse(self, reason: str) -> None:
-        self._future.set_exception(WorkerError(reason))
 
 
 class TrackerWorker:
