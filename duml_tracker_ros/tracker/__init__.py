@@ -10,7 +10,7 @@ result = tracker.update(rgb)
 from .errors import BoxError, ConfigError, ImageError, TrackerError, WeightsError
 from .factory import TRACKERS, create_tracker
 from .geometry import validate_box
-from .types import Box, ScoreMaps, Tracker, TrackResult, TrackState
+from .types import Box, MultiTargetTracker, ScoreMaps, Tracker, TrackResult, TrackState
 
 __all__ = [
     "TRACKERS",
@@ -18,6 +18,7 @@ __all__ = [
     "BoxError",
     "ConfigError",
     "ImageError",
+    "MultiTargetTracker",
     "ScoreMaps",
     "TrackResult",
     "TrackState",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -111,3 +111,24 @@ class Tracker(ABC):
     @abstractmethod
     def info(self) -> dict[str, Any]:
         """Describe tracker, size, parameters, weights, checksum, device and configuration."""
+
+
+Handle = TypeVar("Handle")
+
+
+class MultiTargetTracker(Tracker, Generic[Handle]):
+    """A tracker that follows any number of targets through the same images.
+
+    A target is a handle: ``start`` makes it, ``track`` moves it on, letting go of it ends it.
+    Handles know nothing of each other or of the target of ``init`` and ``update``.
+    """
+
+    @abstractmethod
+    def start(self, image: np.ndarray, box: Box, order: str = "rgb") -> Handle:
+        """Make a target from its first image. Raises BoxError or ImageError."""
+
+    @abstractmethod
+    def track(
+        self, image: np.ndarray, targets: Sequence[Handle], order: str = "rgb"
+    ) -> list[TrackResult]:
+        """Locate these targets in the next image, in one pass. Raises ImageError."""

@@ -28,7 +28,7 @@ from ..online.policy import Decision, decide, trustworthy
 from ..postprocess import Candidate, hann_window, select
 from ..target import TargetTrack
 from ..timing import StageClock
-from ..types import Box, ScoreMaps, Tracker, TrackResult
+from ..types import Box, MultiTargetTracker, ScoreMaps, TrackResult
 
 
 class OnlineModule(Protocol):
@@ -72,7 +72,7 @@ class Peak(NamedTuple):
     first: float
 
 
-class SiameseTracker(Tracker):
+class SiameseTracker(MultiTargetTracker[Target]):
     """Template matching with an online module beside it.
 
     Per frame: crop around the last box, backbone and neck, offline heads, online scores, fusion,
