@@ -218,7 +218,8 @@ class Progress:
         self._write(text, final=True)
 
     def live(self, done: int, total: int | None, last: Received, rate: float) -> None:
-        frames = f"{done}/{total - 1}" if total else f"{done}"
+        # The image that the target was selected on is answered too, or not.
+        frames = f"{min(done, total - 1)}/{total - 1}" if total else f"{done}"
         text = (
             f"frame {frames}  {last.state:<9} {last.confidence:.2f}  {rate:4.1f} fps"
             f"  {1e3 * last.age:.0f} ms"
