@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from train_harness import TINY, squares
 
 from duml_tracker_ros.tracker.config import ConfigError, NetworkConfig, build
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
@@ -26,13 +27,6 @@ from duml_tracker_ros.training.losses import (
     regressive_focal_loss,
 )
 from duml_tracker_ros.training.objective import joint_loss
-
-TINY = {
-    "backbone": {"widths": [8, 8, 16, 16], "blocks": [1, 1, 1]},
-    "neck": 16,
-    "hidden": 16,
-    "online_channels": 16,
-}
 
 
 def test_atss_takes_the_anchors_above_mean_plus_deviation() -> None:
@@ -121,32 +115,13 @@ def test_learning_rate_warms_up_and_decays() -> None:
     assert all(a >= b for a, b in itertools.pairwise(rates[400:]))
 
 
-def fixed_batch(count: int = 4, frames: int = 2) -> dict[str, torch.Tensor]:
-    """Bright squares on noise: something that can be learned by heart."""
-    rng = np.random.default_rng(0)
-    template = rng.integers(0, 90, (count, 3, 97, 97)).astype(np.float32)
-    template[:, :, 24:73, 24:73] += 120
-    search = rng.integers(0, 90, (count, frames, 3, 193, 193)).astype(np.float32)
-    box = np.zeros((count, frames, 4), np.float32)
-    for i in range(count):
-        for s in range(frames):
-            x, y = rng.integers(10, 130, 2)
-            search[i, s, :, y : y + 44, x : x + 52] += 120
-            box[i, s] = x, y, 52, 44
-    box[0, -1] = np.nan
-    return {
-        k: torch.from_numpy(v)
-        for k, v in zip(("template", "search", "box"), (template, search, box), strict=True)
-    }
-
-
 @pytest.mark.parametrize("kind", ["l1", "both"])
 def test_joint_loss_falls_and_every_parameter_learns(kind: str) -> None:
     torch.manual_seed(0)
     net = DualModalNet(build(NetworkConfig, TINY))
     config = LossConfig(offline=1.0, box_kind=kind, normalise="positives")
     optimiser = torch.optim.AdamW(net.parameters(), lr=5e-3)
-    batch = fixed_batch()
+    batch = squares()
     no_cast = torch.autocast("cpu", enabled=False)
     history = []
     for _ in range(14):
@@ -172,7 +147,7 @@ def test_every_formulation_and_pair_learns(offline: str, online: str) -> None:
     branches = {"offline_branch": offline, "online_branch": online}
     net = DualModalNet(build(NetworkConfig, {**TINY, **branches}))
     optimiser = torch.optim.AdamW(net.parameters(), lr=5e-3)
-    batch = fixed_batch(count=2, frames=4)
+    batch = squares(count=2, frames=4)
     config = LossConfig(offline=1.0, normalise="positives")
     history = []
     for _ in range(5):
@@ -202,11 +177,11 @@ def test_the_loss_variants_of_table_10_run(options: dict) -> None:
     branch = "OFR" if "ofr_loss" in options else "OFC-5s"
     net = DualModalNet(build(NetworkConfig, {**TINY, "offline_branch": branch}))
     no_cast = torch.autocast("cpu", enabled=False)
-    total, parts = joint_loss(net, fixed_batch(2), LossConfig(**options), no_cast)
+    total, parts = joint_loss(net, squares(2), LossConfig(**options), no_cast)
     total.backward()
     assert torch.isfinite(total)
     assert net.offline.levels[0].cls.weight.grad.abs().sum() > 0
-    default, usual = joint_loss(net, fixed_batch(2), LossConfig(), no_cast)
+    default, usual = joint_loss(net, squares(2), LossConfig(), no_cast)
     assert parts["cls"] != usual["cls"]
     assert parts["box"] == usual["box"]
 

@@ -296,7 +296,7 @@ def _search_size(spec: TrackerSpec) -> int:
     """Search size of the configuration, without loading weights."""
     from ..tracker.config import load_config
 
-    return load_config(spec.size or "compact", spec.overrides).network.search_size
+    return load_config(spec.size or "compact", spec.overrides, spec.name).network.search_size
 
 
 def bench(

@@ -29,13 +29,17 @@ class BackboneConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The dual-modal network. Sizes are crop pixels and of the form 32 k + 1.
+    """A network. Sizes are crop pixels and of the form 32 k + 1.
+
+    ``kind`` says which: ``dual_modal`` (DuML, and DROL beside it) or ``siamese`` (SiamRCR).
 
     ``offline_branch`` and ``online_branch`` name the paper's formulations (DuML, Table 1), or
     ``none`` for a uni-modal tracker. A formulation in 5 scales (``5s``) has a score for each of
-    ``anchor_ratios``; without any of them there is one square anchor.
+    ``anchor_ratios``; without any of them there is one square anchor. With ``separate_towers`` the
+    box has a tower of its own.
     """
 
+    kind: str = "dual_modal"
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     template_size: int = 97
     search_size: int = 193
@@ -45,6 +49,7 @@ class NetworkConfig:
     kernel: int = 7
     hidden: int = 64
     tower: int = 1
+    separate_towers: bool = False
     anchor_size: float = 48.0
     anchor_ratios: tuple[float, ...] = (0.33, 0.5, 1.0, 2.0, 3.0)
     online_channels: int = 64
@@ -63,6 +68,7 @@ class NetworkConfig:
                     "or the feature maps of the levels do not align"
                 )
         choices = {
+            "kind": KINDS,
             "matching": ("depthwise", "pixelwise"),
             "offline_branch": OFFLINE,
             "online_branch": ONLINE,
@@ -90,10 +96,12 @@ class NetworkConfig:
 class PostprocessConfig:
     """SiamRPN post-processing and score voting (DuML eq. 4, 5).
 
-    ``penalise`` says which score the size penalty lowers: the ``fused`` one, or only that of the
-    ``offline`` branch (DROL).
+    ``fusion`` is the weighted ``sum`` of the branches (DuML eq. 1) or the ``product`` of class and
+    predicted localisation (SiamRCR). ``penalise`` says which score the size penalty lowers: the
+    ``fused`` one, or only that of the ``offline`` branch (DROL).
     """
 
+    fusion: str = "sum"
     mu: float = 0.8
     penalty_k: float = 0.05
     penalise: str = "fused"
@@ -191,6 +199,8 @@ class TrackerConfig:
             raise ConfigError(f"online.update = {o.update!r}: choose from {UPDATE_RULES}")
         if p.penalise not in ("fused", "offline"):
             raise ConfigError(f"postprocess.penalise = {p.penalise!r}: fused or offline")
+        if p.fusion not in ("sum", "product"):
+            raise ConfigError(f"postprocess.fusion = {p.fusion!r}: sum or product")
         if not 1 <= o.init_samples <= o.memory:
             raise ConfigError(
                 f"online.init_samples = {o.init_samples}: between 1 and online.memory ({o.memory})"
@@ -202,6 +212,7 @@ class TrackerConfig:
 
 PRECISIONS = ("auto", "fp32", "bf16")
 UPDATE_RULES = ("paper", "every_frame", "never")
+KINDS = ("dual_modal", "siamese")
 OFFLINE = ("OFC-5s", "OFC-1s", "OFR", "none")
 ONLINE = ("ONR", "ONC-1s", "ONC-5s", "none")
 
@@ -280,20 +291,25 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
-def sizes() -> tuple[str, ...]:
-    """Names of the sizes DuML comes in."""
-    return tuple(sorted(p.stem.removeprefix("duml_") for p in CONFIG_DIR.glob("duml_*.yaml")))
+def sizes(name: str = "duml") -> tuple[str, ...]:
+    """Names of the sizes a tracker comes in; those of DuML for one without networks of its own."""
+    found = sorted(p.stem.removeprefix(f"{name}_") for p in CONFIG_DIR.glob(f"{name}_*.yaml"))
+    return tuple(found) or sizes()
 
 
 def load_config(
     size: str = "compact", overrides: Mapping[str, Any] | None = None, name: str = "duml"
 ) -> TrackerConfig:
-    """Configuration of a tracker: the size's, what the tracker changes, then dotted overrides."""
-    path = CONFIG_DIR / f"duml_{size}.yaml"
-    if not path.is_file():
-        raise ConfigError(f"unknown size {size!r}; choose from {', '.join(sizes())}")
+    """Configuration of a tracker in a size, then dotted overrides.
+
+    A tracker without a file of its own for the size (DROL) is laid over DuML's.
+    """
+    own = CONFIG_DIR / f"{name}_{size}.yaml"
+    path = own if own.is_file() else CONFIG_DIR / f"duml_{size}.yaml"
+    if size not in sizes(name) or not path.is_file():
+        raise ConfigError(f"unknown size {size!r}; choose from {', '.join(sizes(name))}")
     values = load_yaml(path)
-    if name != "duml":
+    if path != own:
         values = merge(values, _flat(load_yaml(CONFIG_DIR / f"{name}.yaml")))
     return build(TrackerConfig, merge(values, overrides or {}))
 

@@ -14,15 +14,17 @@ from .checkpoint.store import load_state
 from .config import TrackerConfig, load_config
 from .errors import ConfigError, TrackerError, WeightsError
 from .network.blocks import fold_batch_norms
-from .network.dual_modal import DualModalNet
 from .systems.drol import DrolTracker
 from .systems.duml import DumlTracker
-from .systems.siamese import SiameseTracker
+from .systems.frame_loop import FrameTracker
+from .systems.siamrcr import SiamRcrTracker
 from .types import Tracker
 
-SYSTEMS: dict[str, type[SiameseTracker]] = {"duml": DumlTracker, "drol_rpn": DrolTracker}
+SYSTEMS: dict[str, type[FrameTracker[Any, Any]]] = {
+    system.name: system for system in (DumlTracker, DrolTracker, SiamRcrTracker)
+}
 TRACKERS: tuple[str, ...] = tuple(SYSTEMS)
-RESERVED = ("drol_fc", "drol_mask", "fcot", "tlpg", "siamrcr")
+RESERVED = ("drol_fc", "drol_mask", "fcot", "tlpg")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -79,15 +81,17 @@ def create_tracker(
     place = resolve_device(device)
     config = load_config(size, _dotted(overrides), name)
     checkpoint: Checkpoint | None = None
+    make = SYSTEMS[name].network
     if weights == "random":
         torch_state = torch.random.get_rng_state()
         torch.manual_seed(0)
-        net = DualModalNet(config.network)
+        net = make(config.network)
         torch.random.set_rng_state(torch_state)
     else:
-        checkpoint = load_checkpoint(default_weights(size) if weights == "default" else weights)
+        path = default_weights(size, name) if weights == "default" else weights
+        checkpoint = load_checkpoint(path)
         _check_network(config, checkpoint)
-        net = DualModalNet(config.network)
+        net = make(config.network)
         load_state(net, checkpoint)
     net.eval().requires_grad_(False)
     fold_batch_norms(net)
@@ -109,7 +113,7 @@ def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:
         if key != "search_size" and own[key] != file[key]:
             raise WeightsError(
                 f"{checkpoint.path} was made for network.{key} = {file[key]!r}, the configuration "
-                f"of size {config.size!r} says {own[key]!r}"
+                f"of {config.name} in size {config.size!r} says {own[key]!r}"
             )
 
 

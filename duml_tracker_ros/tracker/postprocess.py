@@ -59,6 +59,23 @@ def size_change(width: Tensor, height: Tensor, last: Tensor) -> Tensor:
     return change * ratio
 
 
+def _fuse(
+    out: OfflineOutput, robust: Tensor | None, quality: Tensor, config: PostprocessConfig
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Robust, accurate and fused scores, each [A or 1, H, W].
+
+    ``product`` ranks by class times predicted localisation (SiamRCR, Fig. 3); there the class is
+    the robust and the localisation the accurate score.
+    """
+    accurate = robust if out.cls is None else torch.sigmoid(out.cls[0].float())
+    robust = accurate if robust is None else robust
+    assert robust is not None
+    assert accurate is not None
+    if config.fusion == "product":
+        return robust, quality, robust * quality
+    return robust, accurate, config.mu * robust.clamp(0, 1.2) + (1 - config.mu) * accurate
+
+
 def select(
     out: OfflineOutput,
     robust: Tensor | None,
@@ -77,13 +94,9 @@ def select(
         last_size: (w, h) of the last box in crop pixels [2].
         window: cosine window [H, W].
     """
-    accurate = robust if out.cls is None else torch.sigmoid(out.cls[0].float())
-    robust = accurate if robust is None else robust
-    assert robust is not None
-    assert accurate is not None
     quality = torch.sigmoid(out.iou[0].float())
     boxes = decode(out.deltas[0].float(), anchors)
-    fused = config.mu * robust.clamp(0, 1.2) + (1 - config.mu) * accurate
+    robust, accurate, fused = _fuse(out, robust, quality, config)
     fused = fused.expand(quality.shape)
     penalty = torch.exp(
         (1 - size_change(boxes[..., 2], boxes[..., 3], last_size)) * config.penalty_k

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..tracker.config import ConfigError, build, load_yaml, merge
 from .assignment import ASSIGNMENTS
+from .rcr_objective import RcrLossConfig
 
 CONFIG_DIR = Path(__file__).parent / "configs"
 
@@ -54,19 +55,23 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One run. ``stop_after`` ends it early (0: not) on the schedule of all ``steps``.
+    """One run for the network of ``tracker``, whose loss is set by the group of its name (``loss``
+    for DuML). ``stop_after`` ends it early (0: not) on the schedule of all ``steps``.
 
     A sample has ``support`` search frames for the online filter to learn from and ``query`` ones
     to judge it on (DuML: 3 and 2). ``validate_on`` is a folder of clips (``NAME/img/``,
     ``NAME/groundtruth_rect.txt``), ``init_from`` a checkpoint of the whole network,
-    ``backbone_from`` a torchvision ImageNet file for the ResNet-50.
+    ``backbone_from`` a torchvision ImageNet file for the ResNet-50, ``warm_from`` a checkpoint of
+    another tracker, or the name of shipped weights, of which all that fits is taken.
     """
 
+    tracker: str = "duml"
     size: str = "compact"
     name: str = "duml_compact"
     network: dict[str, Any] = field(default_factory=dict)
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    siamrcr: RcrLossConfig = field(default_factory=RcrLossConfig)
     steps: int = 10000
     batch: int = 32
     support: int = 3
@@ -86,6 +91,7 @@ class TrainConfig:
     validate_on: str = ""
     init_from: str = ""
     backbone_from: str = ""
+    warm_from: str = ""
     stop_after: int = 0
 
     def __post_init__(self) -> None:

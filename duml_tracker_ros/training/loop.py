@@ -22,16 +22,14 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from tqdm import tqdm
 
 from ..tracker.checkpoint import load_checkpoint, load_imagenet, save_checkpoint
-from ..tracker.checkpoint.store import load_state
+from ..tracker.checkpoint.store import load_fitting, load_state, shipped
 from ..tracker.config import ConfigError, NetworkConfig, build, load_config, merge
-from ..tracker.network.dual_modal import DualModalNet
+from ..tracker.factory import SYSTEMS
 from .config import TrainConfig, load_train_config
 from .data import DataError, make_loader
 from .data.photometric import Photometric
-from .objective import joint_loss
+from .objectives import objective
 from .validation import Validation
-
-LOGGED = ("total", "online", "cls", "box", "iou", "mean_iou", "online_hit")
 
 
 def pick_device(name: str) -> torch.device:
@@ -158,16 +156,19 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    base = dataclasses.asdict(load_config(config.size).network)
+    loss, logged = objective(config.tracker)
+    base = dataclasses.asdict(load_config(config.size, name=config.tracker).network)
     network = build(NetworkConfig, merge(base, config.network))
     folder = Path(out) if out else Path("runs") / config.name
     folder.mkdir(parents=True, exist_ok=True)
-    net = DualModalNet(network).to(device)
+    net = SYSTEMS[config.tracker].network(network).to(device)
     convert_conv2d_weight_memory_format(net, torch.channels_last)
     if config.init_from:
         load_state(net, load_checkpoint(config.init_from))
     elif config.backbone_from:
         load_imagenet(net.backbone, Path(config.backbone_from))
+    elif config.warm_from:
+        load_fitting(net, load_checkpoint(shipped(config.warm_from)))
     optimiser = make_optimiser(net, config)
     ema = Ema(net, config.ema)
     start = 0
@@ -191,7 +192,7 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
     with (folder / "log.csv").open("a", newline="") as stream, stop:
         log = csv.writer(stream)
         if start == 0:
-            log.writerow(("step", "lr", *LOGGED, "seconds"))
+            log.writerow(("step", "lr", *logged, "seconds"))
         began = time.monotonic()
         mean: dict[str, float] = {}
         batches = _batches(config, network, start, device.type == "cuda")
@@ -205,7 +206,7 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
             for group in optimiser.param_groups:
                 group["lr"] = rate
             try:
-                total, parts = joint_loss(net, batch, config.loss, autocast, config.support)
+                total, parts = loss(net, batch, config, autocast)
                 optimiser.zero_grad(set_to_none=True)
                 total.backward()
             except torch.cuda.OutOfMemoryError as error:
@@ -219,7 +220,7 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
                 optimiser.step()
                 ema.update(net, step)
             if step % 20 == 0 or step + 1 == config.steps:
-                for key in LOGGED:
+                for key in logged:
                     # A uni-modal network has no such part.
                     value = float(parts[key].detach()) if key in parts else math.nan
                     mean[key] = value if key not in mean else 0.9 * mean[key] + 0.1 * value
@@ -230,7 +231,7 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
                     (
                         step,
                         f"{rate:.2e}",
-                        *(f"{mean[k]:.4f}" for k in LOGGED),
+                        *(f"{mean[k]:.4f}" for k in logged),
                         f"{time.monotonic() - began:.0f}",
                     )
                 )
@@ -268,6 +269,7 @@ def _save_weights(
     folder: Path, ema: Ema, step: int, config: TrainConfig, network: NetworkConfig
 ) -> None:
     notes = {
+        "tracker": config.tracker,
         "recipe": config.name,
         "steps": str(step),
         "batch": str(config.batch),

@@ -20,10 +20,23 @@ def focal_loss(
     (DuML); ``positives`` divides the sum by the number of positives. ``gamma`` 0 is cross entropy.
     """
     negative = ~positive if ignored is None else ~(positive | ignored)
+    pos, neg = focal_terms(logits, positive, negative, gamma)
+    return _normalised(pos, neg, positive, negative, normalise)
+
+
+def focal_terms(
+    logits: Tensor, positive: Tensor, negative: Tensor, gamma: float = 2.0
+) -> tuple[Tensor, Tensor]:
+    """Focal loss of each position: as a positive and as a negative, 0 where it is not one."""
     p = torch.sigmoid(logits)
     pos = F.softplus(-logits) * (1 - p) ** gamma * positive
     neg = F.softplus(logits) * p**gamma * negative
-    return _normalised(pos, neg, positive, negative, normalise)
+    return pos, neg
+
+
+def iou_loss(overlap: Tensor) -> Tensor:
+    """-ln IoU (Yu et al. 2016), bounded for boxes that do not touch."""
+    return -overlap.clamp_min(1e-3).log()
 
 
 def penalty_reduced_focal_loss(

@@ -33,12 +33,13 @@ class Validation:
     def run(self, weights: Path, step: int) -> float:
         """Mean AUC of the weights in a file after ``step`` steps; logs it."""
         overrides = {f"network.{key}": value for key, value in self.config.network.items()}
-        spec = TrackerSpec("duml", self.device, self.config.size, str(weights), overrides)
+        name = self.config.tracker
+        spec = TrackerSpec(name, self.device, self.config.size, str(weights), overrides)
         result = evaluate([spec], self.clips, progress=False)
         if result.problems:
-            name, reason = next(iter(result.problems.items()))
-            raise ConfigError(f"validate_on = {self.config.validate_on!r}: {name}: {reason}")
-        mean = result.trackers["duml"].mean()
+            clip, reason = next(iter(result.problems.items()))
+            raise ConfigError(f"validate_on = {self.config.validate_on!r}: {clip}: {reason}")
+        mean = result.trackers[name].mean()
         new = not self.table.exists()
         with self.table.open("a", newline="") as stream:
             writer = csv.writer(stream)

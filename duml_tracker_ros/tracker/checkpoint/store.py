@@ -19,6 +19,8 @@ from ..errors import ConfigError, WeightsError
 
 FORMAT = "duml_tracker_ros/1"
 WEIGHTS_DIR = Path(__file__).parent.parent / "weights"
+BORROWS = {"drol_rpn": "duml"}
+"""Trackers that stand beside a network trained for another one."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,16 @@ def save_checkpoint(
     return digest
 
 
-def default_weights(size: str) -> Path:
-    """Path of the weights shipped for a size. Raises WeightsError with what to do instead."""
-    path = WEIGHTS_DIR / f"duml_{size}.safetensors"
+def default_weights(size: str, name: str = "duml") -> Path:
+    """Path of the weights shipped for a tracker in a size. Raises WeightsError that says how to
+    train some."""
+    stem = f"{BORROWS.get(name, name)}_{size}"
+    path = WEIGHTS_DIR / f"{stem}.safetensors"
     if not path.is_file():
+        shipped = ", ".join(sorted(p.stem for p in WEIGHTS_DIR.glob("*.safetensors")))
         raise WeightsError(
-            f"no weights are shipped for size {size!r}: give weights=FILE (.safetensors), train "
-            f"some with 'duml-tracker train duml_{size}', or use size='compact'"
+            f"no weights are shipped for tracker {name!r} in size {size!r} (there are {shipped}): "
+            f"give weights=FILE (.safetensors), or train some with 'duml-tracker train {stem}'"
         )
     return path
 
@@ -140,6 +145,25 @@ def load_state(net: nn.Module, checkpoint: Checkpoint) -> None:
     if extra:
         raise WeightsError(f"{checkpoint.path}: tensor {extra[0]!r} is unknown to the network")
     net.load_state_dict(checkpoint.state, strict=False)
+
+
+def shipped(name: str) -> Path:
+    """Path of a checkpoint, or of shipped weights by their name."""
+    inside = WEIGHTS_DIR / f"{name}.safetensors"
+    return inside if not Path(name).is_file() and inside.is_file() else Path(name)
+
+
+def load_fitting(net: nn.Module, checkpoint: Checkpoint) -> list[str]:
+    """Take every tensor of a checkpoint that the network has in the same shape; their names.
+
+    Raises WeightsError when none fits.
+    """
+    own = net.state_dict()
+    taken = {k: v for k, v in checkpoint.state.items() if k in own and own[k].shape == v.shape}
+    if not taken:
+        raise WeightsError(f"{checkpoint.path}: no tensor of it fits the network")
+    net.load_state_dict(taken, strict=False)
+    return sorted(taken)
 
 
 def load_imagenet(backbone: nn.Module, path: str | Path) -> list[str]:

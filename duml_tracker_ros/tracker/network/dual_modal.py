@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -11,15 +10,10 @@ from torch import Tensor, nn
 
 from ..config import NetworkConfig
 from ..online.problem import DiscriminativeModel
-from .anchors import anchor_grid, anchor_shapes
-from .backbone import build_backbone
+from .anchors import anchor_shapes
 from .blocks import ConvBn
 from .correlation import centre
-from .heads import LevelHead, OfflineHead, OfflineOutput
-from .neck import Neck
-
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
+from .siamese import SiameseNet
 
 
 class OnlineFeatures(nn.Module):
@@ -51,20 +45,11 @@ def online_shapes(config: NetworkConfig) -> list[tuple[float, float]]:
     return [(float(w), float(h)) for w, h in shapes]
 
 
-class DualModalNet(nn.Module):
+class DualModalNet(SiameseNet):
     """Everything learned offline. The tracker calls its parts; so does training."""
 
-    anchors: Tensor
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.dtype = torch.float32
-        self.backbone = build_backbone(config.backbone)
-        self.neck = Neck(self.backbone.channels, config.neck)
-        self.offline = OfflineHead(config)
+        super().__init__(config)
         self.online_features: OnlineFeatures | None = None
         self.online: DiscriminativeModel | None = None
         if config.online_branch != "none":
@@ -72,49 +57,10 @@ class DualModalNet(nn.Module):
             self.online = DiscriminativeModel(
                 config.online_bins, config.online_bin_width, shapes=online_shapes(config)
             )
-        self.register_buffer(
-            "mean", 255 * torch.tensor(IMAGE_MEAN).view(1, 3, 1, 1), persistent=False
-        )
-        self.register_buffer(
-            "std", 255 * torch.tensor(IMAGE_STD).view(1, 3, 1, 1), persistent=False
-        )
 
-    def half(self) -> DualModalNet:
-        """Compute in bf16: backbone, necks and head towers.
-
-        The last layers of the heads stay in fp32, for the sake of sub-pixel boxes, as does the
-        online branch behind its projection.
-        """
-        parts: list[nn.Module] = [self.backbone, self.neck]
-        parts += [m for level in self.offline.levels for m in cast(LevelHead, level).towers()]
-        if self.online_features is not None:
-            parts.append(self.online_features.project)
-        for part in parts:
-            part.to(torch.bfloat16)
-        self.dtype = torch.bfloat16
-        return self
-
-    def cells(self, size: int) -> int:
-        """Cells a side of the score map for a crop of ``size`` pixels."""
-        return (size - 1) // self.config.stride + 1
-
-    def anchor_grid(self, size: int) -> Tensor:
-        """Anchors (cx, cy, w, h) [A, H, W, 4] in pixels of a crop of ``size``."""
-        shapes = anchor_shapes(self.config.anchor_size, self.config.ratios)
-        return anchor_grid(shapes, self.cells(size), self.config.stride, size)
-
-    def normalise(self, crops: Tensor) -> Tensor:
-        """RGB crops 0..255 [B, 3, S, S] of any dtype -> network input, channels last."""
-        x = (crops.float() - self.mean) / self.std
-        return x.contiguous(memory_format=torch.channels_last)
-
-    def extract(self, crops: Tensor) -> list[Tensor]:
-        """RGB crops 0..255 [B, 3, S, S] -> neck levels [B, C, H, W], all of one resolution."""
-        return self.neck(self.backbone(self.normalise(crops).to(self.dtype)))
-
-    def template_kernels(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Neck levels of the template -> matching kernels of the offline branch."""
-        return self.offline.template(features)
+    def half_parts(self) -> list[nn.Module]:
+        online = [] if self.online_features is None else [self.online_features.project]
+        return [*super().half_parts(), *online]
 
     def initial_filter(self, features: Sequence[Tensor]) -> Tensor:
         """Neck levels of the template -> first online filters [B, A, C, k, k].
@@ -128,7 +74,3 @@ class DualModalNet(nn.Module):
         cells = online.shape[-1] // 2 | 1
         start = F.adaptive_avg_pool2d(centre(online, cells), self.config.online_kernel)
         return start[:, None].expand(-1, self.online.channels, -1, -1, -1)
-
-    def predict(self, kernels: Sequence[Tensor], features: Sequence[Tensor]) -> OfflineOutput:
-        """Dense offline predictions of a search region."""
-        return self.offline(kernels, features)

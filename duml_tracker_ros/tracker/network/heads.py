@@ -51,12 +51,17 @@ class LevelHead(nn.Module):
         matched = config.kernel**2 + hidden if self.pixelwise else hidden
         self.mix = ConvBn(matched, hidden, 3 if self.pixelwise else 1)
         self.tower = nn.Sequential(*(ConvBn(hidden, hidden, 3) for _ in range(config.tower)))
+        self.box_tower: nn.Sequential | None = None
+        if config.separate_towers:
+            layers = (ConvBn(hidden, hidden, 3) for _ in range(config.tower))
+            self.box_tower = nn.Sequential(*layers)
         self.cls = nn.Conv2d(hidden, scores, 1) if config.offline_branch != "none" else None
         self.box = nn.Conv2d(hidden, 5 * anchors, 1)
 
     def towers(self) -> list[nn.Module]:
         """All but the last layers."""
-        return [self.template_conv, self.search_conv, self.mix, self.tower]
+        shared: list[nn.Module] = [self.template_conv, self.search_conv, self.mix, self.tower]
+        return shared if self.box_tower is None else [*shared, self.box_tower]
 
     def template(self, z: Tensor) -> Tensor:
         """Template features [B, C, Hz, Wz] -> matching kernel [B, hidden, k, k]."""
@@ -70,8 +75,10 @@ class LevelHead(nn.Module):
             x = torch.cat((pixelwise_correlation(x, kernel), x), 1)
         else:
             x = depthwise_correlation(x, kernel)
-        x = self.tower(self.mix(x)).to(self.box.weight.dtype)
-        return self.cls(x) if self.cls is not None else None, self.box(x)
+        mixed, kind = self.mix(x), self.box.weight.dtype
+        x = self.tower(mixed).to(kind)
+        y = x if self.box_tower is None else self.box_tower(mixed).to(kind)
+        return self.cls(x) if self.cls is not None else None, self.box(y)
 
 
 class OfflineHead(nn.Module):

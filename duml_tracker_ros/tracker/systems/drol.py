@@ -16,15 +16,17 @@ from ..crop import crop_array
 from ..geometry import cxcywh_to_xyxy, iou, template_window
 from ..localize import Finding
 from ..network.anchors import decode
+from ..network.dual_modal import DualModalNet
 from ..network.heads import OfflineOutput
 from ..online.classifier import OnlineClassifier
 from ..target import TargetTrack
 from ..types import TrackState
-from .siamese import Peak, SiameseTracker, Target
+from .frame_loop import Peak
+from .siamese import SiameseTarget, SiameseTracker
 
 
 @dataclass
-class DrolTarget(Target):
+class DrolTarget(SiameseTarget):
     """A target with a template of its recent look.
 
     Attributes:
@@ -36,7 +38,7 @@ class DrolTarget(Target):
     short: list[Tensor] | None = None
 
 
-class DrolTracker(SiameseTracker):
+class DrolTracker(SiameseTracker[DualModalNet]):
     """Discriminative and robust online learning for Siamese tracking (Zhou et al., AAAI 2020).
 
     The online classifier's score is fused with the Siamese one (eq. 5); the surest of every few
@@ -45,9 +47,10 @@ class DrolTracker(SiameseTracker):
     """
 
     name = "drol_rpn"
+    network = DualModalNet
 
     def make_target(self, track: TargetTrack, kernels: list[Tensor]) -> DrolTarget:
-        return DrolTarget(track, kernels, None)
+        return DrolTarget(track, kernels)
 
     def online_input(self, levels: Sequence[Tensor]) -> Tensor:
         return torch.cat(list(levels), 1).float()
@@ -55,7 +58,9 @@ class DrolTracker(SiameseTracker):
     def make_online(self, features: Tensor, cells: Tensor, z: Sequence[Tensor]) -> OnlineClassifier:
         return OnlineClassifier(self.config.classifier, self.config.online, features, cells)
 
-    def predict(self, targets: Sequence[Target], features: Sequence[Tensor]) -> OfflineOutput:
+    def predict(
+        self, targets: Sequence[SiameseTarget], features: Sequence[Tensor]
+    ) -> OfflineOutput:
         first = super().predict(targets, features)
         recent = [t for t in targets if isinstance(t, DrolTarget) and t.short is not None]
         if not recent:
@@ -99,7 +104,7 @@ class DrolTracker(SiameseTracker):
         return torch.sigmoid(score), decode(chosen, anchors[index])
 
     def finish(
-        self, target: Target, image: np.ndarray, order: str, peak: Peak, finding: Finding
+        self, target: SiameseTarget, image: np.ndarray, order: str, peak: Peak, finding: Finding
     ) -> None:
         rule, track = self.config.classifier, target.track
         if not rule.template_interval:
@@ -110,6 +115,6 @@ class DrolTracker(SiameseTracker):
             window = template_window(track.box, self.config.network.template_size)
             target.best = peak.robust, crop_array(image, window, track.fill, order)
         if track.frame % rule.template_interval == 0 and target.best is not None:
-            z = self.net.extract(self._upload([target.best[1]]))
+            z = self.net.extract(self.upload([target.best[1]]))
             target.short = [k.contiguous() for k in self.net.template_kernels(z)]
             target.best = None

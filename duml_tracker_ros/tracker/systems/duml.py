@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from ..network.dual_modal import DualModalNet
 from ..online.localizer import OnlineLocalizer
 from .siamese import SiameseTracker
 
 
-class DumlTracker(SiameseTracker):
+class DumlTracker(SiameseTracker[DualModalNet]):
     """The dual-modal tracker: its online branch is the one trained with the network (eq. 3)."""
 
     name = "duml"
+    network = DualModalNet
 
     def online_input(self, levels: Sequence[Tensor]) -> Tensor | None:
         features = self.net.online_features

@@ -1,0 +1,69 @@
+"""What all networks share: crops in, backbone levels out, and which parts may compute in bf16."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..config import NetworkConfig
+from .backbone import build_backbone
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+Net = TypeVar("Net", bound="CropNet")
+
+
+class CropNet(nn.Module):
+    """A backbone behind the one normalisation of crops.
+
+    Trackers and training call the parts that a subclass puts on top.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.dtype = torch.float32
+        self.backbone = build_backbone(config.backbone)
+        for name, values in (("mean", IMAGE_MEAN), ("std", IMAGE_STD)):
+            scaled = 255 * torch.tensor(values).view(1, 3, 1, 1)
+            self.register_buffer(name, scaled, persistent=False)
+
+    @abstractmethod
+    def extract(self, crops: Tensor) -> list[Tensor]:
+        """RGB crops 0..255 [B, 3, S, S] -> the features that everything else is computed from."""
+
+    @abstractmethod
+    def half_parts(self) -> list[nn.Module]:
+        """What may compute in bf16 besides the backbone."""
+
+    def half(self: Net) -> Net:
+        """Compute in bf16: backbone, necks and head towers.
+
+        The last layers of the heads stay in fp32, for the sake of sub-pixel boxes, as does all
+        that is learned online.
+        """
+        for part in (self.backbone, *self.half_parts()):
+            part.to(torch.bfloat16)
+        self.dtype = torch.bfloat16
+        return self
+
+    def cells(self, size: int) -> int:
+        """Cells a side of the score map for a crop of ``size`` pixels."""
+        return (size - 1) // self.config.stride + 1
+
+    def normalise(self, crops: Tensor) -> Tensor:
+        """RGB crops 0..255 [B, 3, S, S] of any dtype -> network input, channels last."""
+        x = (crops.float() - self.mean) / self.std
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def levels(self, crops: Tensor) -> list[Tensor]:
+        """RGB crops 0..255 [B, 3, S, S] -> backbone levels, finest first."""
+        levels: list[Tensor] = self.backbone(self.normalise(crops).to(self.dtype))
+        return levels

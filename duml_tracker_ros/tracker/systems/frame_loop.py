@@ -1,0 +1,249 @@
+"""The frame loop of all trackers: crop, network, one candidate a target, verdict, learning.
+
+What a target is made of, how it is located and what is learned are left to subclasses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..augment import augment_search
+from ..checkpoint import Checkpoint
+from ..config import TrackerConfig
+from ..crop import check_image, crop_array, mean_colour
+from ..errors import TrackerError
+from ..geometry import Window, map_region, search_window, validate_box
+from ..localize import Finding, judge
+from ..network.base import CropNet
+from ..target import TargetTrack
+from ..timing import StageClock
+from ..types import Box, MultiTargetTracker, ScoreMaps, TrackResult
+
+
+@dataclass
+class Target:
+    """One target of a tracker; subclasses add what they learned of it."""
+
+    track: TargetTrack
+
+
+@dataclass
+class Located:
+    """Where a target seems to be in one search region; tensors on the device.
+
+    Attributes:
+        numbers: what the host needs to know, in the order of ``Peak`` [10].
+        maps: ``fused``, ``robust`` and ``accurate`` scores [H, W].
+        stride: crop pixels between the cells of the maps.
+    """
+
+    numbers: Tensor
+    maps: dict[str, Tensor]
+    stride: int
+
+
+class Peak(NamedTuple):
+    """What the host needs of a frame: the candidate in crop pixels, and the scores there."""
+
+    cx: float
+    cy: float
+    w: float
+    h: float
+    penalty: float
+    fused: float
+    robust: float
+    accurate: float
+    second: float
+    first: float
+
+
+Net = TypeVar("Net", bound=CropNet)
+T = TypeVar("T", bound=Target)
+
+
+class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
+    """Follows targets with one crop batch and one backbone pass a frame.
+
+    ``init`` and ``update`` follow one target. ``start`` and ``track`` follow any number of them
+    through the same images.
+
+    Args:
+        net: network with its weights, in eval mode on ``device``, batch norms folded.
+        checkpoint: where the weights came from (None for random ones).
+    """
+
+    network: ClassVar[type[CropNet]]
+    """Kind of network the tracker needs."""
+
+    def __init__(
+        self,
+        config: TrackerConfig,
+        net: Net,
+        device: torch.device,
+        checkpoint: Checkpoint | None = None,
+        profile: bool = False,
+    ) -> None:
+        self.config = config
+        self.net = net
+        self.device = device
+        self.checkpoint = checkpoint
+        self.clock = StageClock(device, profile)
+        self.reset()
+
+    def reset(self) -> None:
+        self._target: T | None = None
+
+    def stage_times(self) -> dict[str, float]:
+        return self.clock.milliseconds()
+
+    def info(self) -> dict[str, Any]:
+        parameters = sum(p.numel() for p in self.net.parameters())
+        source = self.checkpoint
+        return {
+            "name": self.name,
+            "size": self.config.size,
+            "parameters": parameters,
+            "weights": str(source.path) if source else "random",
+            "sha256": source.sha256 if source else "",
+            "notes": source.notes if source else {},
+            "device": str(self.device),
+            "config": dataclasses.asdict(self.config),
+        }
+
+    def init(self, image: np.ndarray, box: Box, order: str = "rgb") -> None:
+        self._target = self.start(image, box, order)
+
+    def update(self, image: np.ndarray, order: str = "rgb") -> TrackResult:
+        if self._target is None:
+            raise TrackerError("no target: call init(image, box) first")
+        return self.track(image, [self._target], order)[0]
+
+    @torch.inference_mode()
+    def start(self, image: np.ndarray, box: Box, order: str = "rgb") -> T:
+        """Learn a target from its first image. Raises BoxError or ImageError."""
+        width, height = check_image(image, order)
+        box = validate_box(box, width, height)
+        return self.begin(TargetTrack(box, mean_colour(image, order)), image, order)
+
+    @abstractmethod
+    def begin(self, track: TargetTrack, image: np.ndarray, order: str) -> T:
+        """Learn the target at ``track.box``, which is valid, from its first image."""
+
+    @abstractmethod
+    def locate(
+        self, searched: Sequence[tuple[T, Window]], features: Sequence[Tensor]
+    ) -> Sequence[Located]:
+        """Locate each target in its search region; ends the clock's lap ``heads``.
+
+        Args:
+            features: of the search regions, one batch entry a target.
+        """
+
+    @abstractmethod
+    def learn(
+        self, target: T, found: Located, peak: Peak, finding: Finding, window: Window
+    ) -> None:
+        """Learn from a frame, if it is sure enough. ``target.track`` has moved already."""
+
+    def finish(
+        self, target: T, image: np.ndarray, order: str, peak: Peak, finding: Finding
+    ) -> None:
+        """What else is to be done after a frame; nothing here."""
+
+    @torch.inference_mode()
+    def track(
+        self, image: np.ndarray, targets: Sequence[T], order: str = "rgb"
+    ) -> list[TrackResult]:
+        """Locate every target in the next image. Raises ImageError."""
+        check_image(image, order)
+        self.clock.start()
+        windows = [t.track.search(self.config.network, self.config.localize) for t in targets]
+        results: dict[int, TrackResult] = {}
+        # Lost targets search larger crops; those of one size share a batch.
+        for size in sorted({w.size for w in windows}):
+            members = [i for i, w in enumerate(windows) if w.size == size]
+            searched = [(targets[i], windows[i]) for i in members]
+            results.update(zip(members, self._track_batch(image, searched, order), strict=True))
+        return [results[i] for i in range(len(targets))]
+
+    def _track_batch(
+        self, image: np.ndarray, searched: list[tuple[T, Window]], order: str
+    ) -> list[TrackResult]:
+        clock = self.clock
+        crops = [crop_array(image, window, t.track.fill, order) for t, window in searched]
+        clock.lap("crop")
+        features = self.net.extract(self.upload(crops))
+        clock.lap("backbone")
+        found = self.locate(searched, features)
+        # The one copy to the host.
+        peaks = [Peak(*row) for row in torch.stack([f.numbers for f in found]).tolist()]
+        clock.lap("localize")
+        results = []
+        for (target, window), one, peak in zip(searched, found, peaks, strict=True):
+            finding = self._settle(target.track, peak, window, image.shape[1::-1])
+            self.learn(target, one, peak, finding, window)
+            self.finish(target, image, order, peak, finding)
+            results.append(_result(target.track, finding, one, window))
+        clock.lap("online")
+        return results
+
+    def upload(self, crops: Sequence[np.ndarray]) -> Tensor:
+        """Crops uint8 [S, S, 3] -> uint8 [B, 3, S, S] on the device, channels last."""
+        batch = crops[0][None] if len(crops) == 1 else np.stack(crops)
+        return torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.device, non_blocking=True)
+
+    def first_samples(
+        self, track: TargetTrack, image: np.ndarray, order: str
+    ) -> tuple[Tensor, Tensor]:
+        """Augmented search crops of the first frame, to learn from.
+
+        Returns:
+            Crops [N, 3, S, S] on the device and the target's box (cx, cy, w, h) in the pixels of
+            each [N, 4], on the host. The first one is the crop itself.
+        """
+        n, box = self.config.network, track.box
+        window = search_window(box, n.template_size, n.search_size)
+        crop = crop_array(image, window, track.fill, order)
+        sides = box[2] * window.scale, box[3] * window.scale
+        crops, centres = augment_search(crop, sides, self.config.online.init_samples)
+        where = torch.from_numpy(centres)
+        boxes = torch.cat((where, torch.tensor(sides).expand_as(where)), 1)
+        return self.upload(list(crops)), boxes
+
+    def _settle(
+        self, track: TargetTrack, peak: Peak, window: Window, image_size: tuple[int, int]
+    ) -> Finding:
+        """Judge the frame and move the box."""
+        rule = self.config.localize
+        finding = judge(peak.robust, peak.accurate, peak.second, track.state, rule)
+        track.observe(finding)
+        trust = peak.penalty * peak.fused
+        track.move(peak[:4], trust, window, image_size, self.config.postprocess)
+        return finding
+
+
+def box_cells(boxes: Tensor, size: int, cells: int, stride: int) -> Tensor:
+    """Boxes (cx, cy, w, h) in crop pixels [..., 4] -> (row, column, height, width) in cells."""
+    first = size / 2 - stride * (cells - 1) / 2
+    offset = torch.tensor([first, first, 0.0, 0.0])
+    return ((boxes - offset) / stride)[..., [1, 0, 3, 2]]
+
+
+def _result(track: TargetTrack, finding: Finding, found: Located, window: Window) -> TrackResult:
+    region = map_region(window, found.maps["fused"].shape[-1], found.stride)
+    return TrackResult(
+        track.box,
+        finding.confidence,
+        finding.state,
+        track.unseen,
+        window.region,
+        ScoreMaps(found.maps, region),
+    )

@@ -1,0 +1,44 @@
+"""Which loss trains which tracker's network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..tracker.config import ConfigError
+from .config import TrainConfig
+from .objective import joint_loss
+from .rcr_objective import rcr_loss
+
+Loss = Callable[
+    [Any, Mapping[str, Tensor], TrainConfig, torch.autocast], tuple[Tensor, dict[str, Tensor]]
+]
+
+
+class Objective(NamedTuple):
+    """A loss, and which of its parts the log shows."""
+
+    loss: Loss
+    parts: tuple[str, ...]
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "duml": Objective(
+        lambda net, batch, c, cast: joint_loss(net, batch, c.loss, cast, c.support),
+        ("total", "online", "cls", "box", "iou", "mean_iou", "online_hit"),
+    ),
+    "siamrcr": Objective(
+        lambda net, batch, c, cast: rcr_loss(net, batch, c.siamrcr, cast),
+        ("total", "cls", "reg", "loc", "peak_iou", "peak_hit"),
+    ),
+}
+
+
+def objective(tracker: str) -> Objective:
+    """The objective of a tracker. Raises ConfigError for one that has no network of its own."""
+    if tracker not in OBJECTIVES:
+        raise ConfigError(f"tracker = {tracker!r}: train one of {', '.join(OBJECTIVES)}")
+    return OBJECTIVES[tracker]

@@ -1,0 +1,65 @@
+"""What several tests of training share: a tiny network, a batch, a few steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from duml_tracker_ros.training.config import TrainConfig
+
+TINY: dict[str, Any] = {
+    "backbone": {"widths": [8, 8, 16, 16], "blocks": [1, 1, 1]},
+    "neck": 16,
+    "hidden": 16,
+    "online_channels": 16,
+}
+
+
+def squares(count: int = 4, frames: int = 2) -> dict[str, Tensor]:
+    """Bright squares on noise: something that can be learned by heart. One target is absent."""
+    rng = np.random.default_rng(0)
+    template = rng.integers(0, 90, (count, 3, 97, 97)).astype(np.float32)
+    template[:, :, 24:73, 24:73] += 120
+    search = rng.integers(0, 90, (count, frames, 3, 193, 193)).astype(np.float32)
+    box = np.zeros((count, frames, 4), np.float32)
+    for i in range(count):
+        for s in range(frames):
+            x, y = rng.integers(10, 130, 2)
+            search[i, s, :, y : y + 44, x : x + 52] += 120
+            box[i, s] = x, y, 52, 44
+    box[0, -1] = np.nan
+    return {
+        k: torch.from_numpy(v)
+        for k, v in zip(("template", "search", "box"), (template, search, box), strict=True)
+    }
+
+
+def learns(
+    net: nn.Module,
+    loss: Callable[..., tuple[Tensor, dict[str, Tensor]]],
+    config: TrainConfig,
+    batch: dict[str, Tensor],
+    steps: int,
+    lr: float = 5e-3,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Train on one batch: its losses before and after. Every parameter must get a gradient."""
+    optimiser = torch.optim.AdamW(net.parameters(), lr=lr)
+    no_cast = torch.autocast("cpu", enabled=False)
+    history = []
+    net.train()
+    for _ in range(steps):
+        total, parts = loss(net, batch, config, no_cast)
+        optimiser.zero_grad()
+        total.backward()
+        for name, parameter in net.named_parameters():
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+        nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimiser.step()
+        history.append({k: float(v.detach()) for k, v in parts.items()})
+    net.eval()
+    return history[0], history[-1]
