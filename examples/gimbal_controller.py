@@ -9,6 +9,10 @@ Listens to `bearing` and `target` of the tracker and to `gimbal/angles`; sends a
 A PD controller: P on the direction to the target in the image, D on its direction in space, which
 is the gimbal's angle plus that in the image. So the gimbal's own turning is not damped, and a
 target that moves steadily is followed without a lag.
+
+Where the tracker follows several targets, the parameter `target_id` names the one to look at; with
+0 it is the first that is heard of. When that one ends, none of the others takes its place: the
+vehicle holds until another one is selected.
 """
 
 import math
@@ -26,10 +30,12 @@ from std_msgs.msg import Bool
 from duml_tracker_ros.msg import Bearing, Target
 
 SEEN = (Target.STATE_TRACKING, Target.STATE_UNCERTAIN)
+FOLLOWED = (*SEEN, Target.STATE_LOST)
 
 
 class GimbalController(Node):
-    """Parameters: kp [1/s], kd [-], smoothing and coast [s], max_rate [rad/s], timeout [s]."""
+    """Parameters: kp [1/s], kd [-], smoothing and coast [s], max_rate [rad/s], timeout [s],
+    target_id."""
 
     def __init__(self) -> None:
         super().__init__("gimbal_controller")
@@ -49,7 +55,9 @@ class GimbalController(Node):
             for name, value in defaults.items()
         }
         self._angles: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._wanted = int(self.declare_parameter("target_id", 0).value)
         self._target_id = 0
+        self._others: set[int] = set()  # followed beside it: somebody else's
         self._last: tuple[int, np.ndarray] | None = None  # stamp and direction in space
         self._rate = np.zeros(2)  # of the target, rad/s about x and y of the optical frame
         self._heard = -math.inf
@@ -67,6 +75,8 @@ class GimbalController(Node):
             self._angles.popitem(last=False)
 
     def _on_target(self, message: Target) -> None:
+        if not self._is_mine(message):
+            return
         self._heard = time.monotonic()
         if message.state in SEEN:
             self._lost_since = None
@@ -74,16 +84,35 @@ class GimbalController(Node):
             return
         self._holds.publish(Bool(data=True))
         if message.state != Target.STATE_LOST:
+            self._target_id = 0
             self._forget()
         elif self._lost_since is None:
             self._lost_since = self._heard
             self._last = None
         self._coast()
 
+    def _is_mine(self, message: Target) -> bool:
+        """Is this the target to look at? A new one is taken when there is none, or no other."""
+        if not message.target_id:
+            self._others.clear()
+            return True
+        if message.target_id == self._target_id:
+            return True
+        if self._target_id and message.targets > 1:
+            self._others.add(message.target_id)
+        if (
+            message.target_id in self._others
+            or self._wanted not in (0, message.target_id)
+            or message.state not in FOLLOWED
+        ):
+            return False
+        self._target_id = message.target_id
+        self._forget()
+        return True
+
     def _on_bearing(self, message: Bearing) -> None:
         if message.target_id != self._target_id:
-            self._target_id = message.target_id
-            self._forget()
+            return
         # Optical frame: turning right is positive about y, turning down negative about x.
         error = np.array([-math.atan(message.error_y), math.atan(message.error_x)])
         stamp = nanoseconds(message)

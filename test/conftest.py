@@ -56,6 +56,25 @@ def active(talker, process):
 
 
 @pytest.fixture
+def run():
+    """Starts workers (see worker_harness.py), and ends them with the test."""
+    from worker_harness import WAIT, Box
+
+    started = []
+
+    def start(**arguments):
+        box = Box(**arguments)
+        started.append(box)
+        box.worker.start(WAIT)
+        return box
+
+    yield start
+    for box in started:
+        box.hold.set()
+        assert box.worker.close(WAIT)
+
+
+@pytest.fixture
 def source_copy(tmp_path_factory):
     """A copy of what is built and installed, for builds that leave their traces beside it."""
     copy = tmp_path_factory.mktemp("source")

@@ -208,10 +208,10 @@ class Talker:
             assert self.change(label), label
         assert self.state() == goal
 
-    def init(self, box, normalized=False, stamp_ns=0, target_id=0, meanwhile=None):
+    def init(self, box, normalized=False, stamp_ns=0, target_id=0, meanwhile=None, replaces=0):
         from duml_tracker_ros.srv import Init
 
-        request = Init.Request(normalized=normalized, target_id=target_id)
+        request = Init.Request(normalized=normalized, target_id=target_id, replaces=replaces)
         request.x, request.y, request.w, request.h = (float(value) for value in box)
         request.stamp.sec, request.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
         return self.call("init", request, meanwhile=meanwhile)

@@ -1,6 +1,5 @@
 """The worker thread with the real tracker, without ROS."""
 
-import functools
 import logging
 import threading
 import time
@@ -8,91 +7,15 @@ import time
 import numpy as np
 import pytest
 from node_harness import TARGET, scene
+from worker_harness import ALWAYS_LOST, ALWAYS_SEEN, WAIT, random_tracker
 
 from duml_tracker_ros.node.boxes import fraction_box, pixel_box, point_box
 from duml_tracker_ros.node.command import WorkerError
-from duml_tracker_ros.node.frame_ring import Frame, FrameRing
-from duml_tracker_ros.node.image_codec import ImageError, ImageView
-from duml_tracker_ros.node.worker import Status, TrackerWorker
+from duml_tracker_ros.node.frame_ring import FrameRing
+from duml_tracker_ros.node.image_codec import ImageError
+from duml_tracker_ros.node.outcome import Status
+from duml_tracker_ros.node.worker import TrackerWorker
 from duml_tracker_ros.tracker import WeightsError, create_tracker
-
-WAIT = 30.0
-# The network is not trained: these limits make its answers certain, one way or the other.
-ALWAYS_LOST = {"localize.lost_below": 2.0, "localize.found_above": 2.0}
-ALWAYS_SEEN = {"localize.lost_below": -1.0, "localize.accurate_below": -1.0}
-
-random_tracker = functools.partial(create_tracker, weights="random", device="cpu")
-
-
-class Box:
-    """A running worker and the outcomes it published."""
-
-    def __init__(self, **overrides):
-        self.outcomes = []
-        self.seq = 0
-        self.hold = threading.Event()
-        self.hold.set()
-        self.publishing = threading.Event()
-        self.worker = TrackerWorker(
-            lambda: random_tracker(**overrides), self._publish, logging.getLogger("worker"), 1
-        )
-
-    def _publish(self, outcome):
-        self.publishing.set()
-        self.hold.wait(WAIT)
-        self.outcomes.append(outcome)
-
-    def frame(self, pixels=None, source="camera"):
-        self.seq += 1
-        pixels = scene() if pixels is None else pixels
-        return Frame(
-            seq=self.seq,
-            stamp_ns=self.seq * 33_000_000,
-            source=source,
-            arrival=self.seq / 30,
-            nbytes=pixels.nbytes,
-            header=None,
-            decode=lambda: ImageView(pixels, "bgr"),
-        )
-
-    def see(self, frame=None):
-        """Outcome of one frame."""
-        count = len(self.outcomes)
-        self.worker.submit(frame or self.frame())
-        self.wait(lambda: len(self.outcomes) > count)
-        return self.outcomes[-1]
-
-    def block(self):
-        """Hold the worker at a frame until `hold` is set."""
-        self.hold.clear()
-        self.publishing.clear()
-        self.worker.submit(self.frame())
-        assert self.publishing.wait(WAIT)
-
-    def wait(self, condition):
-        end = time.monotonic() + WAIT
-        while not condition():
-            assert time.monotonic() < end
-            time.sleep(0.002)
-
-    def init(self, box=TARGET, **arguments):
-        return self.worker.init(self.frame(), pixel_box(*box), **arguments).result(WAIT)
-
-
-@pytest.fixture
-def run():
-    started = []
-
-    def start(**overrides):
-        box = Box(**overrides)
-        started.append(box)
-        box.worker.start(WAIT)
-        return box
-
-    yield start
-    for box in started:
-        box.hold.set()
-        assert box.worker.close(WAIT)
 
 
 def test_target_is_selected_followed_and_stopped(run):
@@ -101,10 +24,11 @@ def test_target_is_selected_followed_and_stopped(run):
     assert box.see().target_id == 0
     first = box.init()
     assert first.target_id == 1
-    outcome = box.see()
-    assert outcome.status in (Status.TRACKING, Status.UNCERTAIN)
-    assert outcome.target_id == 1
-    assert outcome.processing_time > 0
+    sighting = box.see()
+    assert sighting.status in (Status.TRACKING, Status.UNCERTAIN)
+    assert sighting.target_id == 1
+    assert box.outcomes[-1].processing_time > 0
+    assert box.outcomes[-1].followed == 1
     part = fraction_box(0.4, 0.4, 0.1, 0.1)
     assert box.worker.init(box.frame(), part).result(WAIT).box == (256.0, 192.0, 64.0, 48.0)
     assert box.see().target_id == 2
@@ -114,9 +38,10 @@ def test_target_is_selected_followed_and_stopped(run):
     assert box.init().target_id == 41
     with pytest.raises(WorkerError, match="no target 7"):
         box.worker.stop_target(7).result(WAIT)
-    assert box.worker.stop_target(41).result(WAIT) == 41
+    assert box.worker.stop_target(41).result(WAIT) == (41,)
     assert box.see().status is Status.IDLE
-    assert box.worker.stop_target().result(WAIT) == 0
+    assert box.outcomes[-1].followed == 0
+    assert box.worker.stop_target().result(WAIT) == ()
 
 
 def test_bad_box_is_refused_and_the_former_target_kept(run):
@@ -132,9 +57,9 @@ def test_bad_box_is_refused_and_the_former_target_kept(run):
     ):
         with pytest.raises(WorkerError, match=r"\w"):
             box.init(box=bad)
-        outcome = box.see()
-        assert outcome.target_id == 1
-        assert outcome.status.seen
+        sighting = box.see()
+        assert sighting.target_id == 1
+        assert sighting.status.seen
 
 
 @pytest.mark.parametrize(
@@ -214,7 +139,7 @@ def test_selection_on_an_old_frame_catches_up_with_the_newest(run):
     box.wait(lambda: box.outcomes)
     assert looked_at == list(range(4, 13))
     assert [outcome.frame.seq for outcome in box.outcomes] == [12]
-    assert box.outcomes[0].target_id == selection.target_id
+    assert [s.target_id for s in box.outcomes[0].sightings] == [selection.target_id]
 
 
 def test_catch_up_skips_frames_when_time_is_short(run):
@@ -278,7 +203,7 @@ def test_release_is_done_also_when_nobody_waits(run):
     with pytest.raises(TimeoutError):
         box.worker.release().result(0.05)
     box.hold.set()
-    box.wait(lambda: box.worker.status is Status.IDLE)
+    box.wait(lambda: not box.worker.book.states())
     assert box.see().target_id == 0
 
 

@@ -23,8 +23,9 @@ class Report:
     """What the node knows of itself at one moment."""
 
     lifecycle: str
-    target_state: str = ""
-    target_id: int = 0
+    targets: dict[int, str] = field(default_factory=dict)
+    resting: str = ""
+    max_targets: int = 0
     topic: str = ""
     stream: str = ""
     publishers: list[str] = field(default_factory=list)
@@ -46,7 +47,7 @@ def judge(report: Report) -> tuple[bytes, str]:
     if report.lifecycle != "active":
         level = DiagnosticStatus.WARN if report.last_error else DiagnosticStatus.OK
         return level, report.last_error or f"{report.lifecycle}: waiting for a lifecycle transition"
-    if report.target_state == "error":
+    if not report.targets and report.resting == "error":
         return DiagnosticStatus.ERROR, f"target dropped: {report.last_error}"
     if report.silence:
         return DiagnosticStatus.ERROR, report.silence
@@ -56,11 +57,12 @@ def judge(report: Report) -> tuple[bytes, str]:
             f"about {100 * missing:.0f} % of the images seem to be lost on the way: "
             f"{LARGE_IMAGE_HINT}"
         )
-    if report.target_state == "idle":
+    if not report.targets:
         return DiagnosticStatus.OK, "waiting for a target: call ~/init"
-    if report.target_state == "lost":
-        return DiagnosticStatus.WARN, f"target {report.target_id} lost, searching"
-    return DiagnosticStatus.OK, f"target {report.target_id} {report.target_state}"
+    lost = "lost" in report.targets.values()
+    words = {"lost": "lost, searching"}
+    summary = ", ".join(f"target {i} {words.get(s, s)}" for i, s in report.targets.items())
+    return DiagnosticStatus.WARN if lost else DiagnosticStatus.OK, summary
 
 
 def memory_bytes() -> int:
@@ -89,8 +91,9 @@ def values(report: Report) -> dict[str, str]:
     age = statistics.images.age()
     out = {
         "lifecycle": report.lifecycle,
-        "target state": report.target_state,
-        "target id": str(report.target_id),
+        "target state": ", ".join(report.targets.values()) or report.resting,
+        "target id": ", ".join(map(str, report.targets)) or "0",
+        "targets": f"{len(report.targets)} of {report.max_targets}",
         "image topic": report.topic,
         "image": report.stream,
         "publishers": "; ".join(report.publishers),

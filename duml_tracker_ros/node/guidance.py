@@ -1,8 +1,9 @@
-"""What controllers need of the target: its bearing, and with depth its position and its points.
+"""What controllers need of a target: its bearing, and with depth its position and its points.
 
 Camera parameters and depth are subscribed only while somebody subscribes to what is made of them.
 Directions go out while the target is seen; positions only while its state is TRACKING, since
-their messages cannot say that they are uncertain.
+their messages cannot say that they are uncertain, nor which target they are of: it is that of
+the last selection, so that only an operator's act, never the end of a target, makes it another.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from ..tracker import Box
 from .camera_model import CameraModel, CameraModelError
 from .cloud import make_cloud
 from .depth import DepthError, depth_view, surface
+from .outcome import Outcome, Sighting, Status
 from .pairing import Pairing
 from .parameters import Settings
 from .publishers import STATES
-from .worker import Outcome, Status
 
 # Depth may come before or after the tracker is done with the image of the same moment.
 KEPT = 8
@@ -38,7 +39,7 @@ Make = Callable[[Any, str, int], Any]
 
 
 @dataclass(frozen=True)
-class _Sighting:
+class _Waiting:
     """A target that waits for the depth of its image."""
 
     header: Any
@@ -58,7 +59,7 @@ class Guidance:
         make: makes a managed publisher from type, topic and depth of the queue.
         settings: the current parameters.
         send: calls back if and as long as the node may publish.
-        tracked: id of the target if it is TRACKING at this moment, else 0.
+        tracked: says if the last selection is the target with this id, and TRACKING at this moment.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Guidance:
         make: Make,
         settings: Callable[[], Settings],
         send: Callable[[Callable[[], None]], None],
-        tracked: Callable[[], int],
+        tracked: Callable[[int], bool],
     ) -> None:
         self._node, self._settings, self._send, self._tracked = node, settings, send, tracked
         self.bearing = make(Bearing, "~/bearing", 10)
@@ -76,7 +77,7 @@ class Guidance:
         self._subscriptions: dict[str, Any] = {}
         self._info: tuple[Any, float] | None = None
         self._model: tuple[Any, CameraModel] | None = None
-        self._pairing: Pairing[_Sighting, Image] = Pairing(KEPT)
+        self._pairing: Pairing[_Waiting, Image] = Pairing(KEPT)
         self.problems = {"bearing": "", "position": ""}
 
     # -- on the executor's thread -------------------------------------------------------------
@@ -147,28 +148,37 @@ class Guidance:
 
     def _on_depth(self, message: Image) -> None:
         stamp_ns = _nanoseconds(message.header.stamp)
-        sighting = self._pairing.offer_right(stamp_ns, message, self._tolerance())
+        waiting = self._pairing.offer_right(stamp_ns, message, self._tolerance())
         # The target may have been lost or another one selected since.
-        if sighting is not None and self._tracked() == sighting.target_id:
-            self._publish_position(sighting, message)
+        if waiting is not None and self._tracked(waiting.target_id):
+            self._publish_position(waiting, message)
 
     # -- on the worker's thread ---------------------------------------------------------------
 
     def publish(self, outcome: Outcome) -> None:
-        """Publish all that is watched and can be told of the target in one image."""
-        result = outcome.result
-        if result is not None and outcome.status.seen and self.bearing.get_subscription_count():
-            self._publish_bearing(outcome)
-        if result is None or outcome.status is not Status.TRACKING:
+        """Publish all that is watched and can be told of the targets in one image."""
+        seen = [s for s in outcome.sightings if s.result is not None and s.status.seen]
+        if seen and self.bearing.get_subscription_count():
+            problems = [self._publish_bearing(outcome, sighting) for sighting in seen]
+            self._tell("bearing", next(filter(None, problems), ""))
+        box = next(
+            (
+                s.result.box
+                for s in seen
+                if s.result is not None
+                and s.target_id == outcome.selected
+                and s.status is Status.TRACKING
+            ),
+            None,
+        )
+        if box is None:
             self._pairing.clear_left()
         elif "depth" in self._subscriptions:
             size = (outcome.view.width, outcome.view.height)
-            self._pair(
-                outcome.frame.stamp_ns,
-                _Sighting(outcome.frame.header, outcome.target_id, result.box, size),
-            )
+            waiting = _Waiting(outcome.frame.header, outcome.selected, box, size)
+            self._pair(outcome.frame.stamp_ns, waiting)
 
-    def _pair(self, stamp_ns: int, sighting: _Sighting) -> None:
+    def _pair(self, stamp_ns: int, sighting: _Waiting) -> None:
         if stamp_ns == 0:
             self._tell("position", "images without a stamp cannot be matched with their depth")
             return
@@ -193,9 +203,10 @@ class Guidance:
     def _tolerance(self) -> float:
         return self._settings().depth_tolerance * 1e9
 
-    def _publish_bearing(self, outcome: Outcome) -> None:
-        assert outcome.result is not None
-        x, y, w, h = outcome.result.box
+    def _publish_bearing(self, outcome: Outcome, sighting: Sighting) -> str:
+        """Publish the bearing of one target, or say why there is none."""
+        assert sighting.result is not None
+        x, y, w, h = sighting.result.box
         try:
             camera = self._camera(outcome.frame.header, outcome.view.width, outcome.view.height)
             cx, cy = x + w / 2, y + h / 2
@@ -206,19 +217,18 @@ class Guidance:
                     f"the lens model has no answer for the target's place ({cx:.0f}, {cy:.0f})"
                 )
         except (GuidanceError, CameraModelError) as error:
-            self._tell("bearing", str(error))
-            return
+            return str(error)
         rays = np.column_stack([directions, np.ones(5)])
         rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-        message = Bearing(header=outcome.frame.header, target_id=outcome.target_id)
-        message.state = STATES[outcome.status]
+        message = Bearing(header=outcome.frame.header, target_id=sighting.target_id)
+        message.state = STATES[sighting.status]
         message.error_x, message.error_y = directions[0].tolist()
         message.ray.x, message.ray.y, message.ray.z = rays[0].tolist()
         message.width, message.height = _angle(rays[1], rays[2]), _angle(rays[3], rays[4])
-        self._tell("bearing", "")
         self._send(lambda: self.bearing.publish(message))
+        return ""
 
-    def _publish_position(self, sighting: _Sighting, depth: Image) -> None:
+    def _publish_position(self, sighting: _Waiting, depth: Image) -> None:
         try:
             camera = self._camera(sighting.header, *sighting.size)
             if (depth.width, depth.height) != sighting.size:

@@ -82,6 +82,14 @@ class Settings:
     num_threads: int = _parameter(
         0, CONFIGURE, "CPU threads of the tracker; 0 = torch's default", low=0, high=256
     )
+    max_targets: int = _parameter(
+        1,
+        CONFIGURE,
+        "how many targets are followed at a time; with 1 a selection replaces the target, "
+        "with more it adds one",
+        low=1,
+        high=32,
+    )
     update: str = _parameter(
         "default",
         CONFIGURE,

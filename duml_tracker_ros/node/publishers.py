@@ -17,7 +17,7 @@ from duml_tracker_ros.msg import Target
 
 from ..viz import draw_target, heatmap_mono
 from .image_codec import to_rgb, write_image
-from .worker import Outcome, Status
+from .outcome import Outcome, Sighting, Status
 
 try:
     from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
@@ -41,12 +41,12 @@ def output_qos(depth: int) -> QoSProfile:
     )
 
 
-def target_message(outcome: Outcome, now: float) -> Target:
+def target_message(outcome: Outcome, sighting: Sighting, now: float) -> Target:
     """Target message; `now` is the monotonic time at which it is published."""
-    result = outcome.result
-    box = result.box if result is not None and outcome.status.seen else NO_BOX
-    message = Target(header=outcome.frame.header, state=STATES[outcome.status])
-    message.target_id = outcome.target_id
+    result = sighting.result
+    box = result.box if result is not None and sighting.status.seen else NO_BOX
+    message = Target(header=outcome.frame.header, state=STATES[sighting.status])
+    message.target_id, message.targets = sighting.target_id, outcome.followed
     message.x, message.y, message.width, message.height = (float(value) for value in box)
     if result is not None:
         message.confidence = float(result.confidence)
@@ -58,21 +58,26 @@ def target_message(outcome: Outcome, now: float) -> Target:
 
 
 def detections_message(outcome: Outcome) -> Any:
-    """vision_msgs/Detection2DArray with the target, empty unless its state is TRACKING."""
+    """vision_msgs/Detection2DArray with the targets whose state is TRACKING."""
     message = Detection2DArray(header=outcome.frame.header)
-    if outcome.result is None or outcome.status is not Status.TRACKING:
-        return message
-    x, y, w, h = outcome.result.box
-    detection = Detection2D(header=outcome.frame.header, id=str(outcome.target_id))
+    for sighting in outcome.sightings:
+        if sighting.result is not None and sighting.status is Status.TRACKING:
+            message.detections.append(_detection(outcome.frame.header, sighting))
+    return message
+
+
+def _detection(header: Any, sighting: Sighting) -> Any:
+    assert sighting.result is not None
+    x, y, w, h = sighting.result.box
+    detection = Detection2D(header=header, id=str(sighting.target_id))
     detection.bbox.center.position.x = float(x + w / 2)
     detection.bbox.center.position.y = float(y + h / 2)
     detection.bbox.size_x, detection.bbox.size_y = float(w), float(h)
     hypothesis = ObjectHypothesisWithPose()
     hypothesis.hypothesis.class_id = "target"
-    hypothesis.hypothesis.score = float(outcome.result.confidence)
+    hypothesis.hypothesis.score = float(sighting.result.confidence)
     detection.results.append(hypothesis)
-    message.detections.append(detection)
-    return message
+    return detection
 
 
 class Publishers:
@@ -111,13 +116,18 @@ class Publishers:
         while self._made:
             self._node.destroy_lifecycle_publisher(self._made.pop())
 
-    def publish_target(self, outcome: Outcome) -> Target:
-        """Publish the target, and the detections where vision_msgs is installed."""
-        message = target_message(outcome, time.monotonic())
-        self.target.publish(message)
+    def publish_targets(self, outcome: Outcome) -> float:
+        """Publish each target, and the detections where vision_msgs is installed.
+
+        Returns the seconds from the image's arrival to the last target.
+        """
+        message = Target()
+        for sighting in outcome.sightings:
+            message = target_message(outcome, sighting, time.monotonic())
+            self.target.publish(message)
         if self.detections is not None and self.detections.get_subscription_count():
             self.detections.publish(detections_message(outcome))
-        return message
+        return float(message.latency)
 
     def render_debug(self, outcome: Outcome, rate: float, heatmap: str) -> list[Callable[[], None]]:
         """Debug images that somebody watches and that are due, ready to be published."""
@@ -143,22 +153,27 @@ class Publishers:
     @staticmethod
     def _heatmap(outcome: Outcome, name: str) -> np.ndarray:
         width, height = outcome.view.width, outcome.view.height
-        maps = outcome.result.score_maps if outcome.result is not None else None
-        if maps is None or name not in maps.names:
-            return np.zeros((height, width), np.uint8)
-        return heatmap_mono(maps.to_image(name, width, height))
+        heat = np.zeros((height, width), np.float32)
+        for sighting in outcome.sightings:
+            if sighting.result is not None and name in sighting.result.score_maps:
+                seen = sighting.result.score_maps.to_image(name, width, height)
+                np.maximum(heat, seen, out=heat)
+        return heatmap_mono(heat)
 
     @staticmethod
     def _annotated(outcome: Outcome) -> np.ndarray:
         picture = to_rgb(outcome.view)
-        result = outcome.result
-        if result is None:
-            return draw_target(picture, None, outcome.status.value, 0.0)
-        return draw_target(
-            picture,
-            result.box,  # drawn dashed while lost: for people it is a hint
-            outcome.status.value,
-            result.confidence,
-            label=f"#{outcome.target_id}",
-            region=result.search_region,
-        )
+        for sighting in outcome.sightings:
+            result = sighting.result
+            if result is not None:
+                picture = draw_target(
+                    picture,
+                    result.box,  # drawn dashed while lost: for people it is a hint
+                    sighting.status.value,
+                    result.confidence,
+                    label=f"#{sighting.target_id}",
+                    region=result.search_region,
+                )
+        if not outcome.followed:
+            picture = draw_target(picture, None, outcome.sightings[-1].status.value, 0.0)
+        return picture

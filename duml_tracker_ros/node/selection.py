@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # A simulated clock may stand still; waits must end all the same.
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+# Id to give the target, and id of the target it replaces; 0: any, none.
+ANY_ID = (0, 0)
 
 
 class Selector:
@@ -68,18 +70,16 @@ class Selector:
     async def _on_init(self, request: Init.Request, response: Init.Response) -> Init.Response:
         make = fraction_box if request.normalized else pixel_box
         box = (request.x, request.y, request.w, request.h)
-        return await self._select(
-            "~/init", box, make(*box), request.stamp, request.target_id, response
-        )
+        ids = request.target_id, request.replaces
+        return await self._select("~/init", box, make(*box), request.stamp, ids, response)
 
     async def _on_init_point(
         self, request: InitPoint.Request, response: InitPoint.Response
     ) -> InitPoint.Response:
         point = (request.x, request.y, request.size)
         box_of = point_box(*point, request.normalized, self._node.settings.point_size)
-        return await self._select(
-            "~/init_point", point, box_of, request.stamp, request.target_id, response
-        )
+        ids = request.target_id, request.replaces
+        return await self._select("~/init_point", point, box_of, request.stamp, ids, response)
 
     async def _on_stop(self, request: Stop.Request, response: Stop.Response) -> Stop.Response:
         try:
@@ -89,7 +89,8 @@ class Selector:
             response.message = self._reason(error)
         else:
             response.success = True
-            response.message = f"target {stopped} dropped" if stopped else "there was no target"
+            names = f"target{'s' * (len(stopped) > 1)} {', '.join(map(str, stopped))}"
+            response.message = f"{names} dropped" if stopped else "there was no target"
         return response
 
     # -- topics -------------------------------------------------------------------------------
@@ -97,19 +98,19 @@ class Selector:
     async def _on_box(self, message: Box) -> None:
         make = fraction_box if message.normalized else pixel_box
         box = (message.x, message.y, message.w, message.h)
-        await self._select("~/init_box", box, make(*box), message.header.stamp, 0, Init.Response())
+        stamp = message.header.stamp
+        await self._select("~/init_box", box, make(*box), stamp, ANY_ID, Init.Response())
 
     async def _on_click(self, message: Point) -> None:
         point = (message.x, message.y, 0.0)
         box_of = point_box(*point, False, self._node.settings.point_size)
-        await self._select("~/click", point, box_of, None, 0, Init.Response())
+        await self._select("~/click", point, box_of, None, ANY_ID, Init.Response())
 
     async def _on_detection(self, message: Any) -> None:
         centre, w, h = message.bbox.center.position, message.bbox.size_x, message.bbox.size_y
         box = (centre.x - w / 2, centre.y - h / 2, w, h)
-        await self._select(
-            "~/init_detection", box, pixel_box(*box), message.header.stamp, 0, Init.Response()
-        )
+        stamp = message.header.stamp
+        await self._select("~/init_detection", box, pixel_box(*box), stamp, ANY_ID, Init.Response())
 
     # -- both ---------------------------------------------------------------------------------
 
@@ -119,7 +120,7 @@ class Selector:
         numbers: tuple[float, ...],
         box_of: BoxOf,
         stamp: Any,
-        target_id: int,
+        ids: tuple[int, int],
         response: Any,
     ) -> Any:
         try:
@@ -129,7 +130,8 @@ class Selector:
             assert ring is not None
             stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec if stamp is not None else 0
             frame = self._frame(ring, stamp_ns)
-            selection = await self._answer(worker.init(frame, box_of, target_id, ring))
+            target_id, replaces = ids
+            selection = await self._answer(worker.init(frame, box_of, target_id, ring, replaces))
         except Exception as error:
             response.message = self._reason(error)
             self.last = f"{name} refused: {response.message}"

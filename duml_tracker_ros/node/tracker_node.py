@@ -18,6 +18,7 @@ from . import diagnostics
 from .command import WorkerError
 from .frame_ring import Frame, FrameRing
 from .guidance import Guidance
+from .outcome import Outcome, Status
 from .parameters import (
     CONFIGURE,
     DEFAULTS,
@@ -33,7 +34,7 @@ from .publishers import Publishers, output_qos
 from .selection import STEADY, Selector
 from .statistics import Statistics
 from .stream import ImageStream
-from .worker import Outcome, Status, TrackerWorker
+from .worker import TrackerWorker
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
@@ -59,7 +60,7 @@ def _logged(transition: Callback) -> Callback:
 
 
 class TrackerNode(LifecycleNode):
-    """`duml_tracker`: follows one target through the images of a camera."""
+    """`duml_tracker`: follows targets through the images of a camera."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("duml_tracker", **arguments)
@@ -117,7 +118,7 @@ class TrackerNode(LifecycleNode):
             self._worker.start(settings.configure_timeout, self.context.ok)
             self._outputs = Publishers(self)
             self._guidance = Guidance(
-                self, self._outputs.make, lambda: self.settings, self._send, self._tracked_id
+                self, self._outputs.make, lambda: self.settings, self._send, self._is_tracked
             )
         except Exception:
             self._release()
@@ -216,8 +217,9 @@ class TrackerNode(LifecycleNode):
             lambda outcome: self._on_outcome(worker, outcome),
             self.get_logger(),
             settings.num_threads,
+            settings.max_targets,
         )
-        worker.next_id = self._next_id
+        worker.book.next_id = self._next_id
         worker.lost_timeout, worker.catch_up = settings.lost_timeout, settings.catch_up
         return worker
 
@@ -248,7 +250,7 @@ class TrackerNode(LifecycleNode):
         self._configured = None
         if worker is not None:
             # Ids go on: no two selections of this process share one.
-            self._next_id = worker.next_id
+            self._next_id = worker.book.next_id
         if worker is not None and not worker.close():
             self._stuck = True
             self.fault("the tracker's thread does not end; restart the node")
@@ -329,9 +331,9 @@ class TrackerNode(LifecycleNode):
             outputs = self._outputs
             if not self._open or worker is not self._worker or outputs is None:
                 return
-            message = outputs.publish_target(outcome)
-        self._statistics.latency.add(message.latency)
-        if outcome.result is not None:
+            latency = outputs.publish_targets(outcome)
+        self._statistics.latency.add(latency)
+        if outcome.followed:
             self._statistics.processing.add(outcome.processing_time)
             self._statistics.add_stages(worker.stage_times())
         if (guidance := self._guidance) is not None:
@@ -345,9 +347,11 @@ class TrackerNode(LifecycleNode):
             if self._open:
                 publish()
 
-    def _tracked_id(self) -> int:
+    def _is_tracked(self, target_id: int) -> bool:
         worker = self._worker
-        return worker.target_id if worker is not None and worker.status is Status.TRACKING else 0
+        if worker is None or target_id != worker.book.selected:
+            return False
+        return worker.book.states().get(target_id) is Status.TRACKING
 
     def _refresh_guidance(self) -> None:
         if self._open and self._guidance is not None:
@@ -374,8 +378,9 @@ class TrackerNode(LifecycleNode):
         report.last_error = self._last_error
         report.rejected = self._statistics.rejected
         if worker is not None:
-            report.target_state = worker.status.value
-            report.target_id = worker.target_id
+            report.targets = {i: state.value for i, state in worker.book.states().items()}
+            report.resting = worker.book.resting.value
+            report.max_targets = worker.book.limit
             report.dropped = worker.dropped
             report.rejected += worker.rejected
             report.info = worker.info

@@ -7,7 +7,6 @@ Everything else comes as commands, whose callers wait for a limited time. Nothin
 
 from __future__ import annotations
 
-import enum
 import threading
 import time
 import traceback
@@ -15,82 +14,24 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDoneError
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
-from ..tracker import Box, BoxError, ImageError, Tracker, TrackResult, TrackState, validate_box
+from ..tracker import BoxError, ImageError, Tracker, validate_box
 from .boxes import BoxOf
+from .catch_up import CatchUp
 from .command import Command, WorkerError
 from .faults import free_memory, is_device_lost, is_out_of_memory
+from .follower import Follower, make_follower
 from .frame_ring import Frame, FrameRing
 from .image_codec import ImageError as CodecError
 from .image_codec import ImageView
+from .outcome import Outcome, Selection, Sighting, Status
+from .target_book import Followed, Logger, TargetBook
 
 WARM_UP_SIZE = (480, 640)
-
-
-class Status(enum.Enum):
-    """State of the target as the node publishes it."""
-
-    IDLE = "idle"
-    TRACKING = "tracking"
-    UNCERTAIN = "uncertain"
-    LOST = "lost"
-    ERROR = "error"
-
-    @property
-    def seen(self) -> bool:
-        """True when the box of the frame may be acted on."""
-        return self in (Status.TRACKING, Status.UNCERTAIN)
-
-
-class Logger(Protocol):
-    """What the worker needs of a logger; that of a ROS node fits."""
-
-    def info(self, message: str) -> Any: ...
-
-    def warning(self, message: str) -> Any: ...
-
-    def error(self, message: str) -> Any: ...
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one frame.
-
-    Attributes:
-        dropped: frames that were skipped since the outcome before this one.
-        processing_time: seconds the tracker worked on this frame.
-        result: None while there is no target.
-    """
-
-    frame: Frame
-    view: ImageView
-    status: Status
-    target_id: int
-    result: TrackResult | None
-    dropped: int
-    processing_time: float
-
-
-@dataclass(frozen=True)
-class Selection:
-    """A target that was selected."""
-
-    target_id: int
-    frame: Frame
-    box: Box
-
-
-@dataclass
-class _Target:
-    target_id: int
-    size: tuple[int, int]
-    source: str
-    lost_since: float | None = None
 
 
 class TrackerWorker:
@@ -101,6 +42,7 @@ class TrackerWorker:
         publish: gets the outcome of every processed frame, on the worker thread.
         logger: for faults and changes of state.
         num_threads: CPU threads for torch; 0 keeps torch's default.
+        max_targets: how many targets are followed at a time, in one pass of the tracker.
     """
 
     def __init__(
@@ -109,10 +51,11 @@ class TrackerWorker:
         publish: Callable[[Outcome], None],
         logger: Logger,
         num_threads: int = 0,
+        max_targets: int = 1,
     ) -> None:
         self.lost_timeout = 0.0
         self.catch_up = 1.0
-        self.next_id = 1
+        self.book = TargetBook(max_targets, logger)
         self.last_error = ""
         self.rejected = 0
         self.dropped = 0
@@ -121,15 +64,12 @@ class TrackerWorker:
         self._logger = logger
         self._num_threads = num_threads
         self._tracker: Tracker | None = None
+        self._follower: Follower | None = None
         self._info: dict[str, Any] = {}
-        self._target: _Target | None = None
-        self._last_id = 0
-        self._status = Status.IDLE
         self._device_lost = ""
         self._update_time = 0.0
         self._last_seq = -1
-        self._behind: FrameRing | None = None
-        self._behind_until = 0.0
+        self._late_had_turn = False
         self._wake = threading.Condition()
         self._mailbox: Frame | None = None
         self._skipped = 0
@@ -178,8 +118,9 @@ class TrackerWorker:
         box_of: BoxOf,
         target_id: int = 0,
         ring: FrameRing | None = None,
+        replaces: int = 0,
     ) -> Command:
-        """Select the target in `frame`; the result is a `Selection`.
+        """Select a target in `frame`; the result is a `Selection`.
 
         Afterwards the frames of `ring` that came after `frame` are tracked through, so that the
         target is found where it has moved to since.
@@ -187,16 +128,17 @@ class TrackerWorker:
         Args:
             box_of: makes the box from the size of the frame's image.
             target_id: 0 = the worker chooses; it must not be that of the last selection.
+            replaces: id of the target that is given up for it; 0 = none.
         """
-        command = Command(lambda: self._do_init(command, frame, box_of, target_id, ring))
+        command = Command(lambda: self._do_init(command, frame, box_of, target_id, ring, replaces))
         return self._post(command)
 
     def stop_target(self, target_id: int = 0) -> Command:
-        """Drop the target with this id (0 = whatever there is); the result is its id or 0."""
+        """Drop the target with this id (0 = all there are); the result is a tuple of their ids."""
         return self._post(Command(lambda: self._do_stop(target_id)))
 
     def release(self) -> Command:
-        """Drop target and waiting frame, and leave the ERROR state."""
+        """Drop all targets and the waiting frame, and leave the ERROR state."""
         return self._post(Command(self._do_release, always=True))
 
     def close(self, timeout: float = 5.0) -> bool:
@@ -213,16 +155,6 @@ class TrackerWorker:
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
-
-    @property
-    def status(self) -> Status:
-        return self._status
-
-    @property
-    def target_id(self) -> int:
-        """Id of the target, 0 when there is none."""
-        target = self._target
-        return target.target_id if target is not None else 0
 
     @property
     def info(self) -> dict[str, Any]:
@@ -251,7 +183,6 @@ class TrackerWorker:
         except BaseException as error:
             self._loaded.set_exception(error)
             return
-        self._tracker = tracker
         self._loaded.set_result(tracker.info())
         del tracker
         try:
@@ -269,60 +200,69 @@ class TrackerWorker:
         if self._num_threads:
             torch.set_num_threads(self._num_threads)
         tracker = self._create()
+        follower = make_follower(tracker, self.book.limit)
         height, width = WARM_UP_SIZE
         image = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
-        tracker.init(image, (width / 2 - 20.0, height / 2 - 15.0, 40.0, 30.0))
-        for _ in range(3):
-            tracker.update(image)
+        target = follower.start(image, (width / 2 - 20.0, height / 2 - 15.0, 40.0, 30.0), "rgb")
+        for count in {1, self.book.limit}:
+            for _ in range(3):
+                follower.track(image, [target] * count, "rgb")
         tracker.reset()
+        self._tracker, self._follower = tracker, follower
         return tracker
 
     def _step(self) -> bool:
         with self._wake:
-            while not (
-                self._commands or self._mailbox or self._behind is not None or self._closing
-            ):
+            while not (self._commands or self._mailbox or self.book.late or self._closing):
                 self._wake.wait()
             if self._closing:
                 return False
             command = self._commands.popleft() if self._commands else None
-            frame = None
-            if command is None:
-                frame = self._next_behind()
-                if frame is None:
-                    frame, self._mailbox = self._mailbox, None
+            job = self._next_job() if command is None else None
         if command is not None:
             command.run()
-        elif frame is not None and frame.seq > self._last_seq:
-            self._process(frame)
+        elif job is not None:
+            self._process(*job)
         return True
 
-    def _next_behind(self) -> Frame | None:
-        """The next frame to catch up on, None when the newest is up next."""
-        if self._behind is None:
-            return None
-        waiting = self._behind.after(self._last_seq)
-        left = self._behind_until - time.monotonic()
-        pick = len(waiting) - 1
-        if left > 0.0 and self._target is not None:
-            affordable = max(1, int(left / max(self._update_time, 1e-3)))
-            pick = min(pick, -(-len(waiting) // affordable) - 1)
-        if pick == len(waiting) - 1:
-            # The newest one ends the catching up, and is published.
-            self._behind = None
-            if not waiting:
-                return None
-            self._mailbox = None
-        return waiting[pick]
+    def _next_job(self) -> tuple[Frame, list[Followed], bool] | None:
+        """The frame that is up next, who is to be followed in it, and whether to publish it.
 
-    def _process(self, frame: Frame) -> None:
-        catching_up = self._behind is not None
-        self._last_seq = frame.seq
+        Targets that catch up take turns with the newest frame, which the others are owed.
+        """
+        late, present = self.book.late, self.book.present
+        owed = self._mailbox is not None and bool(present)
+        self._late_had_turn = late is not None and not (owed and self._late_had_turn)
+        if late is None or not self._late_had_turn:
+            frame, self._mailbox = self._mailbox, None
+            return (frame, present, True) if frame is not None else None
+        assert late.behind is not None
+        frame, newest = late.behind.next(late.seq, self._update_time * (2 if present else 1))
+        if not newest:
+            assert frame is not None
+            return frame, [late], False
+        late.behind = None
+        if frame is None:
+            return None
+        # It stands for what waits in the mailbox, unless the others have been told of it already.
+        self._mailbox = None
+        told = any(target.seq >= frame.seq for target in present)
+        return frame, [*present, late], not told
+
+    def _process(self, frame: Frame, targets: list[Followed], publish: bool) -> None:
+        """Follow targets in a frame that is new to them."""
+        targets = [target for target in targets if target.seq < frame.seq]
+        if not targets and (len(self.book) or frame.seq <= self._last_seq):
+            return
+        for target in targets:
+            target.seq = frame.seq
+        if publish:
+            self._last_seq = frame.seq
         began = time.monotonic()
         try:
             view = frame.view()
         except CodecError as error:
-            # A broken message says nothing about the target, so the target stays.
+            # A broken message says nothing about the targets, so they stay.
             self.rejected += 1
             self.last_error = f"image refused: {error}"
             self._logger.warning(self.last_error)
@@ -330,56 +270,41 @@ class TrackerWorker:
         except Exception as error:
             self._fail("reading an image", error, drop=False)
             return
-        result = self._track(frame, view)
+        seen = self._track(frame, view, targets)
         seconds = time.monotonic() - began
-        if result is not None:
+        if seen:
             self._update_time = 0.8 * self._update_time + 0.2 * seconds
-        if catching_up:
+        if not publish:
             return
         with self._wake:
             skipped, self._skipped = self._skipped, 0
-        outcome = Outcome(frame, view, self._status, self.target_id, result, skipped, seconds)
+        sightings = (*self.book.take_ended(), *seen) or (Sighting(0, self.book.resting),)
+        outcome = Outcome(frame, view, sightings, self.book.selected, skipped, seconds)
         try:
             self._publish(outcome)
         except Exception as error:
             self._fail("publishing", error, drop=False)
 
-    def _track(self, frame: Frame, view: ImageView) -> TrackResult | None:
-        target, tracker = self._target, self._tracker
-        if target is None or tracker is None:
-            return None
-        if target.size != (view.width, view.height) or target.source != frame.source:
-            self._drop(
-                f"the image changed from {target.size[0]}x{target.size[1]} {target.source!r} to "
-                f"{view.width}x{view.height} {frame.source!r}"
-            )
-            return None
+    def _track(self, frame: Frame, view: ImageView, targets: list[Followed]) -> list[Sighting]:
+        """What is seen of targets in a frame; of those that end in it nothing."""
+        if not targets or self._follower is None:
+            return []
+        self.book.end_misplaced(targets, frame, view)
+        targets = [target for target in targets if self.book.follows(target)]
         try:
-            result = tracker.update(view.pixels, view.order)
+            handles = [target.handle for target in targets]
+            results = self._follower.track(view.pixels, handles, view.order) if targets else []
         except Exception as error:
             self._fail("tracking", error)
-            return None
-        return self._judge(frame, target, result)
-
-    def _judge(self, frame: Frame, target: _Target, result: TrackResult) -> TrackResult | None:
-        before = self._status
-        self._status = Status(result.state.value)
-        if result.state is TrackState.LOST:
-            if target.lost_since is None:
-                target.lost_since = frame.arrival
-            lost_for = frame.arrival - target.lost_since
-            if 0.0 < self.lost_timeout <= lost_for:
-                self._drop(f"it was lost for {lost_for:.1f} s (lost_timeout)")
-                return None
-        else:
-            target.lost_since = None
-        if result.state is TrackState.IDLE:
-            self._drop("the tracker gave it up")
-            return None
-        if self._status is not before and Status.LOST in (self._status, before):
-            found = "lost" if self._status is Status.LOST else "found again"
-            self._logger.info(f"target {target.target_id} {found}")
-        return result
+            return []
+        for target, result in zip(targets, results, strict=True):
+            self.book.judge(target, result, frame.arrival, self.lost_timeout)
+        self._tidy()
+        return [
+            Sighting(target.target_id, target.status, result)
+            for target, result in zip(targets, results, strict=True)
+            if self.book.follows(target)
+        ]
 
     def _do_init(
         self,
@@ -388,89 +313,70 @@ class TrackerWorker:
         box_of: BoxOf,
         target_id: int,
         ring: FrameRing | None,
+        replaces: int,
     ) -> Selection:
-        tracker = self._tracker
-        if tracker is None:
+        if self._follower is None:
             raise WorkerError("there is no tracker")
         if self._device_lost:
             raise WorkerError(self._device_lost)
-        if target_id and target_id == self._last_id:
-            raise WorkerError(
-                f"target_id {target_id} is that of the last selection: ids must change, "
-                "use another or 0"
-            )
+        former = self.book.make_room(target_id, replaces)
         try:
             view = frame.view()
         except Exception as error:
             raise WorkerError(f"the image cannot be read: {error}") from error
         try:
             box = validate_box(box_of(view.width, view.height), view.width, view.height)
-            tracker.init(view.pixels, box, view.order)
+            handle = self._follower.start(view.pixels, box, view.order)
         except (BoxError, ImageError) as error:
             # The tracker keeps its former target on these.
             raise WorkerError(str(error)) from error
         except Exception as error:
-            self._fail("selecting the target", error)
+            # Other targets know nothing of a new one, but with a lost device they are gone, too.
+            self._fail("selecting a target", error, self.book.limit == 1 or is_device_lost(error))
             raise WorkerError(f"the tracker failed: {type(error).__name__}: {error}") from error
         if command.abandoned:
-            self._do_release()
+            if self.book.limit == 1:
+                self._do_release()
             raise WorkerError("it was given up")
-        self._target = _Target(target_id or self.next_id, (view.width, view.height), frame.source)
-        self._last_id = self._target.target_id
-        self.next_id = max(self.next_id, self._last_id) % 0xFFFFFFFF + 1
-        self._status = Status.TRACKING
-        self._last_seq = max(self._last_seq, frame.seq) if ring is None else frame.seq
-        self._behind = ring
-        self._behind_until = time.monotonic() + self.catch_up
+        behind = CatchUp(ring, self.catch_up) if ring is not None else None
+        target = Followed(
+            target_id, handle, (view.width, view.height), frame.source, frame.seq, behind
+        )
+        self.book.add(target, former)
         self._logger.info(
-            f"target {self._target.target_id} selected at "
+            f"target {target.target_id} selected at "
             f"({box[0]:.1f}, {box[1]:.1f}) {box[2]:.1f}x{box[3]:.1f}"
         )
-        return Selection(self._target.target_id, frame, box)
+        return Selection(target.target_id, frame, box)
 
-    def _do_stop(self, target_id: int) -> int:
-        if target_id and target_id != self.target_id:
-            raise WorkerError(
-                f"there is no target {target_id}; "
-                + (f"the target is {self.target_id}" if self.target_id else "there is none")
-            )
-        stopped = self.target_id
-        if stopped:
-            self._drop("it was stopped")
-        self._status = Status.IDLE
+    def _do_stop(self, target_id: int) -> tuple[int, ...]:
+        stopped = self.book.end(self.book.find(target_id), "it was stopped")
+        self._tidy()
         return stopped
 
     def _do_release(self) -> None:
         with self._wake:
             self._mailbox = None
             self._skipped = 0
-        if self._target is not None:
-            self._drop("the node let go of it")
-        self._status = Status.IDLE
+        self.book.end(self.book.find(0), "the node let go of it")
+        self.book.take_ended()
+        self._tidy()
 
-    def _drop(self, reason: str) -> None:
-        if self._target is not None:
-            self._logger.info(f"target {self._target.target_id} dropped: {reason}")
-        self._target = None
-        self._behind = None
-        self._status = Status.IDLE
-        if self._tracker is not None:
+    def _tidy(self) -> None:
+        """Let the tracker forget the target it keeps itself once there is none."""
+        if self._tracker is not None and not len(self.book):
             self._tracker.reset()
 
     def _fail(self, doing: str, error: Exception, drop: bool = True) -> None:
         self.last_error = f"{doing}: {type(error).__name__}: {error}"
         self._logger.error("".join(traceback.format_exception(error)).rstrip())
-        if not drop:
-            return
-        self._target = None
-        self._behind = None
-        self._status = Status.ERROR
-        self._logger.error(f"target dropped, {self.last_error}; select it again")
-        try:
-            if self._tracker is not None:
-                self._tracker.reset()
-        except Exception as second:
-            self._logger.error(f"the tracker cannot be reset either: {second}")
+        if drop:
+            self.book.end(self.book.find(0), "the tracker failed", Status.ERROR)
+            self._logger.error(f"no target any more, {self.last_error}; select it again")
+            try:
+                self._tidy()
+            except Exception as second:
+                self._logger.error(f"the tracker cannot be reset either: {second}")
         if is_out_of_memory(error):
             free_memory()
         elif is_device_lost(error):
@@ -487,8 +393,7 @@ class TrackerWorker:
         with self._wake:
             self._closing = True
         self._refuse_all()
-        self._tracker = None
-        self._target = None
-        self._behind = None
+        self._tracker = self._follower = None
+        self.book.end(self.book.find(0), "the tracker is freed")
         self._mailbox = None
         free_memory()

@@ -1,0 +1,35 @@
+"""How a target that was selected on an old frame gets to the present."""
+
+from __future__ import annotations
+
+import time
+
+from .frame_ring import Frame, FrameRing
+
+
+class CatchUp:
+    """The kept frames that a target has still to be followed through.
+
+    Args:
+        seconds: time until the newest frame must be reached; frames are skipped to meet it.
+    """
+
+    def __init__(self, ring: FrameRing, seconds: float) -> None:
+        self._ring = ring
+        self._until = time.monotonic() + seconds
+
+    def next(self, seq: int, step_time: float) -> tuple[Frame | None, bool]:
+        """The frame to take after number `seq`, and whether it is the newest and thus the last.
+
+        Args:
+            step_time: seconds that a frame takes.
+        """
+        waiting = self._ring.after(seq)
+        if not waiting:
+            return None, True
+        left = self._until - time.monotonic()
+        if left <= 0.0:
+            return waiting[-1], True
+        affordable = max(1, int(left / max(step_time, 1e-3)))
+        pick = -(-len(waiting) // affordable) - 1
+        return waiting[pick], pick == len(waiting) - 1

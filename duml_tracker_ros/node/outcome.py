@@ -1,0 +1,72 @@
+"""What the worker tells the node of a frame and of a selection."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from ..tracker import Box, TrackResult
+from .frame_ring import Frame
+from .image_codec import ImageView
+
+
+class Status(enum.Enum):
+    """State of a target as the node publishes it."""
+
+    IDLE = "idle"
+    TRACKING = "tracking"
+    UNCERTAIN = "uncertain"
+    LOST = "lost"
+    ERROR = "error"
+
+    @property
+    def seen(self) -> bool:
+        """True when the box of the frame may be acted on."""
+        return self in (Status.TRACKING, Status.UNCERTAIN)
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One target in one frame.
+
+    Attributes:
+        target_id: 0 when there is no target.
+        result: None when there is no target, or it has just ended; the status is IDLE or ERROR.
+    """
+
+    target_id: int
+    status: Status
+    result: TrackResult | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one frame.
+
+    Attributes:
+        sightings: one of each target, at least one: without any target that of no target.
+        selected: id of the last selection, whether that target is still followed or not.
+        dropped: frames that were skipped since the outcome before this one.
+        processing_time: seconds the tracker worked on this frame.
+    """
+
+    frame: Frame
+    view: ImageView
+    sightings: tuple[Sighting, ...]
+    selected: int
+    dropped: int
+    processing_time: float
+
+    @property
+    def followed(self) -> int:
+        """How many targets are followed in this frame."""
+        return sum(sighting.result is not None for sighting in self.sightings)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A target that was selected."""
+
+    target_id: int
+    frame: Frame
+    box: Box
