@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -102,6 +103,17 @@ def test_incompatible_qos_is_named(own):
         assert "incompatible QoS" in own.values()["publishers"]
         own.bring_to("inactive")
         assert ends_cleanly(process, signal.SIGTERM), process.log()
+
+
+def test_process_ends_in_time_though_a_library_hangs_with_the_interpreters_lock():
+    hang = (
+        "import ctypes; from duml_tracker_ros.node.deadline import end_within;"
+        "assert end_within(0.5, 7); ctypes.PyDLL(None).sleep(120)"
+    )
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-P", "-c", hang], timeout=60)
+    assert done.returncode == 7
+    assert time.monotonic() - began < 50.0
 
 
 def test_help_needs_no_ros():

@@ -8,6 +8,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from .deadline import end_within
+
+# Longest time that taking down the middleware may take, seconds; usually it takes one or two.
+ENDING = 8.0
+
 USAGE = """\
 usage: python -m duml_tracker_ros.node [--ros-args ...]
 
@@ -59,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Closing takes seconds at most; another interrupt in between would leave it half done.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             stopped = node.close()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            end_within(ENDING)
             executor.shutdown()
             node.destroy_node()
     except KeyboardInterrupt:
