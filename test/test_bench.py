@@ -15,6 +15,7 @@ from duml_tracker_ros.evaluation.bench import (
     BenchCase,
     bench,
     bench_table,
+    further_targets,
     make_frames,
     measure,
     plan,
@@ -51,6 +52,8 @@ def test_plan_changes_one_thing_at_a_time() -> None:
     backbones = [c for c in plan(TrackerSpec("duml"), ["backbone"]) if c.group == "backbone"]
     assert [c.spec.overrides["network.backbone.dilated"] for c in backbones] == [False, True]
     assert {(c.spec.size, c.spec.weights) for c in backbones} == {("r50", "random")}
+    together = [c for c in plan(TrackerSpec("duml"), ["targets"]) if c.group == "targets"]
+    assert [c.targets for c in together] == [1, 2, 4, 8]
     full = [c for c in plan(TrackerSpec("duml"), ["memory"]) if c.group == "memory"]
     assert all(c.warm_up >= c.spec.overrides["online.memory"] for c in full)
     images = [c for c in plan(KCF, ["image"]) if c.group == "image"]
@@ -77,6 +80,17 @@ def test_measure_tells_the_parts_of_our_own_tracker() -> None:
         assert 0 <= low <= high
         assert name == "online" or low <= result.parts[name] <= high
     assert result.init_spread[0] <= result.init <= result.init_spread[1]
+
+
+def test_cost_of_further_targets() -> None:
+    spec = TrackerSpec("duml", device="cpu", weights="random")
+    cases = [c for c in plan(spec, ["targets"], image=(320, 240), frames=4) if c.targets in (1, 2)]
+    results = [measure(c) for c in cases if c.group == "targets"]
+    assert [r.case.label for r in results] == ["1", "2"]
+    assert re.search(
+        r"each further target, .* \(-?\d+% of the first\) with 2$", further_targets(results)
+    )
+    assert further_targets(results[:1]) == ""
 
 
 def test_a_case_that_cannot_be_measured_does_not_end_the_others() -> None:

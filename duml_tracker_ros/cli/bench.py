@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Measure a tracker on frames in memory: median milliseconds per update with the 5 to 95 % range, the
-parts of an update, init time and memory. A sweep changes one thing: the image, the search region,
-the online memory, the update rule, or the r50 backbone (original strides or dilated). `peers` runs
-OpenCV's trackers on the same frames, `long` shows whether time and memory stay flat.
+parts of an update, init time and memory. A sweep changes one thing: the image, the number of
+targets followed together, the search region, the online memory, the update rule, or the r50
+backbone (original strides or dilated). `peers` runs OpenCV's trackers on the same frames, `long`
+shows whether time and memory stay flat.
 
 Every case runs in a process of its own. Leave the machine alone meanwhile.
 """
@@ -54,6 +55,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
             ("the usual sweeps, printed", "duml-tracker bench --device cpu"),
             ("everything, with plots", "duml-tracker bench --sweep all --report speed"),
             ("only one configuration", "duml-tracker bench --sweep none --image 1280x720"),
+            ("what further targets cost", "duml-tracker bench --sweep targets"),
             ("original strides against dilation", "duml-tracker bench --sweep backbone"),
         ),
     )
@@ -64,7 +66,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         nargs="+",
         default=list(QUICK),
         metavar="WHAT",
-        help="image search memory update backbone peers long, all or none (default: "
+        help="image targets search memory update backbone peers long, all or none (default: "
         + " ".join(QUICK)
         + ")",
     )
@@ -93,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
         SWEEPS,
         bench,
         bench_table,
+        further_targets,
         plan,
         render_bench,
     )
@@ -150,6 +153,8 @@ def run(args: argparse.Namespace) -> int:
     base = next((r for r in results if r.case.group == "base"), None)
     if results:
         print(table(*bench_table(results, base)))
+    if further := further_targets(results):
+        print(f"\n{further}")
     for r in results:
         if r.case.group == "long":
             tenth = max(1, len(r.curve) // 10)

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .participants import OwnTracker, TrackerSpec, create_participant
+from .participants import OwnTracker, OwnTrackers, Participant, TrackerSpec, create_participant
 from .peers import PEERS, Box
 from .runner import end_with_parent, limit_threads
 from .svg import Axis, Bar, Series, axis_for, bar_chart, colour, line_chart
@@ -38,13 +38,14 @@ class BenchCase:
     """One configuration to measure.
 
     Attributes:
-        group: the sweep it belongs to (``image``, ``search``, ``memory``, ``update``, ...).
+        group: the sweep it belongs to (``image``, ``targets``, ``memory``, ``update``, ...).
         label: its value within the sweep.
         spec: the tracker.
         width, height: of the frames, pixels.
         frames: updates measured.
         warm_up: updates before them; as many as fill the memory where its size is studied.
         threads: of torch and OpenCV; None leaves their choice.
+        targets: followed together through the same frames.
     """
 
     group: str
@@ -55,6 +56,7 @@ class BenchCase:
     frames: int = 100
     warm_up: int = WARM_UP
     threads: int | None = None
+    targets: int = 1
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class BenchResult:
 
     Attributes:
         median, low, high: of the updates; low and high are the 5 and 95 % quantiles.
+        mean: of the updates: it counts the frames on which the online module learns.
         parts: median of each stage (mean of the online step, which most frames go without), from
             a run of its own with profiling on; empty for peers.
         parts_spread: 5 and 95 % quantiles of each stage.
@@ -76,6 +79,7 @@ class BenchResult:
 
     case: BenchCase
     median: float
+    mean: float
     low: float
     high: float
     init: float
@@ -145,13 +149,14 @@ def measure(case: BenchCase) -> BenchResult:
     torch.nn.functional.conv2d(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 3, 3))
     gc.collect()
     empty = resident_memory()
-    tracker = create_participant(case.spec)
+    tracker = _make(case)
     inits = []
     for _ in range(INITS):
         start = time.perf_counter()
         tracker.init(frames[0], box)
         inits.append(time.perf_counter() - start)
     cuda = isinstance(tracker, OwnTracker) and tracker.tracker.device.type == "cuda"
+    inits = [seconds / case.targets for seconds in inits]
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     for index in range(1, case.warm_up + 1):
@@ -176,6 +181,7 @@ def measure(case: BenchCase) -> BenchResult:
     return BenchResult(
         case=case,
         median=float(middle),
+        mean=float(times.mean()),
         low=float(low),
         high=float(high),
         init=float(np.median(inits) * 1e3),
@@ -190,6 +196,15 @@ def measure(case: BenchCase) -> BenchResult:
     )
 
 
+def _make(case: BenchCase, *, profile: bool = False) -> Participant:
+    """The tracker of a case."""
+    if case.targets > 1:
+        return OwnTrackers(case.spec, case.targets, profile=profile)
+    if case.spec.name in PEERS:
+        return create_participant(case.spec)
+    return OwnTracker(case.spec, profile=profile)
+
+
 def _measure_parts(
     case: BenchCase, frames: list[NDArray[np.uint8]], box: Box
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
@@ -199,7 +214,8 @@ def _measure_parts(
     """
     if case.spec.name in PEERS:
         return {}, {}
-    tracker = OwnTracker(case.spec, profile=True)
+    tracker = _make(case, profile=True)
+    assert isinstance(tracker, OwnTracker)
     tracker.init(frames[0], box)
     found: dict[str, list[float]] = {}
     for index in range(1, min(case.frames, 100) + case.warm_up + 1):
@@ -222,13 +238,14 @@ def run_case(case: BenchCase) -> BenchResult:
         return pool.submit(measure, case).result()
 
 
-SWEEPS = ("image", "search", "memory", "update", "backbone", "peers", "long")
+SWEEPS = ("image", "targets", "search", "memory", "update", "backbone", "peers", "long")
 """What cost may depend on; `plan` turns each into cases."""
 
 IMAGE_SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080), (3840, 2160))
 SEARCH_STEPS = (-2, -1, 0, 1, 2, 4)
 MEMORY_SIZES = (15, 25, 50, 100, 200)
 UPDATE_RULES = ("never", "paper", "every_frame")
+TARGET_COUNTS = (1, 2, 4, 8)
 PEERS_MEASURED = ("opencv_csrt", "opencv_kcf", "opencv_mil")
 
 
@@ -256,6 +273,8 @@ def plan(
             replace(base, group="image", label=f"{w}x{h}", width=w, height=h)
             for w, h in IMAGE_SIZES
         ]
+    if "targets" in sweeps:
+        cases += [replace(base, group="targets", label=str(n), targets=n) for n in TARGET_COUNTS]
     if "search" in sweeps:
         usual = _search_size(spec)
         for step in SEARCH_STEPS:
@@ -368,6 +387,20 @@ def bench_table(
     return header, rows
 
 
+def further_targets(results: Sequence[BenchResult]) -> str:
+    """What each target beyond the first costs, in words; empty without such a sweep."""
+    found = sorted((r for r in results if r.case.group == "targets"), key=lambda r: r.case.targets)
+    if len(found) < 2:
+        return ""
+    first = found[0].mean
+    costs = [(r.mean - first) / (r.case.targets - 1) for r in found[1:]]
+    texts = [
+        f"{cost:.2f} ms ({cost / first:.0%} of the first) with {r.case.targets}"
+        for r, cost in zip(found[1:], costs, strict=True)
+    ]
+    return f"each further target, on average: {', '.join(texts)}"
+
+
 def _chart(group: str, results: Sequence[BenchResult]) -> str:
     """Time against the sweep's value, where the value is a number; over time for a long run."""
     if group == "long":
@@ -403,7 +436,12 @@ def _chart(group: str, results: Sequence[BenchResult]) -> str:
         Series(name, xs, [r.parts.get(name, float("nan")) for r in found], colour(i + 1))
         for i, name in enumerate(names)
     ]
-    label = {"image": "megapixels", "search": "search size, pixels", "memory": "samples in memory"}
+    label = {
+        "image": "megapixels",
+        "targets": "targets",
+        "search": "search size, pixels",
+        "memory": "samples in memory",
+    }
     return line_chart(
         f"Time against {group}",
         series,
