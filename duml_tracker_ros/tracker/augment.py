@@ -20,15 +20,16 @@ def augment_search(
         target: (w, h) of the target in crop pixels; it sits in the centre.
 
     Returns:
-        Crops [count, S, S, 3] uint8 and the target's centre (x, y) in each, float32 [count, 2].
+        Crops [count, S, S, 3] uint8 and the target's box (cx, cy, w, h) in each, float32
+        [count, 4]; rotation leaves its sides as they are.
     """
     size = crop.shape[0]
     middle = size / 2
     rng = np.random.default_rng(seed)
     reach = size / 2 - max(target) / 2
     crops = np.empty((count, *crop.shape), np.uint8)
-    centres = np.empty((count, 2), np.float32)
-    crops[0], centres[0] = crop, middle
+    boxes = np.empty((count, 4), np.float32)
+    crops[0], boxes[0] = crop, (middle, middle, *target)
     for i in range(1, count):
         image = crop
         kind = i % 4
@@ -50,5 +51,5 @@ def augment_search(
         crops[i] = cv2.warpAffine(
             image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-        centres[i] = middle + shift
-    return crops, centres
+        boxes[i] = (*(middle + shift), zoom * target[0], zoom * target[1])
+    return crops, boxes

@@ -28,10 +28,25 @@ class BackboneConfig:
 
 
 @dataclass(frozen=True)
+class DecoderConfig:
+    """FCOT's decoder and heads: channels of the decoder and of the features of the coarse and
+    fine classifier and the box regressor, and the sides of their filters."""
+
+    width: int = 32
+    coarse: int = 64
+    fine: int = 32
+    box: int = 32
+    kernel: int = 5
+    box_kernel: int = 3
+    deformable: bool = False
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
     """A network. Sizes are crop pixels and of the form 32 k + 1.
 
-    ``kind`` says which: ``dual_modal`` (DuML, and DROL beside it) or ``siamese`` (SiamRCR).
+    ``kind`` says which: ``dual_modal`` (DuML, and DROL beside it), ``siamese`` (SiamRCR) or
+    ``encoder_decoder`` (FCOT, whose own part is ``decoder``).
 
     ``offline_branch`` and ``online_branch`` name the paper's formulations (DuML, Table 1), or
     ``none`` for a uni-modal tracker. A formulation in 5 scales (``5s``) has a score for each of
@@ -58,6 +73,7 @@ class NetworkConfig:
     online_bin_width: float = 0.2
     offline_branch: str = "OFC-5s"
     online_branch: str = "ONR"
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
 
     def __post_init__(self) -> None:
         for key in ("template_size", "search_size"):
@@ -115,7 +131,10 @@ class PostprocessConfig:
 
 @dataclass(frozen=True)
 class OnlineConfig:
-    """Memory and update rule of the online branch."""
+    """Memory and update rule of the online branch.
+
+    ``merge`` is the share of the first frame's filter in the one that scores (FCOT eq. 6).
+    """
 
     memory: int = 50
     init_iterations: int = 10
@@ -128,6 +147,7 @@ class OnlineConfig:
     distractor_rate: float = 0.2
     learn_above: float = 0.5
     first_above: float = 0.0
+    merge: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -212,7 +232,7 @@ class TrackerConfig:
 
 PRECISIONS = ("auto", "fp32", "bf16")
 UPDATE_RULES = ("paper", "every_frame", "never")
-KINDS = ("dual_modal", "siamese")
+KINDS = ("dual_modal", "siamese", "encoder_decoder")
 OFFLINE = ("OFC-5s", "OFC-1s", "OFR", "none")
 ONLINE = ("ONR", "ONC-1s", "ONC-5s", "none")
 

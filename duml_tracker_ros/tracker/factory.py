@@ -16,15 +16,16 @@ from .errors import ConfigError, TrackerError, WeightsError
 from .network.blocks import fold_batch_norms
 from .systems.drol import DrolTracker
 from .systems.duml import DumlTracker
+from .systems.fcot import FcotTracker
 from .systems.frame_loop import FrameTracker
 from .systems.siamrcr import SiamRcrTracker
 from .types import Tracker
 
 SYSTEMS: dict[str, type[FrameTracker[Any, Any]]] = {
-    system.name: system for system in (DumlTracker, DrolTracker, SiamRcrTracker)
+    system.name: system for system in (DumlTracker, DrolTracker, FcotTracker, SiamRcrTracker)
 }
 TRACKERS: tuple[str, ...] = tuple(SYSTEMS)
-RESERVED = ("drol_fc", "drol_mask", "fcot", "tlpg")
+RESERVED = ("drol_fc", "drol_mask", "tlpg")
 
 
 def resolve_device(name: str) -> torch.device:

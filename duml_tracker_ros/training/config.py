@@ -9,6 +9,7 @@ from typing import Any
 
 from ..tracker.config import ConfigError, build, load_yaml, merge
 from .assignment import ASSIGNMENTS
+from .fcot_objective import FcotLossConfig
 from .rcr_objective import RcrLossConfig
 
 CONFIG_DIR = Path(__file__).parent / "configs"
@@ -71,6 +72,7 @@ class TrainConfig:
     network: dict[str, Any] = field(default_factory=dict)
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    fcot: FcotLossConfig = field(default_factory=FcotLossConfig)
     siamrcr: RcrLossConfig = field(default_factory=RcrLossConfig)
     steps: int = 10000
     batch: int = 32

@@ -12,21 +12,15 @@ from ..tracker.geometry import cxcywh_to_xyxy, giou, iou, xywh_to_xyxy, xyxy_to_
 from ..tracker.network.anchors import anchor_grid, anchor_shapes, decode, encode
 from ..tracker.network.dual_modal import DualModalNet
 from ..tracker.network.heads import OfflineOutput
-from ..tracker.online.filters import apply_filter
-from ..tracker.online.labels import bernoulli_label
-from ..tracker.online.solver import steepest_descent
 from .assignment import assign
 from .config import LossConfig
 from .losses import (
     focal_loss,
     gaussian_label,
-    hinge_regression,
     penalty_reduced_focal_loss,
     regressive_focal_loss,
 )
-
-ONLINE_SCALE = 100.0
-"""Brings the mean squared error over cells to the order of the other losses."""
+from .online_objective import FilterLoss, box_cells, filter_loss
 
 BOX_CANDIDATES = 15
 """Anchors of the highest IoU that learn the box."""
@@ -70,9 +64,12 @@ def joint_loss(
         parts["cls"] = _offline_loss(net, out.cls.float(), flat_truth, flat_present, size, config)
         total = total + config.offline * parts["cls"]
     if online_x is not None and start is not None:
-        parts.update(
-            _online_parts(net, online_x, start.float(), truth, present, size, config, support)
-        )
+        assert net.online is not None
+        features = online_x.float().unflatten(0, search.shape[:2])
+        cells = box_cells(xyxy_to_cxcywh(truth), size, features.shape[-1], net.config.stride)
+        rule = FilterLoss(config.unroll, config.label_sigma, config.hinge)
+        found = filter_loss(net.online, features, start.float(), cells, present, support, rule)
+        parts["online"], parts["online_hit"] = found.loss, found.hit
         total = total + config.online * parts["online"]
     parts["total"] = total
     return total, parts
@@ -92,7 +89,7 @@ def _offline_loss(
     target = xyxy_to_cxcywh(truth)
     if n.offline_branch == "OFR":
         # The peak has to be exactly 1 somewhere, so the centre is that of the nearest cell.
-        centre = _cells(target, size, cells, n.stride)[:, :2].round().clamp(0, cells - 1)
+        centre = box_cells(target, size, cells, n.stride)[:, :2].round().clamp(0, cells - 1)
         label = gaussian_label(centre, cells, cells, config.ofr_sigma)[:, None]
         label = label * present[:, None, None, None]
         if config.ofr_loss == "regressive":
@@ -139,60 +136,3 @@ def _box_parts(
     bce = F.binary_cross_entropy_with_logits(quality.gather(1, index), real, reduction="none")
     mean_iou = ((real * weight).sum() / norm).detach()
     return {"box": box, "iou": (bce * weight).sum() / norm, "mean_iou": mean_iou}
-
-
-def _cells(boxes: Tensor, size: int, cells: int, stride: int) -> Tensor:
-    """(cx, cy, w, h) in crop pixels -> (row, column, height, width) in cells, [..., 4]."""
-    first = size / 2 - stride * (cells - 1) / 2
-    centre = (boxes[..., :2] - first) / stride
-    return torch.cat((centre.flip(-1), boxes[..., 2:].flip(-1) / stride), -1)
-
-
-def _online_parts(
-    net: DualModalNet,
-    features: Tensor,
-    start: Tensor,
-    truth: Tensor,
-    present: Tensor,
-    size: int,
-    config: LossConfig,
-    support: int,
-) -> dict[str, Tensor]:
-    """Unrolled steps on the support frames, hinge loss on the query frames after each."""
-    assert net.online is not None
-    b, s = present.shape
-    _, c, h, w = features.shape
-    features = features.float().reshape(b, s, c, h, w)
-    targets = _cells(xyxy_to_cxcywh(truth), size, w, net.config.stride)
-    memory, query = features[:, :support], features[:, support:]
-    gamma = torch.full((b, support), 1 / support, device=features.device)
-    problem = net.online.problem(memory, targets[:, :support], gamma)
-    asked, there = targets[:, support:], present[:, support:]
-    care = None
-    if net.online.shapes is None:
-        label = gaussian_label(asked[..., :2], h, w, config.label_sigma)[:, :, None]
-    else:
-        label, care = bernoulli_label(asked, net.online.shapes, h, w)
-        care = torch.where(there[:, :, None, None, None], care, torch.ones_like(care))
-    label = label * there[:, :, None, None, None]
-
-    def loss(weight: Tensor) -> Tensor:
-        return hinge_regression(apply_filter(query, weight), label, config.hinge, care)
-
-    losses, weight = [loss(start)], start
-    for weight, _ in steepest_descent(problem, start, config.unroll, net.online.step):
-        losses.append(loss(weight))
-    scores = apply_filter(query, weight).detach().amax(2)
-    hit = _peak_hits(scores, asked[..., :2], there)
-    # The last iterate counts as much as all others together.
-    mean = 0.5 * losses[-1] + 0.5 * torch.stack(losses[:-1]).mean()
-    return {"online": ONLINE_SCALE * mean, "online_hit": hit}
-
-
-def _peak_hits(scores: Tensor, cells: Tensor, present: Tensor, radius: float = 2.5) -> Tensor:
-    """Share of present targets whose highest score lies within ``radius`` cells of them."""
-    width = scores.shape[-1]
-    peak = scores.flatten(2).argmax(-1)
-    where = torch.stack((peak // width, peak % width), -1).float()
-    near = (where - cells).square().sum(-1) <= radius**2
-    return (near & present).sum() / present.sum().clamp_min(1)

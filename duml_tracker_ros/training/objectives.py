@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..tracker.config import ConfigError
 from .config import TrainConfig
+from .fcot_objective import fcot_loss
 from .objective import joint_loss
 from .rcr_objective import rcr_loss
 
@@ -29,6 +30,10 @@ OBJECTIVES: dict[str, Objective] = {
     "duml": Objective(
         lambda net, batch, c, cast: joint_loss(net, batch, c.loss, cast, c.support),
         ("total", "online", "cls", "box", "iou", "mean_iou", "online_hit"),
+    ),
+    "fcot": Objective(
+        lambda net, batch, c, cast: fcot_loss(net, batch, c.fcot, cast, c.support),
+        ("total", "coarse", "fine", "box", "mean_iou", "coarse_hit", "fine_hit"),
     ),
     "siamrcr": Objective(
         lambda net, batch, c, cast: rcr_loss(net, batch, c.siamrcr, cast),

@@ -130,7 +130,7 @@ class ResNet50(nn.Module):
         self.layer3 = self._stage(256, 6, 1 if config.dilated else 2, 2 if config.dilated else 1)
         self.layer4 = self._stage(512, 3, 1 if config.dilated else 2, 4 if config.dilated else 1)
         self.strides = config.strides
-        widths = {8: 512, 16: 1024, 32: 2048}
+        widths = {4: 256, 8: 512, 16: 1024, 32: 2048}
         missing = [s for s in config.strides if s not in widths]
         if missing:
             raise ConfigError(f"network.backbone.strides: {missing} not among {list(widths)}")
@@ -148,8 +148,8 @@ class ResNet50(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.maxpool(torch.relu_(self.bn1(self.conv1(x))))
-        x = self.layer2(self.layer1(x))
-        out = {8: x}
+        out = {4: self.layer1(x)}
+        out[8] = x = self.layer2(out[4])
         if max(self.strides) >= 16:
             out[16] = x = self.layer3(x)
         if max(self.strides) >= 32:

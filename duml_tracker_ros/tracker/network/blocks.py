@@ -29,6 +29,12 @@ class ConvBn(nn.Module):
             self.bn = nn.Identity()
 
 
+def unit_power(x: Tensor, scale: float) -> Tensor:
+    """Scale features [B, C, H, W] so that a cell's mean squared norm is ``scale``^2."""
+    power = x.square().sum(1, keepdim=True).mean((2, 3), keepdim=True)
+    return x * (scale * torch.rsqrt(power + 1e-6))
+
+
 def fold_batch_norms(module: nn.Module) -> nn.Module:
     """Fold every batch norm below ``module``, which must be in eval mode; returns it."""
     if module.training:

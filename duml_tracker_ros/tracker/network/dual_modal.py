@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..config import NetworkConfig
 from ..online.problem import DiscriminativeModel
 from .anchors import anchor_shapes
-from .blocks import ConvBn
+from .blocks import ConvBn, unit_power
 from .correlation import centre
 from .siamese import SiameseNet
 
@@ -31,9 +31,8 @@ class OnlineFeatures(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         beta = self.beta.softmax(0)
-        x = self.project(sum(b * f for b, f in zip(beta, features, strict=True))).float()
-        power = x.square().sum(1, keepdim=True).mean((2, 3), keepdim=True)
-        return x * (self.scale * torch.rsqrt(power + 1e-6))
+        x = self.project(sum(b * f for b, f in zip(beta, features, strict=True)))
+        return unit_power(x.float(), self.scale)
 
 
 def online_shapes(config: NetworkConfig) -> list[tuple[float, float]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..config import ClassifierConfig, OnlineConfig
 from .filters import apply_filter, filter_gradient
 from .gauss_newton import Vectors, conjugate_gradient, gauss_newton
-from .labels import centre_distance
+from .labels import centre_distance, score_grid
 from .memory import SampleMemory
 from .policy import Decision
 
@@ -98,10 +98,7 @@ class OnlineClassifier:
 
     def _label(self, targets: Tensor) -> Tensor:
         """Gaussian around each target on the filter's own grid: [..., 1, H', W']."""
-        even = (self.config.kernel + 1) % 2
-        height, width = self._size[0] + even, self._size[1] + even
-        # Answers of an even filter lie half a cell before the cells.
-        shifted = targets + torch.tensor([0.5 * even, 0.5 * even, 0, 0], device=targets.device)
+        shifted, height, width = score_grid(targets, *self._size, self.config.kernel)
         distance = centre_distance(shifted, height, width)
         sides = targets[..., 2:].prod(-1).clamp_min(1e-6).sqrt()
         sigma = (self.config.label_width * sides).clamp_min(0.7)[..., None, None]

@@ -8,6 +8,16 @@ from torch import Tensor
 from ..geometry import cxcywh_to_xyxy, iou
 
 
+def score_grid(targets: Tensor, height: int, width: int, kernel: int) -> tuple[Tensor, int, int]:
+    """Targets [..., 4] and size of a map of features, on the grid of a filter's scores.
+
+    Those of a filter of even side lie half a cell before the cells and are one more each way.
+    """
+    if kernel % 2:
+        return targets, height, width
+    return targets + targets.new_tensor([0.5, 0.5, 0, 0]), height + 1, width + 1
+
+
 def centre_distance(targets: Tensor, height: int, width: int) -> Tensor:
     """Distance in cells of every cell to the target's centre.
 

@@ -38,7 +38,8 @@ class OnlineLocalizer:
         count, channels, height, width = features.shape
         self.memory = SampleMemory(channels, height, width, config.memory, features.device)
         self.memory.start(features, targets)
-        maps = model.maps(targets, height, width)
+        self.merge = config.merge
+        maps = model.maps(targets, height, width, start.shape[-1])
         self._maps = [self._buffer(m, config.memory) for m in maps]
         for buffer, values in zip(self._maps, maps, strict=True):
             buffer[0, :count] = values
@@ -59,21 +60,27 @@ class OnlineLocalizer:
         count = self.model.channels
         return both[:count], both[count:]
 
-    def learn(self, features: Tensor, target: Tensor, scores: Tensor, decision: Decision) -> None:
+    def learn(
+        self, features: Tensor, target: Tensor, scores: Tensor | None, decision: Decision
+    ) -> None:
         """Remember a frame and improve the filter.
 
         Args:
             features: of the frame [C, H, W].
             target: (row, column, height, width) in cells [4].
-            scores: what ``scores`` gave for it [A, H, W].
+            scores: what ``scores`` gave for it [A, H, W]; None if that was with another filter
+                than the latest, as it is for merged ones.
         """
         if not decision.insert:
             return
         slot = self.memory.insert(features, target, decision.rate)
         if slot is not None:
-            maps = self.model.maps(target, *features.shape[-2:])
+            height, width = features.shape[-2:]
+            maps = self.model.maps(target, height, width, self.filter.shape[-1])
             for buffer, values in zip(self._maps, maps, strict=True):
                 buffer[0, slot] = values
+            if scores is None:
+                scores = apply_filter(features[None, None], self.filter)[0, 0]
             self._scores[0, slot] = scores
         if decision.iterations:
             self.optimise(decision.iterations)
@@ -91,8 +98,14 @@ class OnlineLocalizer:
         self._scores[:, :n] = scores
 
     def _stack(self) -> None:
-        """Both filters in one tensor, so that a frame is correlated once."""
-        self._both = torch.cat((self.filter, self.first_filter), 1)
+        """Both filters in one tensor, so that a frame is correlated once.
+
+        The one that scores is ``merge`` f_1 + (1 - ``merge``) f_latest (FCOT eq. 6).
+        """
+        current = self.filter
+        if self.merge:
+            current = self.merge * self.first_filter + (1 - self.merge) * self.filter
+        self._both = torch.cat((current, self.first_filter), 1)
 
     @staticmethod
     def _buffer(like: Tensor, capacity: int) -> Tensor:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from ..config import OnlineConfig
 from ..localize import Finding
 from ..types import TrackState
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,22 @@ class Decision:
     insert: bool
     rate: float
     iterations: int
+
+
+@dataclass
+class Surest(Generic[S]):
+    """The surest of some frames: what is kept of it, and its score."""
+
+    score: float = -math.inf
+    sample: S | None = None
+
+    def keep(self, score: float, sample: S) -> None:
+        self.score, self.sample = score, sample
+
+    def take(self) -> S | None:
+        """What was kept, if anything; the next frames start anew."""
+        sample, self.score, self.sample = self.sample, -math.inf, None
+        return sample
 
 
 NOTHING = Decision(False, 0.0, 0)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .filters import apply_filter, filter_gradient
-from .labels import bernoulli_label, centre_distance
+from .labels import bernoulli_label, centre_distance, score_grid
 
 
 class SampleMaps(NamedTuple):
@@ -83,6 +83,8 @@ class DiscriminativeModel(nn.Module):
         bins: number of triangular bins.
         bin_width: cells a bin (DiMP: 0.1 at stride 16, so 0.2 at stride 8).
         shapes: (w, h) in cells of the anchors to classify; none: regression of a learned label.
+        sigma: width of the label, and
+        reach: distance where the mask has half its height, in cells, before training.
     """
 
     shapes: Tensor | None
@@ -93,6 +95,7 @@ class DiscriminativeModel(nn.Module):
         bin_width: float = 0.2,
         sigma: float = 1.5,
         shapes: Sequence[tuple[float, float]] = (),
+        reach: float = 4.0,
     ) -> None:
         super().__init__()
         self.bins = bins
@@ -103,13 +106,17 @@ class DiscriminativeModel(nn.Module):
         if self.shapes is None:
             self.label = nn.Parameter(torch.exp(-0.5 * (d / sigma) ** 2))
         # Inside the target the label must be met exactly, outside a negative score is free.
-        self.mask = nn.Parameter(4 * torch.tanh(2 - d / 2))
+        self.mask = nn.Parameter(4 * torch.tanh(2 - d * (2 / reach)))
         self.weight = nn.Parameter(torch.ones(bins))
         self.log_step = nn.Parameter(torch.zeros(()))
         self.regularisation_root = nn.Parameter(torch.tensor(0.1))
 
-    def maps(self, targets: Tensor, height: int, width: int) -> SampleMaps:
-        """Targets (row, column, height, width) in cells [..., 4] -> y, m, v."""
+    def maps(self, targets: Tensor, height: int, width: int, kernel: int = 1) -> SampleMaps:
+        """Targets (row, column, height, width) in cells [..., 4] -> y, m, v.
+
+        Scores of a filter of even side lie half a cell before the cells, and so do its maps.
+        """
+        targets, height, width = score_grid(targets, height, width, kernel)
         distance = centre_distance(targets, height, width)[..., None, :, :]
         position = (distance / self.bin_width).clamp(max=self.bins - 1 - 1e-4)
         low = position.floor()
@@ -135,7 +142,9 @@ class DiscriminativeModel(nn.Module):
         """Learned factor on the optimal step length."""
         return self.log_step.clamp(-math.log(10), math.log(4)).exp()
 
-    def problem(self, memory: Tensor, targets: Tensor, gamma: Tensor) -> FilterProblem:
+    def problem(
+        self, memory: Tensor, targets: Tensor, gamma: Tensor, kernel: int = 1
+    ) -> FilterProblem:
         """memory [B, M, C, H, W], targets (row, column, height, width) [B, M, 4], gamma [B, M]."""
-        maps = self.maps(targets, memory.shape[-2], memory.shape[-1])
+        maps = self.maps(targets, memory.shape[-2], memory.shape[-1], kernel)
         return FilterProblem(memory, *maps, gamma, self.regularisation)

@@ -6,7 +6,7 @@ The Siamese tracker is the offline branch of a network trained for DuML; it is n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from ..network.anchors import decode
 from ..network.dual_modal import DualModalNet
 from ..network.heads import OfflineOutput
 from ..online.classifier import OnlineClassifier
+from ..online.policy import Surest
 from ..target import TargetTrack
 from ..types import TrackState
 from .frame_loop import Peak
@@ -30,11 +31,11 @@ class DrolTarget(SiameseTarget):
     """A target with a template of its recent look.
 
     Attributes:
-        best: online score and template crop of the surest frame since the last update.
+        best: template crop of the surest frame since the last update.
         short: kernels of the short-term template, one a level.
     """
 
-    best: tuple[float, np.ndarray] | None = None
+    best: Surest[np.ndarray] = field(default_factory=Surest)
     short: list[Tensor] | None = None
 
 
@@ -111,10 +112,11 @@ class DrolTracker(SiameseTracker[DualModalNet]):
             return
         assert isinstance(target, DrolTarget)
         sure = finding.state is TrackState.TRACKING and peak.robust > rule.template_score
-        if sure and (target.best is None or peak.robust > target.best[0]):
+        if sure and peak.robust > target.best.score:
             window = template_window(track.box, self.config.network.template_size)
-            target.best = peak.robust, crop_array(image, window, track.fill, order)
-        if track.frame % rule.template_interval == 0 and target.best is not None:
-            z = self.net.extract(self.upload([target.best[1]]))
-            target.short = [k.contiguous() for k in self.net.template_kernels(z)]
-            target.best = None
+            target.best.keep(peak.robust, crop_array(image, window, track.fill, order))
+        if track.frame % rule.template_interval == 0:
+            crop = target.best.take()
+            if crop is not None:
+                z = self.net.extract(self.upload([crop]))
+                target.short = [k.contiguous() for k in self.net.template_kernels(z)]

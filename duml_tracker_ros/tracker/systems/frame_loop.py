@@ -213,10 +213,8 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         window = search_window(box, n.template_size, n.search_size)
         crop = crop_array(image, window, track.fill, order)
         sides = box[2] * window.scale, box[3] * window.scale
-        crops, centres = augment_search(crop, sides, self.config.online.init_samples)
-        where = torch.from_numpy(centres)
-        boxes = torch.cat((where, torch.tensor(sides).expand_as(where)), 1)
-        return self.upload(list(crops)), boxes
+        crops, boxes = augment_search(crop, sides, self.config.online.init_samples)
+        return self.upload(list(crops)), torch.from_numpy(boxes)
 
     def _settle(
         self, track: TargetTrack, peak: Peak, window: Window, image_size: tuple[int, int]

@@ -1,0 +1,163 @@
+"""FCOT: two online classifiers and an online box regressor on an encoder-decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..geometry import Window
+from ..localize import Finding, second_peak
+from ..network.deformable import cell_points, sample_points
+from ..network.encoder_decoder import COARSE, FINE, EncoderDecoderNet, OnlineFeatures
+from ..online.box_regressor import BoxRegressor, box_of
+from ..online.localizer import OnlineLocalizer
+from ..online.policy import Decision, Surest, trustworthy
+from ..postprocess import hann_window, size_change
+from ..target import TargetTrack
+from .frame_loop import FrameTracker, Located, Peak, Target, box_cells
+
+
+class Sample(NamedTuple):
+    """A frame to learn from: features, and the target in the cells of both maps [4]."""
+
+    features: OnlineFeatures
+    coarse: Tensor
+    fine: Tensor
+
+
+@dataclass
+class FcotTarget(Target):
+    """A target with its online models, and the surest frame since they last learned."""
+
+    coarse: OnlineLocalizer
+    fine: OnlineLocalizer
+    box: BoxRegressor
+    best: Surest[Sample] = field(default_factory=Surest)
+
+
+@dataclass
+class FcotLocated(Located):
+    """Attributes: features of the frame."""
+
+    features: OnlineFeatures
+
+
+class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
+    """Fully convolutional online tracking (Cui et al. 2020).
+
+    The target is where ``mu`` M18 + (1 - ``mu``) M72 is highest (eq. 1); its box is what the
+    online regressor says there (eq. 2, 3). The surest of every ``online.interval`` frames enters
+    the memories, and all three models learn from them.
+    """
+
+    name = "fcot"
+    network = EncoderDecoderNet
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._grids: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+
+    def begin(self, track: TargetTrack, image: np.ndarray, order: str) -> FcotTarget:
+        net, rule = self.net, self.config.online
+        crops, boxes = self.first_samples(track, image, order)
+        maps = net.extract(crops)
+        features = net.online_features(maps)
+        coarse, fine = self._cells(boxes, features)
+        # The initialisers see the first frame alone.
+        first = OnlineFeatures(*(f[:1] for f in features))
+        starts = net.classifiers(first, coarse[:1], fine[:1])
+        regressor = net.regressor([m[:1] for m in maps], fine[:1])
+        return FcotTarget(
+            track,
+            OnlineLocalizer(net.coarse_model, rule, features.coarse, coarse, starts[0]),
+            OnlineLocalizer(net.fine_model, rule, features.fine, fine, starts[1]),
+            BoxRegressor(net.box_model, rule, features.box, fine, regressor[:1], net.unit / FINE),
+        )
+
+    def locate(
+        self, searched: Sequence[tuple[FcotTarget, Window]], features: Sequence[Tensor]
+    ) -> list[FcotLocated]:
+        seen = self.net.online_features(features)
+        self.clock.lap("heads")
+        return [self._locate(t, w, seen.of(i)) for i, (t, w) in enumerate(searched)]
+
+    def _cells(self, boxes: Tensor, features: OnlineFeatures) -> tuple[Tensor, Tensor]:
+        """Boxes (cx, cy, w, h) in search-crop pixels in the cells of the coarse and fine map."""
+        size = self.config.network.search_size
+        maps = ((features.coarse, COARSE), (features.fine, FINE))
+        coarse, fine = (
+            box_cells(boxes, size, f.shape[-1], stride).to(self.device) for f, stride in maps
+        )
+        return coarse, fine
+
+    def _grid(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Where the fine cells lie among coarse and among fine scores, and the window."""
+        if size not in self._grids:
+            cells = self.net.cells(size)
+            fine = cell_points(cells, cells, self.device)[None]
+            # Scores of a filter of even side lie half a cell before the cells.
+            even = 0.5 * ((self.config.network.decoder.kernel + 1) % 2)
+            window = hann_window(cells).to(self.device)
+            self._grids[size] = fine * (FINE / COARSE) + even, fine + even, window
+        return self._grids[size]
+
+    def _locate(self, target: FcotTarget, window: Window, features: OnlineFeatures) -> FcotLocated:
+        """The best candidate of one search region."""
+        p, rule = self.config.postprocess, self.config.localize
+        at_coarse, at_fine, hann = self._grid(window.size)
+        # Now, and as of the first frame.
+        coarse = torch.cat(target.coarse.scores(features.coarse[None]))
+        fine = torch.cat(target.fine.scores(features.fine[None]))
+        coarse = sample_points(coarse[None], at_coarse)[0]
+        fine = sample_points(fine[None], at_fine)[0]
+        both = p.mu * coarse.clamp(0, 1.2) + (1 - p.mu) * fine.clamp(0, 1.2)
+        fused, cells = both[0], both.shape[-1]
+        # A target that was lost may come back anywhere.
+        influence = 0.0 if target.track.unseen else p.window_influence
+        best = (fused * (1 - influence) + hann * influence).flatten().argmax()
+        at = torch.stack((best // cells, best % cells))
+        distances = target.box.distances(features.box[None]).flatten(1)[:, best]
+        row, col, height, width = box_of(distances, at, target.box.unit).unbind()
+        first = window.size / 2 - FINE * (cells - 1) / 2
+        box = torch.stack((first + FINE * col, first + FINE * row, FINE * width, FINE * height))
+        w, h = target.track.box[2:]
+        last = torch.tensor([w * window.scale, h * window.scale], device=self.device)
+        penalty = torch.exp((1 - size_change(box[2], box[3], last)) * p.penalty_k)
+        half = (last / (2 * FINE) * rule.neighbourhood).clamp_min(2)
+        second = second_peak(coarse[0], best, half[1], half[0])
+        scores = (m.flatten()[best] for m in (fused, coarse[0], fine[0]))
+        numbers = torch.stack((penalty, *scores, second, both[1].flatten()[best]))
+        maps = {"fused": fused, "robust": coarse[0], "accurate": fine[0]}
+        return FcotLocated(torch.cat((box, numbers)), maps, FINE, features)
+
+    def learn(
+        self, target: FcotTarget, found: Located, peak: Peak, finding: Finding, window: Window
+    ) -> None:
+        """Keep the surest frame; when its time has come, let all three models learn from it."""
+        assert isinstance(found, FcotLocated)
+        rule = self.config.online
+        if rule.update == "never":
+            return
+        trusted = trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
+        usual = window.size == self.config.network.search_size
+        if trusted and usual and peak.fused > target.best.score:
+            x, y, w, h = window.to_crop(target.track.box)
+            box = torch.tensor([x + w / 2, y + h / 2, w, h])
+            sample = Sample(found.features, *self._cells(box, found.features))
+            target.best.keep(peak.fused, sample)
+        interval = 1 if rule.update == "every_frame" else rule.interval
+        if target.track.frame % interval:
+            return
+        chosen = target.best.take()
+        if chosen is None:
+            return
+        decision = Decision(True, rule.rate, rule.iterations)
+        seen = chosen.features
+        target.coarse.learn(seen.coarse, chosen.coarse, None, decision)
+        target.fine.learn(seen.fine, chosen.fine, None, decision)
+        target.box.learn(seen.box, chosen.fine, decision)
