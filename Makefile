@@ -10,7 +10,7 @@ export FASTDDS_BUILTIN_TRANSPORTS ?= LARGE_DATA
 # Of a sourced ROS installation; they would mix its packages with those of .venv.
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONHOME PYTHONPATH
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test stress lint format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,8 @@ help:
 	@echo "                DEMO_ARGS='...'  further options, see DEMO_ARGS=--help"
 	@echo "make test     lint and all tests, against the installed package"
 	@echo "                TEST_ARGS='...'  options for pytest, such as -k geometry"
+	@echo "make stress   load, abuse and soak of the node, about ten minutes; prints a table"
+	@echo "                TRIALS='...'     some of its trials; TRIALS=--help lists them"
 	@echo "make lint     ruff and mypy"
 	@echo "make format   let ruff format the sources"
 	@echo "make clean    remove .venv and all that was built"
@@ -52,6 +54,9 @@ lint: setup
 test: SETUP_ARGS := --toolkits
 test: lint
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest $(TEST_ARGS)
+
+stress: setup
+	@$(BIN)/python test/stress.py $(TRIALS)
 
 format: setup
 	@$(BIN)/ruff format --quiet .

@@ -1,33 +1,65 @@
 """Long trials of the node under load and abuse; prints a Markdown table of the figures.
 
-    python test/stress.py                    # all, about ten minutes
-    python test/stress.py --minutes 60 soak  # some, and a longer soak
-
 Exit status 1 when a figure is beyond its limit. Run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 
 import stress_trials
 
+from duml_tracker_ros.evaluation.environment import processor_name, usable_processors
+
+# name -> (what is done, the trial)
 TRIALS = {
-    "transitions": lambda options: stress_trials.transitions(200),
-    "flood": lambda options: stress_trials.load(640, 480, 200.0, 30.0),
-    "hd": lambda options: stress_trials.load(1920, 1080, 30.0, 60.0),
-    "malformed": lambda options: stress_trials.malformed(2500, 2500),
-    "loop": lambda options: stress_trials.closed_loop(400, 20.0),
-    "soak": lambda options: stress_trials.soak(60.0 * options.minutes),
+    "transitions": (
+        "200 random lifecycle requests with selections in between",
+        lambda options: stress_trials.transitions(200),
+    ),
+    "flood": (
+        "640x480 at 200 Hz for a minute while services are asked",
+        lambda options: stress_trials.load(640, 480, 200.0, 60.0),
+    ),
+    "hd": (
+        "1920x1080 at 30 Hz for a minute while services are asked",
+        lambda options: stress_trials.load(1920, 1080, 30.0, 60.0),
+    ),
+    "malformed": (
+        "2,500 wrong init requests and 2,500 broken images",
+        lambda options: stress_trials.malformed(2500, 2500),
+    ),
+    "targets": (
+        "one target, then four, at 640x480 and 30 Hz",
+        lambda options: stress_trials.several(4, 20.0),
+    ),
+    "loop": (
+        "the gimbal example, through an occlusion, for 20 s",
+        lambda options: stress_trials.closed_loop(400, 20.0),
+    ),
+    "soak": (
+        "ordinary work for --minutes: selections, viewers that come and go",
+        lambda options: stress_trials.soak(60.0 * options.minutes),
+    ),
 }
+
+EXAMPLES = """
+examples, from the repository's root after make setup:
+  make stress                                            all, about ten minutes
+  make stress TRIALS='flood hd'                          some
+  .venv/bin/python test/stress.py soak --minutes 120     a longer soak
+"""
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("trials", nargs="*", metavar="TRIAL", help=f"of {', '.join(TRIALS)}; all")
+    listed = "".join(f"\n  {name:<14}{text}" for name, (text, _) in TRIALS.items())
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=f"trials:{listed}\n{EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("trials", nargs="*", metavar="TRIAL", help="which; all without any")
     parser.add_argument("--minutes", type=float, default=5.0, help="length of the soak (5)")
     options = parser.parse_args()
     unknown = [name for name in options.trials if name not in TRIALS]
@@ -35,9 +67,9 @@ def main():
         parser.error(f"{', '.join(unknown)}: the trials are {', '.join(TRIALS)}")
     findings = []
     for name in options.trials or TRIALS:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        findings += TRIALS[name](options)
-    print(f"On {os.cpu_count()} CPU cores ({platform.machine()}):\n")
+        print(f"{name}: {TRIALS[name][0]} ...", file=sys.stderr, flush=True)
+        findings += TRIALS[name][1](options)
+    print(f"On {usable_processors()} cores of {processor_name()}:\n")
     print("| trial | figure | value | limit | |")
     print("|---|---|---|---|---|")
     for finding in findings:

@@ -12,6 +12,7 @@ import pytest
 from duml_tracker_ros.node.image_codec import (
     NATIVE_ENCODINGS,
     ImageError,
+    check_image,
     read_compressed,
     read_image,
     to_rgb,
@@ -82,14 +83,16 @@ def test_unusable_messages_are_refused_with_the_reason(change, words, monkeypatc
     image = message("rgb8", 8, 6)
     for name, value in change.items():
         setattr(image, name, value)
-    with pytest.raises(ImageError, match=words):
-        read_image(image)
+    for read in (check_image, read_image):
+        with pytest.raises(ImageError, match=words):
+            read(image)
 
 
 def test_exotic_encoding_without_cv_bridge_names_encoding_and_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv_bridge", None)
-    with pytest.raises(ImageError, match=r"'yuv422'.*cv_bridge.*rgb8"):
-        read_image(message("yuv422", 8, 6))
+    for read in (check_image, read_image):
+        with pytest.raises(ImageError, match=r"'yuv422'.*cv_bridge.*rgb8"):
+            read(message("yuv422", 8, 6))
 
 
 def test_cv_bridge_built_for_another_numpy_is_refused_clearly(monkeypatch):

@@ -25,6 +25,10 @@ def test_malformed_requests_and_images():
     judge(stress_trials.malformed(100, 200))
 
 
+def test_several_targets():
+    judge([f for f in stress_trials.several(3, 2.0) if "share" not in f.what])
+
+
 def test_soak():
     judge(stress_trials.soak(4.0))
 

@@ -83,23 +83,29 @@ def view_image(message: Any) -> ImageView:
     return ImageView(np.ndarray(shape, np.uint8, memoryview(message.data), strides=strides), order)
 
 
+def _bridge(encoding: str) -> Any:
+    """cv_bridge, which not every machine has. Raises ImageError without it."""
+    try:
+        from cv_bridge import CvBridge
+
+        return CvBridge()
+    except (ImportError, AttributeError) as error:
+        # A cv_bridge built for NumPy 1 fails with AttributeError under NumPy 2.
+        raise ImageError(
+            f"encoding {encoding!r} needs the package cv_bridge, which cannot be used "
+            f"here ({error}); install it or publish one of {', '.join(NATIVE_ENCODINGS)}"
+        ) from error
+
+
 def convert_image(message: Any) -> ImageView:
     """Image of any other encoding, converted (and copied) by cv_bridge where it is installed.
 
     Raises:
         ImageError: cv_bridge is missing, broken, or cannot convert the message.
     """
+    bridge = _bridge(message.encoding)
     try:
-        from cv_bridge import CvBridge
-
-        bridge = CvBridge()
         pixels = bridge.imgmsg_to_cv2(message, desired_encoding="bgr8")
-    except (ImportError, AttributeError) as error:
-        # A cv_bridge built for NumPy 1 fails with AttributeError under NumPy 2.
-        raise ImageError(
-            f"encoding {message.encoding!r} needs the package cv_bridge, which cannot be used "
-            f"here ({error}); install it or publish one of {', '.join(NATIVE_ENCODINGS)}"
-        ) from error
     except Exception as error:
         raise ImageError(f"cv_bridge cannot convert {message.encoding!r}: {error}") from error
     return ImageView(np.ascontiguousarray(pixels), "bgr")
@@ -112,6 +118,18 @@ def read_image(message: Any) -> ImageView:
         ImageError: the message cannot be used.
     """
     return view_image(message) if is_native(message.encoding) else convert_image(message)
+
+
+def check_image(message: Any) -> None:
+    """What can be told of a sensor_msgs/Image in microseconds; the rest `read_image` tells.
+
+    Raises:
+        ImageError: the message cannot be used.
+    """
+    if is_native(message.encoding):
+        view_image(message)
+    else:
+        _bridge(message.encoding)
 
 
 def read_compressed(message: Any) -> ImageView:

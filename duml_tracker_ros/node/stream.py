@@ -21,7 +21,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from .frame_ring import Frame
-from .image_codec import ImageError, is_native, read_compressed, read_image
+from .image_codec import ImageError, check_image, read_compressed, read_image
 
 LARGE_IMAGE_HINT = (
     "with Fast DDS start both ends with FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA, "
@@ -116,13 +116,12 @@ class ImageStream:
     def _on_image(self, message: Image) -> None:
         arrival = time.monotonic()
         frame = self._frame(message, arrival, partial(read_image, message))
-        if is_native(message.encoding):
-            try:
-                # Costs microseconds; a broken message does not even reach the mailbox.
-                frame.view()
-            except ImageError as error:
-                self._refuse(str(error))
-                return
+        try:
+            # A broken message does not even reach the mailbox, where it would displace another.
+            check_image(message)
+        except ImageError as error:
+            self._refuse(str(error))
+            return
         self.description = f"{message.width}x{message.height} {message.encoding}"
         self._accept(frame)
 
