@@ -144,6 +144,25 @@ def test_bearing_of_each_and_position_of_the_last_selection(several):
         rig.close()
 
 
+def test_detections_hold_every_tracked_target(several):
+    vision = pytest.importorskip("vision_msgs.msg", reason="vision_msgs is not installed")
+    detections = []
+    subscription = several.node.create_subscription(
+        vision.Detection2DArray, f"{NODE}/detections", detections.append, 50
+    )
+    several.init(OTHER)
+    several.init(TARGET)
+    several.stream_until(lambda: len(detections) > 5, "detections")
+    compared = 0
+    for messages in images(several, 10):
+        found = {stamp_of(message): message for message in detections}[stamp_of(messages[0])]
+        tracked = [str(t.target_id) for t in messages if t.state == Target.STATE_TRACKING]
+        assert sorted(d.id for d in found.detections) == sorted(tracked)
+        compared += len(tracked)
+    assert compared
+    several.node.destroy_subscription(subscription)
+
+
 def test_debug_images_show_all_targets(several):
     assert several.set_parameter("debug_rate", 30.0).successful
     several.init(TARGET)
