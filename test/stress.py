@@ -15,7 +15,7 @@ from duml_tracker_ros.evaluation.environment import processor_name, usable_proce
 # name -> (what is done, the trial)
 TRIALS = {
     "transitions": (
-        "200 random lifecycle requests with selections in between",
+        "200 random lifecycle transitions, wrong ones and selections in between",
         lambda options: stress_trials.transitions(200),
     ),
     "flood": (

@@ -106,11 +106,12 @@ def transitions(count, seed=3):
     }
     labels = ["configure", "activate", "activate", "deactivate", "cleanup"]
     rng = random.Random(seed)
-    wrong, ids, refused, made = 0, [], 0, 0
+    wrong, ids, asked, made = 0, [], 0, 0
     with Bench("transitions", weights="random", overrides=SEEN, num_threads=1) as (talker, process):
         state = "unconfigured"
         samples = []
-        for _ in range(count):
+        while made < count:
+            asked += 1
             label = rng.choice(labels)
             goal = table[state].get(label)
             done = talker.change(label, meanwhile=talker.publish)
@@ -122,21 +123,21 @@ def transitions(count, seed=3):
             wrong += not answer.message
             if answer.success:
                 ids.append(answer.target_id)
-            else:
-                refused += 1
-            samples.append(resident(process.pid))
+            # What a configured node holds is another matter.
+            if done and label == "cleanup":
+                samples.append(resident(process.pid))
         talker.bring_to("active")
         talker.fresh_target()
         wrong += not talker.init(TARGET, meanwhile=talker.publish).success
-    name = f"{count} lifecycle requests"
+    name = f"{count} lifecycle transitions"
     found = [
+        at_least(name, "requests, most of them not allowed", asked, count),
         counted(name, "answers or states that were wrong", wrong, 0),
         counted(name, "target ids used twice", len(ids) - len(set(ids)), 0),
-        at_least(name, "transitions made", made, count / 5),
         at_least(name, "selections made", len(ids), count / 20),
     ]
-    if count >= 100:
-        found.append(at_most(name, "memory growth", growth(samples)[1], 5.0, "%"))
+    if len(samples) >= 8:
+        found.append(at_most(name, "memory growth", growth(samples)[1], 1.0, "%"))
     return found
 
 

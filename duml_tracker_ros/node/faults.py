@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import os
 
 import torch
 
@@ -25,8 +27,12 @@ def is_device_lost(error: BaseException) -> bool:
 
 
 def free_memory() -> None:
-    """Give memory that nobody uses back to the device."""
+    """Give memory that nobody uses back to the device and to the system."""
     gc.collect()
+    # glibc keeps what each thread freed, and every configure has a thread of its own.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
     if torch.cuda.is_available():
         try:
             torch.cuda.empty_cache()
