@@ -20,14 +20,12 @@ from duml_tracker_ros.tracker.online.box_regressor import (
     BoxModel,
     BoxProblem,
     BoxRegressor,
-    box_of,
-    nearest_cells,
     patches_at,
-    side_distances,
 )
 from duml_tracker_ros.tracker.online.localizer import OnlineLocalizer
 from duml_tracker_ros.tracker.online.policy import Decision, Surest
 from duml_tracker_ros.tracker.online.problem import DiscriminativeModel
+from duml_tracker_ros.tracker.online.sides import box_of, nearest_cells, side_distances
 from duml_tracker_ros.tracker.online.solver import steepest_descent
 from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.objectives import objective

@@ -42,11 +42,22 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True)
+class PointsConfig:
+    """TLPG's deformable central correlation: channels of its features, side of the grid of points,
+    share of the target that is its centre region (sigma_c), and hidden channels of IoU-Net."""
+
+    channels: int = 64
+    kernel: int = 5
+    shrink: float = 0.3
+    iou: int = 32
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
     """A network. Sizes are crop pixels and of the form 32 k + 1.
 
     ``kind`` says which: ``dual_modal`` (DuML, and DROL beside it), ``siamese`` (SiamRCR) or
-    ``encoder_decoder`` (FCOT, whose own part is ``decoder``).
+    ``encoder_decoder`` (FCOT, whose own part is ``decoder``) or ``proposals`` (TLPG, ``points``).
 
     ``offline_branch`` and ``online_branch`` name the paper's formulations (DuML, Table 1), or
     ``none`` for a uni-modal tracker. A formulation in 5 scales (``5s``) has a score for each of
@@ -74,6 +85,7 @@ class NetworkConfig:
     offline_branch: str = "OFC-5s"
     online_branch: str = "ONR"
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    points: PointsConfig = field(default_factory=PointsConfig)
 
     def __post_init__(self) -> None:
         for key in ("template_size", "search_size"):
@@ -175,6 +187,21 @@ class ClassifierConfig:
 
 
 @dataclass(frozen=True)
+class ProposalsConfig:
+    """TLPG's second stage: ``count`` centres from the first one, and which proposal is the result.
+
+    ``ending`` is ``nms``, the one of the highest score, or ``iou``: of those that non-maximum
+    suppression removes beside it (IoU above ``overlap``) and itself, the one of the highest
+    predicted IoU, improved by ``refine`` steps of gradient ascent.
+    """
+
+    count: int = 25
+    ending: str = "iou"
+    overlap: float = 0.5
+    refine: int = 0
+
+
+@dataclass(frozen=True)
 class LocalizeConfig:
     """Peak analysis: when the target counts as lost, uncertain or certain.
 
@@ -209,6 +236,7 @@ class TrackerConfig:
     postprocess: PostprocessConfig = field(default_factory=PostprocessConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    proposals: ProposalsConfig = field(default_factory=ProposalsConfig)
     localize: LocalizeConfig = field(default_factory=LocalizeConfig)
 
     def __post_init__(self) -> None:
@@ -221,6 +249,8 @@ class TrackerConfig:
             raise ConfigError(f"postprocess.penalise = {p.penalise!r}: fused or offline")
         if p.fusion not in ("sum", "product"):
             raise ConfigError(f"postprocess.fusion = {p.fusion!r}: sum or product")
+        if self.proposals.ending not in ("iou", "nms"):
+            raise ConfigError(f"proposals.ending = {self.proposals.ending!r}: iou or nms")
         if not 1 <= o.init_samples <= o.memory:
             raise ConfigError(
                 f"online.init_samples = {o.init_samples}: between 1 and online.memory ({o.memory})"
@@ -232,7 +262,7 @@ class TrackerConfig:
 
 PRECISIONS = ("auto", "fp32", "bf16")
 UPDATE_RULES = ("paper", "every_frame", "never")
-KINDS = ("dual_modal", "siamese", "encoder_decoder")
+KINDS = ("dual_modal", "siamese", "encoder_decoder", "proposals")
 OFFLINE = ("OFC-5s", "OFC-1s", "OFR", "none")
 ONLINE = ("ONR", "ONC-1s", "ONC-5s", "none")
 

@@ -19,13 +19,15 @@ from .systems.duml import DumlTracker
 from .systems.fcot import FcotTracker
 from .systems.frame_loop import FrameTracker
 from .systems.siamrcr import SiamRcrTracker
+from .systems.tlpg import TlpgTracker
 from .types import Tracker
 
 SYSTEMS: dict[str, type[FrameTracker[Any, Any]]] = {
-    system.name: system for system in (DumlTracker, DrolTracker, FcotTracker, SiamRcrTracker)
+    system.name: system
+    for system in (DumlTracker, DrolTracker, FcotTracker, SiamRcrTracker, TlpgTracker)
 }
 TRACKERS: tuple[str, ...] = tuple(SYSTEMS)
-RESERVED = ("drol_fc", "drol_mask", "tlpg")
+RESERVED = ("drol_fc", "drol_mask")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -119,7 +121,7 @@ def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:
 
 
 def _dotted(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    for key in ("network", "postprocess", "online", "classifier", "localize"):
+    for key in ("network", "postprocess", "online", "classifier", "proposals", "localize"):
         if key in overrides:
             raise ConfigError(
                 f"override {key!r} is a group; name a key of it, e.g. 'online.update'"

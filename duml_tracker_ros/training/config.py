@@ -11,6 +11,7 @@ from ..tracker.config import ConfigError, build, load_yaml, merge
 from .assignment import ASSIGNMENTS
 from .fcot_objective import FcotLossConfig
 from .rcr_objective import RcrLossConfig
+from .tlpg_objective import TlpgLossConfig
 
 CONFIG_DIR = Path(__file__).parent / "configs"
 
@@ -73,6 +74,7 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     fcot: FcotLossConfig = field(default_factory=FcotLossConfig)
+    tlpg: TlpgLossConfig = field(default_factory=TlpgLossConfig)
     siamrcr: RcrLossConfig = field(default_factory=RcrLossConfig)
     steps: int = 10000
     batch: int = 32

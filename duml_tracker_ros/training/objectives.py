@@ -13,6 +13,7 @@ from .config import TrainConfig
 from .fcot_objective import fcot_loss
 from .objective import joint_loss
 from .rcr_objective import rcr_loss
+from .tlpg_objective import tlpg_loss
 
 Loss = Callable[
     [Any, Mapping[str, Tensor], TrainConfig, torch.autocast], tuple[Tensor, dict[str, Tensor]]
@@ -38,6 +39,10 @@ OBJECTIVES: dict[str, Objective] = {
     "siamrcr": Objective(
         lambda net, batch, c, cast: rcr_loss(net, batch, c.siamrcr, cast),
         ("total", "cls", "reg", "loc", "peak_iou", "peak_hit"),
+    ),
+    "tlpg": Objective(
+        lambda net, batch, c, cast: tlpg_loss(net, batch, c.tlpg, cast, c.support),
+        ("total", "cls1", "reg1", "peak_iou1", "cls2", "reg2", "peak_iou2", "iou"),
     ),
 }
 

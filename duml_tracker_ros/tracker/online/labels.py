@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..geometry import cxcywh_to_xyxy, iou
+from ..network.deformable import cell_points
 
 
 def score_grid(targets: Tensor, height: int, width: int, kernel: int) -> tuple[Tensor, int, int]:
@@ -62,3 +63,24 @@ def bernoulli_label(
     hit = (overlap > positive) | (overlap == best)
     care = hit | (overlap < negative)
     return hit.to(overlap.dtype), care.to(overlap.dtype)
+
+
+def region_label(targets: Tensor, height: int, width: int, shrink: float) -> tuple[Tensor, Tensor]:
+    """Label of target localisation: 1 in the centre region of a box, 0 outside the box.
+
+    The cells between are ignored; the text both ignores and smooths them.
+
+    Args:
+        targets: (row, column, height, width) in cells [..., 4].
+        shrink: sigma_c, the centre region's share of the box's sides.
+
+    Returns:
+        Label and care (0 where ignored), each [..., height, width].
+    """
+    at = cell_points(height, width, targets.device)
+    apart = (at - targets[..., None, None, :2]).abs()
+    half = 0.5 * targets[..., None, None, 2:]
+    # However small the target, one cell is its own.
+    inner = (apart <= (shrink * half).clamp_min(0.5)).all(-1)
+    outer = (apart <= half).all(-1)
+    return inner.float(), (inner | ~outer).float()

@@ -51,6 +51,10 @@ class FilterProblem:
         """Filters [B, A, C, k, k] -> scores [B, M, A, H, W]; linear in the filter."""
         return apply_filter(self.memory, w)
 
+    def adjoint(self, residual: Tensor, k: int) -> Tensor:
+        """Transpose of ``scores``: [B, M, A, H, W] -> [B, A, C, k, k]."""
+        return filter_gradient(self.memory, residual, k)
+
     def loss(self, w: Tensor) -> Tensor:
         """Value of the objective for each batch entry, [B]."""
         s = self.scores(w)
@@ -67,7 +71,7 @@ class FilterProblem:
         slope = self.weight * torch.where(scores > 0, 1.0, self.mask)
         r = slope * scores - self.weight * self.label
         gamma = self.gamma[:, :, None, None, None]
-        gradient = filter_gradient(self.memory, gamma * slope * r, w.shape[-1])
+        gradient = self.adjoint(gamma * slope * r, w.shape[-1])
         return gradient + self.regularisation * w, gamma * slope.square()
 
     def curvature(self, direction: Tensor, direction_scores: Tensor, slope: Tensor) -> Tensor:

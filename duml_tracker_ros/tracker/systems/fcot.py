@@ -14,9 +14,10 @@ from ..geometry import Window
 from ..localize import Finding, second_peak
 from ..network.deformable import cell_points, sample_points
 from ..network.encoder_decoder import COARSE, FINE, EncoderDecoderNet, OnlineFeatures
-from ..online.box_regressor import BoxRegressor, box_of
+from ..online.box_regressor import BoxRegressor
 from ..online.localizer import OnlineLocalizer
 from ..online.policy import Decision, Surest, trustworthy
+from ..online.sides import box_of
 from ..postprocess import hann_window, size_change
 from ..target import TargetTrack
 from .frame_loop import FrameTracker, Located, Peak, Target, box_cells

@@ -1,0 +1,171 @@
+"""TLPG: deformable central correlation in two stages, then NMS or IoU-Net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..geometry import Window, cxcywh_to_xyxy, iou
+from ..localize import Finding, second_peak
+from ..network.proposal_net import ProposalNet
+from ..online.deformable import DeformableModel
+from ..online.point_localizer import PointLocalizer
+from ..online.policy import decide, trustworthy
+from ..online.sides import box_of
+from ..postprocess import hann_window, size_change
+from ..target import TargetTrack
+from .frame_loop import FrameTracker, Located, Peak, Target, box_cells
+
+
+@dataclass
+class TlpgTarget(Target):
+    """A target with its models of both stages, and IoU-Net's modulation [1, C]."""
+
+    stages: tuple[PointLocalizer, PointLocalizer]
+    modulation: Tensor
+
+
+@dataclass
+class TlpgLocated(Located):
+    """Attributes: features of the frame for stage 1 and 2, [C, H, W] each."""
+
+    features: tuple[Tensor, Tensor]
+
+
+class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
+    """Joint learning of target localization and proposal generation (Li et al., IJCAI 2020).
+
+    Stage 1 scores every cell and makes a proposal of it; the centres of the best proposals are
+    the cells at which stage 2 scores and proposes anew, on enhanced features. Proposals are
+    ranked by ``mu`` stage 1 + (1 - ``mu``) stage 2.
+    """
+
+    name = "tlpg"
+    network = ProposalNet
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._windows: dict[int, Tensor] = {}
+
+    def begin(self, track: TargetTrack, image: np.ndarray, order: str) -> TlpgTarget:
+        net, rule = self.net, self.config.online
+        crops, boxes = self.first_samples(track, image, order)
+        first, second, body = net.extract(crops)
+        cells = self._cells(boxes, first.shape[-1])
+        models = [m for m in net.stages if isinstance(m, DeformableModel)]
+        stages = (
+            PointLocalizer(models[0], rule, first, cells),
+            PointLocalizer(models[1], rule, second, cells),
+        )
+        return TlpgTarget(track, stages, net.iou.modulation(body[:1], cells[:1]))
+
+    def locate(
+        self, searched: Sequence[tuple[TlpgTarget, Window]], features: Sequence[Tensor]
+    ) -> list[TlpgLocated]:
+        self.clock.lap("heads")
+        return [self._locate(t, w, [f[i] for f in features]) for i, (t, w) in enumerate(searched)]
+
+    def _cells(self, boxes: Tensor, cells: int) -> Tensor:
+        n = self.config.network
+        return box_cells(boxes, n.search_size, cells, n.stride).to(self.device)
+
+    def _locate(
+        self, target: TlpgTarget, window: Window, features: Sequence[Tensor]
+    ) -> TlpgLocated:
+        """The best proposal of one search region."""
+        p, stride = self.config.postprocess, self.config.network.stride
+        first, second, body = features
+        side = first.shape[-1]
+        if side not in self._windows:
+            self._windows[side] = hann_window(side).flatten().to(self.device)
+        # A target that was lost may come back anywhere.
+        influence = 0.0 if target.track.unseen else p.window_influence
+        hann = self._windows[side]
+        robust, sides = target.stages[0].look(first)
+        centres = self._centres(robust * (1 - influence) + hann * influence, sides, side)
+        accurate, sides = target.stages[1].look(second, centres)
+        fused = p.mu * robust[centres].clamp(0, 1.2) + (1 - p.mu) * accurate.clamp(0, 1.2)
+        proposals = box_of(sides, _at(centres, side), 1.0)
+        best = (fused * (1 - influence) + hann[centres] * influence).argmax()
+        box = self._finish(proposals, best, body, target.modulation)
+        start = window.size / 2 - stride * (side - 1) / 2
+        crop_box = box[[1, 0, 3, 2]] * stride
+        crop_box[:2] += start
+        w, h = target.track.box[2:]
+        last = torch.tensor([w * window.scale, h * window.scale], device=self.device)
+        penalty = torch.exp((1 - size_change(crop_box[2], crop_box[3], last)) * p.penalty_k)
+        half = (last / (2 * stride) * self.config.localize.neighbourhood).clamp_min(2)
+        one = robust.view(side, side)
+        runner_up = second_peak(one, centres[best], half[1], half[0])
+        score = robust[centres[best]]
+        rest = (penalty, fused[best], score, accurate[best], runner_up, score)
+        maps = {
+            "fused": (p.mu * robust).scatter(0, centres, fused).view(side, side),
+            "robust": one,
+            "accurate": torch.zeros_like(robust).scatter(0, centres, accurate).view(side, side),
+        }
+        numbers = torch.cat((crop_box, torch.stack(rest)))
+        return TlpgLocated(numbers, maps, stride, (first, second))
+
+    def _centres(self, ranked: Tensor, sides: Tensor, side: int) -> Tensor:
+        """Cells nearest to the centres of stage 1's best proposals [count].
+
+        Some may be the same cell; their proposals are too, and change nothing.
+        """
+        chosen = ranked.topk(min(self.config.proposals.count, len(ranked))).indices
+        boxes = box_of(sides[chosen], _at(chosen, side), 1.0)
+        at = boxes[:, :2].round().clamp(0, side - 1).long()
+        return at[:, 0] * side + at[:, 1]
+
+    def _finish(self, proposals: Tensor, best: Tensor, body: Tensor, modulation: Tensor) -> Tensor:
+        """The resulting box (row, column, height, width) [4]: NMS, or IoU-Net."""
+        rule = self.config.proposals
+        if rule.ending == "nms":
+            return proposals[best]
+        corners = cxcywh_to_xyxy(proposals[:, [1, 0, 3, 2]])
+        beside = iou(corners, corners[best]) >= rule.overlap
+        if rule.refine:
+            proposals = refine(self.net, body, modulation, proposals, rule.refine)
+        quality = self.net.iou(body[None], modulation, proposals[None])[0]
+        return proposals[quality.masked_fill(~beside, -torch.inf).argmax()]
+
+    def learn(
+        self, target: TlpgTarget, found: Located, peak: Peak, finding: Finding, window: Window
+    ) -> None:
+        """Remember the frame and improve both stages, if the policy says so."""
+        assert isinstance(found, TlpgLocated)
+        rule = self.config.online
+        trusted = trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
+        decision = decide(finding, trusted, target.track.frame, rule)
+        if not decision.insert or window.size != self.config.network.search_size:
+            return
+        x, y, w, h = window.to_crop(target.track.box)
+        box = torch.tensor([x + w / 2, y + h / 2, w, h])
+        cells = self._cells(box, found.features[0].shape[-1])
+        for stage, features in zip(target.stages, found.features, strict=True):
+            stage.learn(features, cells, decision)
+
+
+def _at(cells: Tensor, side: int) -> Tensor:
+    """Indices of a flattened map -> (row, column) [..., 2]."""
+    return torch.stack((cells // side, cells % side), -1)
+
+
+def refine(net: ProposalNet, body: Tensor, modulation: Tensor, boxes: Tensor, steps: int) -> Tensor:
+    """Gradient ascent of the predicted IoU in the boxes [N, 4], relative to their sides (ATOM)."""
+    # There is no differentiation in inference mode.
+    with torch.inference_mode(False), torch.enable_grad():
+        features, look = body[None].clone(), modulation.clone()
+        found = boxes.clone()
+        for _ in range(steps):
+            found = found.detach().requires_grad_(True)
+            quality = net.iou(features, look, found[None])
+            (slope,) = torch.autograd.grad(torch.sigmoid(quality).sum(), found)
+            scale = found.detach()[:, [2, 3, 2, 3]]
+            found = found + 0.05 * slope * scale.square()
+    return found.detach()
