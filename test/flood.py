@@ -1,4 +1,4 @@
-"""A camera as a process: the harness's scene with a moving target, at any size and rate.
+"""A camera as a process: the harness's scene with a moving target and others, at any size and rate.
 
 python flood.py NAMESPACE WIDTH HEIGHT RATE SECONDS
 """
@@ -6,6 +6,7 @@ python flood.py NAMESPACE WIDTH HEIGHT RATE SECONDS
 import sys
 import time
 
+import numpy as np
 import rclpy
 from node_harness import scene
 from rclpy.qos import qos_profile_sensor_data
@@ -15,6 +16,18 @@ from std_msgs.msg import Header
 from duml_tracker_ros.node.image_codec import write_image
 
 POSITIONS = 24
+# Further targets, (x, y) of their corners; they stand still and are told apart by their colours.
+OTHERS = [(60 + 110 * index, 90) for index in range(5)]
+
+
+def picture(width, height, x):
+    """The scene with its target at x, and the others."""
+    image = scene(width, height, x=x)
+    for index, (left, top) in enumerate(OTHERS):
+        colours = np.random.default_rng(index).integers(0, 255, (2, 3))
+        image[top : top + 30, left : left + 40] = colours[0]
+        image[top + 6 : top + 24, left + 4 + 5 * index : left + 14 + 5 * index] = colours[1]
+    return image
 
 
 def main():
@@ -26,7 +39,7 @@ def main():
     # There and back, so that the target can be followed for ever.
     steps = [*range(POSITIONS), *range(POSITIONS, 0, -1)]
     messages = [
-        write_image(scene(width, height, x=300 + step), "bgr8", Header(frame_id="camera"))
+        write_image(picture(width, height, 300 + step), "bgr8", Header(frame_id="camera"))
         for step in steps
     ]
     while publisher.get_subscription_count() == 0:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from flood import OTHERS
 from node_harness import DOMAIN, SEEN, TARGET, NodeProcess, Talker, scene, stamp_of
 
 TRACKED = "default"  # weights of the trials that measure the tracker, too
@@ -241,8 +242,7 @@ def several(count, seconds):
             def follow(number):
                 """Seconds of each image with this many targets."""
                 while len(boxes) < number:
-                    # Beside the first target there is only ground to follow.
-                    box = TARGET if not boxes else (60.0 + 110.0 * len(boxes), 90.0, 40.0, 30.0)
+                    box = (*map(float, OTHERS[len(boxes)]), 40.0, 30.0)
                     answer = talker.init(box)
                     assert answer.success, answer.message
                     boxes.append(answer.target_id)
@@ -251,9 +251,11 @@ def several(count, seconds):
                 talker.spin_for(seconds)
                 own = {stamp_of(t): t.processing_time for t in talker.targets}
                 messages.append(len(talker.targets) / len(own))
+                seen.append(sum(t.frames_since_seen == 0 for t in talker.targets))
+                seen[-1] /= len(talker.targets)
                 return 1e3 * float(np.median(list(own.values())))
 
-            boxes, messages = [], []
+            boxes, messages, seen = [], [], []
             one, all_of_them = follow(1), follow(count)
     name = f"{count} targets in one node"
     share = 100 * (all_of_them - one) / (count - 1) / one
@@ -262,6 +264,7 @@ def several(count, seconds):
         Finding(name, f"tracker time of {count}, median", f"{all_of_them:.1f} ms", "", True),
         at_most(name, "each further target, share of the first", share, 60.0, "%"),
         at_least(name, "messages an image", messages[1], count - 0.1),
+        at_least(name, "of them with the target seen", 100 * seen[1], 95.0, "%"),
     ]
 
 
