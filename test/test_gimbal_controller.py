@@ -1,0 +1,98 @@
+"""The example controller as a process: which of several targets it looks at, and when it holds."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from geometry_msgs.msg import Vector3Stamped
+from node_harness import NAMESPACE, NodeProcess, Talker
+from std_msgs.msg import Bool
+
+from duml_tracker_ros.msg import Bearing, Target
+
+OWN = f"{NAMESPACE}_gimbal"
+SCRIPT = str(Path(__file__).parents[1] / "examples" / "gimbal_controller.py")
+ERRORS = {1: 0.1, 2: -0.1, 3: 0.05}
+
+
+class Loop:
+    """Stands in for the tracker: says of each image which targets it follows."""
+
+    def __init__(self, talker):
+        self.talker, node = talker, talker.node
+        self.targets = node.create_publisher(Target, f"{talker.name}/target", 10)
+        self.bearings = node.create_publisher(Bearing, f"{talker.name}/bearing", 10)
+        self.rates, self.holds = [], []
+        node.create_subscription(
+            Vector3Stamped, "gimbal/rate", lambda m: self.rates.append(m.vector.y), 50
+        )
+        node.create_subscription(Bool, "vehicle/hold", lambda m: self.holds.append(m.data), 50)
+
+    def image(self, followed, ended=()):
+        header = self.talker.image().header
+        for target_id in ended:
+            self.targets.publish(Target(header=header, target_id=target_id, targets=len(followed)))
+        for target_id in followed:
+            message = Target(header=header, target_id=target_id, targets=len(followed))
+            message.state = Target.STATE_TRACKING
+            self.targets.publish(message)
+            bearing = Bearing(header=header, target_id=target_id, error_x=ERRORS[target_id])
+            self.bearings.publish(bearing)
+        if not followed and not ended:
+            self.targets.publish(Target(header=header))
+
+    def show(self, followed):
+        """Rates and holds that come of half a second of such images, once they are heeded."""
+        self.talker.spin_for(0.3, lambda: self.image(followed))
+        self.rates.clear()
+        self.holds.clear()
+        self.talker.spin_for(0.5, lambda: self.image(followed))
+        assert self.holds
+        return set(self.rates), set(self.holds)
+
+
+@pytest.fixture
+def loop():
+    with NodeProcess(program=(SCRIPT,), namespace=OWN, kd=0.0, kp=3.0) as process:
+        talker = Talker(OWN)
+        loop = Loop(talker)
+        talker.spin_until(lambda: loop.targets.get_subscription_count() == 1, "the controller")
+        talker.spin_until(lambda: loop.bearings.get_subscription_count() == 1, "the controller")
+        talker.spin_until(lambda: loop.holds, "the hold before any target")
+        assert all(loop.holds)
+        yield loop
+        talker.close()
+        assert process.running(), process.log()
+
+
+def turns(rates):
+    return {round(rate, 2) for rate in rates}
+
+
+def test_another_target_neither_distracts_nor_takes_over(loop):
+    rates, holds = loop.show([1])
+    assert turns(rates) == {0.3}
+    assert holds == {False}
+    rates, holds = loop.show([1, 2])
+    assert turns(rates) == {0.3}
+    assert holds == {False}
+    loop.image([2], ended=[1])
+    rates, holds = loop.show([2])
+    assert turns(rates) == {0.0}
+    assert holds == {True}
+    # A new selection is meant.
+    rates, holds = loop.show([2, 3])
+    assert turns(rates) == {0.15}
+    assert holds == {False}
+
+
+def test_selection_in_place_of_the_only_target_is_followed(loop):
+    loop.show([1])
+    rates, holds = loop.show([2])
+    assert turns(rates) == {-0.3}
+    assert holds == {False}
+    rates, holds = loop.show([])
+    assert turns(rates) == {0.0}
+    assert holds == {True}
