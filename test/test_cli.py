@@ -20,6 +20,9 @@ from generated_sequence import write_sequence
 from duml_tracker_ros.cli.common import CliError, parse_settings, table
 from duml_tracker_ros.cli.main import COMMANDS, build_parser, main
 from duml_tracker_ros.cli.sources import open_source
+from duml_tracker_ros.tracker.checkpoint import save_checkpoint
+from duml_tracker_ros.tracker.config import load_config
+from duml_tracker_ros.tracker.network.siamese import SiameseNet
 
 
 @pytest.fixture
@@ -318,6 +321,10 @@ def test_export_mistakes_are_told_in_one_line(
             capsys, "export", "--out", tmp_path / "o", "--weights", tmp_path / "w.safetensors"
         )
         assert "unknown size" in fails(capsys, *argv, "--size", "huge")
+        config = load_config(name="siamrcr").network
+        save_checkpoint(tmp_path / "rcr.safetensors", SiameseNet(config), config)
+        other = ("export", "--out", tmp_path / "o", "--weights", tmp_path / "rcr.safetensors")
+        assert "'siamese'" in fails(capsys, *other)
 
 
 def left_over(mark: str) -> list[str]:

@@ -7,7 +7,14 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import add_threads, add_tracker_options, epilog, positive, table
+from .common import (
+    DEFAULT_TRACKER,
+    add_threads,
+    add_tracker_options,
+    epilog,
+    positive,
+    table,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.calibration import Reliability
@@ -33,6 +40,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     parser.add_argument(
         "--sequences", metavar="GLOB", help="only these sequences; commas between several"
     )
+    parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
     add_tracker_options(parser)
     parser.add_argument("--out", default="runs/calibrate", metavar="DIR", help="plot, raw results")
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
@@ -48,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.runner import evaluate
     from .common import tracker_specs
 
-    (spec,) = tracker_specs(args, ["duml"])
+    (spec,) = tracker_specs(args, [args.tracker])
     create_participant(spec)
     clips = load_dataset("folder", args.root, args.sequences)
     out = Path(args.out).expanduser()

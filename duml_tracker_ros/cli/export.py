@@ -116,6 +116,11 @@ def load_network(weights: str, size: str) -> tuple[DualModalNet, str, str | None
     else:
         load_config(size)  # names the known sizes when this one is unknown
         checkpoint = load_checkpoint(default_weights(size) if weights == "default" else weights)
+        if checkpoint.network.kind != "dual_modal":
+            raise CliError(
+                f"{checkpoint.path} is a network of kind {checkpoint.network.kind!r}; "
+                "only those of DuML can be exported"
+            )
         net = DualModalNet(checkpoint.network)
         load_state(net, checkpoint)
         path, digest = checkpoint.path.name, checkpoint.sha256

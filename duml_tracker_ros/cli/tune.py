@@ -6,7 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import CliError, add_threads, add_tracker_options, epilog, positive, table
+from .common import (
+    DEFAULT_TRACKER,
+    CliError,
+    add_threads,
+    add_tracker_options,
+    epilog,
+    positive,
+    table,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.variants import Outcome
@@ -64,6 +72,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         metavar="AUC",
         help="gain that a value must bring to be taken (default: 0.005)",
     )
+    parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
     add_tracker_options(parser)
     parser.add_argument("--out", default="runs/tune", metavar="DIR", help="raw results")
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
@@ -79,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     from .common import tracker_specs
 
     tries = parse_tries(args.tries or DEFAULT_TRIES)
-    (spec,) = tracker_specs(args, ["duml"])
+    (spec,) = tracker_specs(args, [args.tracker])
     create_participant(spec)
     clips = load_dataset("folder", args.root, args.sequences)
     variants = Variants(
