@@ -192,7 +192,7 @@ def load(width, height, rate, seconds):
                 # Refused, but only after the tracker's thread has been asked.
                 ("stop", Stop.Request(target_id=4_000_000)),
             ]
-            services, samples, done = [], [], 0
+            services, inits, samples, done = [], [], [], 0
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 name, request = requests[done % len(requests)]
@@ -200,6 +200,13 @@ def load(width, height, rate, seconds):
                 talker.call(name, request)
                 services.append((1e3 * (time.monotonic() - began), name))
                 done += 1
+                if done % 50 == 1:
+                    # The same target again, where it is now.
+                    last = talker.targets[-1:]
+                    box = [(t.x, t.y, t.width, t.height) for t in last if np.isfinite(t.x)]
+                    began = time.monotonic()
+                    assert talker.init(*(box or [TARGET])).success
+                    inits.append(time.monotonic() - began)
                 samples.append(resident(process.pid))
                 talker.spin_for(0.1)
             targets = list(talker.targets)
@@ -223,6 +230,7 @@ def load(width, height, rate, seconds):
         at_most(name, "image to target p95", np.percentile(latency, 95), round(limit, 1), "ms"),
         at_most(name, "services p95", np.percentile(waits, 95), 100.0, "ms"),
         at_most(name, f"services max ({slowest})", longest, 100.0, "ms"),
+        at_most(name, f"selection answered, max of {len(inits)}", max(inits), 1.0, "s"),
         # How many images are held at one moment varies.
         at_most(name, "memory growth", growth(samples)[0], round(2 * size, 1), "MiB"),
         counted(name, "stamps out of order", sum(b <= a for a, b in itertools.pairwise(stamps)), 0),

@@ -84,7 +84,7 @@ class Statistics:
         The camera's period is taken to be the shortest usual gap (10th percentile).
         """
         mean = self.gaps.mean(now)
-        return 1.0 - self.gaps.percentile(10, now) / mean if mean > 0.0 else 0.0
+        return max(0.0, 1.0 - self.gaps.percentile(10, now) / mean) if mean > 0.0 else 0.0
 
     def add_stages(self, milliseconds: dict[str, float]) -> None:
         for name, value in milliseconds.items():
