@@ -9,8 +9,11 @@ import torch.nn.functional as F
 from generated_sequence import render
 
 from duml_tracker_ros.tracker import TrackState, create_tracker
-from duml_tracker_ros.tracker.config import ClassifierConfig, OnlineConfig
+from duml_tracker_ros.tracker.checkpoint import default_weights, load_checkpoint, save_checkpoint
+from duml_tracker_ros.tracker.checkpoint.store import load_fitting
+from duml_tracker_ros.tracker.config import ClassifierConfig, OnlineConfig, load_config
 from duml_tracker_ros.tracker.network.heads import OfflineOutput
+from duml_tracker_ros.tracker.network.siamese import SiameseNet
 from duml_tracker_ros.tracker.online.classifier import OnlineClassifier, attend
 from duml_tracker_ros.tracker.online.filters import apply_filter, filter_gradient
 from duml_tracker_ros.tracker.online.gauss_newton import conjugate_gradient, gauss_newton
@@ -152,3 +155,24 @@ def test_drol_tracks_learns_and_renews_its_template() -> None:
     again = create_tracker("drol_rpn", device="cpu", **settings)
     again.init(images[0], tuple(boxes[0]))
     assert [again.update(image).box for image in images[1:]] == [r.box for r in results]
+
+
+def test_online_module_stands_beside_another_siamese_network(tmp_path) -> None:
+    """SiamRCR's network with its weights as they are: nothing of it is trained again."""
+    torch.manual_seed(0)
+    config = load_config(name="siamrcr").network
+    net = SiameseNet(config)
+    load_fitting(net, load_checkpoint(default_weights("compact")))
+    save_checkpoint(tmp_path / "rcr.safetensors", net, config)
+    keys = ("kind", "offline_branch", "online_branch", "separate_towers")
+    options = {f"network.{k}": getattr(config, k) for k in keys}
+    options |= {"localize.accurate_below": 0.0, "postprocess.mu": 1.0}
+    options |= {"postprocess.size_rate": 0.0}
+    tracker = create_tracker(
+        "drol_rpn", weights=str(tmp_path / "rcr.safetensors"), device="cpu", **options
+    )
+    images, boxes = render(12, size=(320, 240), seed=2)
+    tracker.init(images[0], tuple(boxes[0]), "bgr")
+    results = [tracker.update(image, "bgr") for image in images[1:]]
+    centres = np.array([(r.box[0] + r.box[2] / 2, r.box[1] + r.box[3] / 2) for r in results])
+    assert np.abs(centres - (boxes[1:, :2] + boxes[1:, 2:] / 2)).max() < 14

@@ -18,7 +18,8 @@ CONFIG_DIR = Path(__file__).parent / "configs"
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """Feature extractor. ``slim`` is ours; ``resnet50`` is torchvision's by name and layout."""
+    """Feature extractor. ``slim`` is ours; ``resnet50`` is torchvision's by name and layout,
+    ``alexnet`` SiamFC's."""
 
     kind: str = "slim"
     widths: tuple[int, ...] = (24, 48, 96, 128)
@@ -61,7 +62,8 @@ class NetworkConfig:
 
     ``offline_branch`` and ``online_branch`` name the paper's formulations (DuML, Table 1), or
     ``none`` for a uni-modal tracker. A formulation in 5 scales (``5s``) has a score for each of
-    ``anchor_ratios``; without any of them there is one square anchor. With ``separate_towers`` the
+    ``anchor_ratios``; without any of them there is one square anchor. ``FC`` is full correlation
+    without a box (SiamFC). With ``separate_towers`` the
     box has a tower of its own.
     """
 
@@ -98,7 +100,7 @@ class NetworkConfig:
         choices = {
             "kind": KINDS,
             "matching": ("depthwise", "pixelwise"),
-            "offline_branch": OFFLINE,
+            "offline_branch": (*OFFLINE, "FC"),
             "online_branch": ONLINE,
         }
         for key, values in choices.items():
@@ -125,12 +127,16 @@ class PostprocessConfig:
     """SiamRPN post-processing and score voting (DuML eq. 4, 5).
 
     ``fusion`` is the weighted ``sum`` of the branches (DuML eq. 1) or the ``product`` of class and
-    predicted localisation (SiamRCR). ``penalise`` says which score the size penalty lowers: the
+    predicted localisation (SiamRCR). ``scales`` are the sizes, relative to the last one, at which a
+    tracker without boxes of its own searches (SiamFC), and ``scale_penalty`` the factor on the
+    score at any but the last size. ``penalise`` says which score the size penalty lowers: the
     ``fused`` one, or only that of the ``offline`` branch (DROL).
     """
 
     fusion: str = "sum"
     mu: float = 0.8
+    scales: tuple[float, ...] = (1.0,)
+    scale_penalty: float = 1.0
     penalty_k: float = 0.05
     penalise: str = "fused"
     window_influence: float = 0.35

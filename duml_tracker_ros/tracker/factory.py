@@ -14,7 +14,7 @@ from .checkpoint.store import load_state
 from .config import TrackerConfig, load_config
 from .errors import ConfigError, TrackerError, WeightsError
 from .network.blocks import fold_batch_norms
-from .systems.drol import DrolTracker
+from .systems.drol import DrolFcTracker, DrolTracker
 from .systems.duml import DumlTracker
 from .systems.fcot import FcotTracker
 from .systems.frame_loop import FrameTracker
@@ -24,10 +24,17 @@ from .types import Tracker
 
 SYSTEMS: dict[str, type[FrameTracker[Any, Any]]] = {
     system.name: system
-    for system in (DumlTracker, DrolTracker, FcotTracker, SiamRcrTracker, TlpgTracker)
+    for system in (
+        DumlTracker,
+        DrolTracker,
+        DrolFcTracker,
+        FcotTracker,
+        SiamRcrTracker,
+        TlpgTracker,
+    )
 }
 TRACKERS: tuple[str, ...] = tuple(SYSTEMS)
-RESERVED = ("drol_fc", "drol_mask")
+RESERVED = ("drol_mask",)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -132,3 +133,14 @@ def select(
         robust_map,
         accurate_map,
     )
+
+
+def best_views(scores: Sequence[float], config: PostprocessConfig) -> list[int]:
+    """Scores of every target at each of ``config.scales`` -> index of the best one a target."""
+    scales = config.scales
+
+    def ranked(index: int) -> float:
+        return scores[index] * (1 if scales[index % len(scales)] == 1 else config.scale_penalty)
+
+    starts = range(0, len(scores), len(scales))
+    return [max(range(i, i + len(scales)), key=ranked) for i in starts]

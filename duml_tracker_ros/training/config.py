@@ -9,6 +9,7 @@ from typing import Any
 
 from ..tracker.config import ConfigError, build, load_yaml, merge
 from .assignment import ASSIGNMENTS
+from .fc_objective import FcLossConfig
 from .fcot_objective import FcotLossConfig
 from .rcr_objective import RcrLossConfig
 from .tlpg_objective import TlpgLossConfig
@@ -73,6 +74,7 @@ class TrainConfig:
     network: dict[str, Any] = field(default_factory=dict)
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    drol_fc: FcLossConfig = field(default_factory=FcLossConfig)
     fcot: FcotLossConfig = field(default_factory=FcotLossConfig)
     tlpg: TlpgLossConfig = field(default_factory=TlpgLossConfig)
     siamrcr: RcrLossConfig = field(default_factory=RcrLossConfig)

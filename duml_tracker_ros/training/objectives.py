@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..tracker.config import ConfigError
 from .config import TrainConfig
+from .fc_objective import fc_loss
 from .fcot_objective import fcot_loss
 from .objective import joint_loss
 from .rcr_objective import rcr_loss
@@ -31,6 +32,10 @@ OBJECTIVES: dict[str, Objective] = {
     "duml": Objective(
         lambda net, batch, c, cast: joint_loss(net, batch, c.loss, cast, c.support),
         ("total", "online", "cls", "box", "iou", "mean_iou", "online_hit"),
+    ),
+    "drol_fc": Objective(
+        lambda net, batch, c, cast: fc_loss(net, batch, c.drol_fc, cast),
+        ("total", "positive", "negative", "peak_hit"),
     ),
     "fcot": Objective(
         lambda net, batch, c, cast: fcot_loss(net, batch, c.fcot, cast, c.support),

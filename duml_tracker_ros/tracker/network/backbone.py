@@ -163,13 +163,41 @@ class ResNet50(nn.Module):
             self.bn1 = nn.Identity()
 
 
-BACKBONES = ("slim", "resnet50")
+class AlexNet(nn.Module):
+    """AlexNet with stride 8 as SiamFC modified it, padded so that it fits crops of 32 k + 1."""
+
+    strides = (8,)
+    channels = (256,)
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__()
+        if config.strides != self.strides:
+            raise ConfigError(f"network.backbone.strides: {config.strides}, alexnet has (8,) only")
+        self.layers = nn.Sequential(
+            ConvBn(3, 96, 11, 2),
+            nn.MaxPool2d(3, 2, 1),
+            ConvBn(96, 256, 5),
+            nn.MaxPool2d(3, 2, 1),
+            ConvBn(256, 384, 3),
+            ConvBn(384, 384, 3),
+            ConvBn(384, 256, 3, relu=False),
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [self.layers(x)]
 
 
-def build_backbone(config: BackboneConfig) -> SlimBackbone | ResNet50:
+BACKBONES: dict[str, type[SlimBackbone | ResNet50 | AlexNet]] = {
+    "slim": SlimBackbone,
+    "resnet50": ResNet50,
+    "alexnet": AlexNet,
+}
+
+
+def build_backbone(config: BackboneConfig) -> SlimBackbone | ResNet50 | AlexNet:
     """Make the backbone a configuration names. Raises ConfigError for an unknown kind."""
     if config.kind not in BACKBONES:
         raise ConfigError(
             f"network.backbone.kind = {config.kind!r}: choose from {', '.join(BACKBONES)}"
         )
-    return SlimBackbone(config) if config.kind == "slim" else ResNet50(config)
+    return BACKBONES[config.kind](config)

@@ -81,6 +81,56 @@ class LevelHead(nn.Module):
         return self.cls(x) if self.cls is not None else None, self.box(y)
 
 
+class ScoreLevel(nn.Module):
+    """Match one level by full correlation: one score a cell and no box (SiamFC).
+
+    The convolution of the template makes a kernel of as many channels as there are scores times
+    channels of the search feature (up-channel correlation); there is one score.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.kernel_cells = config.kernel
+        self.template_conv = ConvBn(config.neck, config.hidden, 3, relu=False)
+        self.search_conv = ConvBn(config.neck, config.hidden, 3, relu=False)
+        # A perfect match of normalised features has mean product 1: a logit of 4 to begin with.
+        self.scale = nn.Parameter(torch.tensor(8.0))
+        self.bias = nn.Parameter(torch.tensor(-4.0))
+
+    def towers(self) -> list[nn.Module]:
+        return [self.template_conv, self.search_conv]
+
+    def template(self, z: Tensor) -> Tensor:
+        """Template features [B, C, Hz, Wz] -> matching kernel [B, hidden, k, k]."""
+        kernel = centre(self.template_conv(z), self.kernel_cells)
+        return kernel / kernel[0].numel()
+
+    def forward(self, kernel: Tensor, x: Tensor) -> Tensor:
+        """Kernel and search features -> logits [B, 1, H, W]."""
+        score = depthwise_correlation(self.search_conv(x), kernel).float().sum(1, keepdim=True)
+        return self.scale * score + self.bias
+
+
+class ScoreHead(nn.Module):
+    """Scores alone, a learned sum over levels; boxes are the anchors themselves."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(ScoreLevel(config) for _ in config.backbone.strides)
+        self.alpha = nn.Parameter(torch.zeros(len(self.levels)))
+
+    def template(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Neck features of the template, one a level -> matching kernels."""
+        pairs = zip(self.levels, features, strict=True)
+        return [cast(ScoreLevel, level).template(z) for level, z in pairs]
+
+    def forward(self, kernels: Sequence[Tensor], features: Sequence[Tensor]) -> OfflineOutput:
+        levels = zip(self.alpha.softmax(0), self.levels, kernels, features, strict=True)
+        parts = [a * level(k, x) for a, level, k, x in levels]
+        cls = torch.stack(parts).sum(0)
+        return OfflineOutput(cls, cls.new_zeros(*cls.shape, 4), torch.zeros_like(cls))
+
+
 class OfflineHead(nn.Module):
     """Offline classification with box and IoU prediction (DuML eq. 2): sum over levels."""
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..config import NetworkConfig
 from .anchors import anchor_grid, anchor_shapes
 from .base import CropNet
-from .heads import LevelHead, OfflineHead, OfflineOutput
+from .heads import LevelHead, OfflineHead, OfflineOutput, ScoreHead, ScoreLevel
 from .neck import Neck
 
 
@@ -18,16 +18,18 @@ class SiameseNet(CropNet):
     """Backbone, necks and offline head.
 
     With ``OFC-1s`` and towers of their own for class and box this is SiamRCR: one square anchor a
-    cell is no more than the unit in which (w, h, dx, dy) are given.
+    cell is no more than the unit in which (w, h, dx, dy) are given. With ``FC`` it is SiamFC, which
+    scores and predicts no box.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
         self.neck = Neck(self.backbone.channels, config.neck)
-        self.offline = OfflineHead(config)
+        full = config.offline_branch == "FC"
+        self.offline: OfflineHead | ScoreHead = ScoreHead(config) if full else OfflineHead(config)
 
     def half_parts(self) -> list[nn.Module]:
-        levels = (cast(LevelHead, level) for level in self.offline.levels)
+        levels = (cast(LevelHead | ScoreLevel, level) for level in self.offline.levels)
         return [self.neck, *(m for level in levels for m in level.towers())]
 
     def anchor_grid(self, size: int) -> Tensor:

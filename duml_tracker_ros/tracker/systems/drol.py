@@ -1,29 +1,33 @@
-"""DROL-RPN: an online classifier and a short-term template beside a Siamese tracker.
+"""DROL: an online classifier and a short-term template beside a Siamese tracker.
 
-The Siamese tracker is the offline branch of a network trained for DuML; it is not retrained.
+That of DROL-RPN is the offline branch of a network trained for DuML, which is not retrained; that
+of DROL-FC is SiamFC.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..crop import crop_array
-from ..geometry import cxcywh_to_xyxy, iou, template_window
+from ..geometry import Window, cxcywh_to_xyxy, iou, search_window, template_window
 from ..localize import Finding
 from ..network.anchors import decode
+from ..network.base import CropNet
 from ..network.dual_modal import DualModalNet
 from ..network.heads import OfflineOutput
+from ..network.siamese import SiameseNet
 from ..online.classifier import OnlineClassifier
 from ..online.policy import Surest
 from ..target import TargetTrack
-from ..types import TrackState
+from ..types import Box, TrackState
 from .frame_loop import Peak
-from .siamese import SiameseTarget, SiameseTracker
+from .siamese import SiameseLocated, SiameseTarget, SiameseTracker
 
 
 @dataclass
@@ -39,7 +43,7 @@ class DrolTarget(SiameseTarget):
     short: list[Tensor] | None = None
 
 
-class DrolTracker(SiameseTracker[DualModalNet]):
+class DrolTracker(SiameseTracker[SiameseNet]):
     """Discriminative and robust online learning for Siamese tracking (Zhou et al., AAAI 2020).
 
     The online classifier's score is fused with the Siamese one (eq. 5); the surest of every few
@@ -48,7 +52,7 @@ class DrolTracker(SiameseTracker[DualModalNet]):
     """
 
     name = "drol_rpn"
-    network = DualModalNet
+    network: ClassVar[type[CropNet]] = DualModalNet
 
     def make_target(self, track: TargetTrack, kernels: list[Tensor]) -> DrolTarget:
         return DrolTarget(track, kernels)
@@ -120,3 +124,26 @@ class DrolTracker(SiameseTracker[DualModalNet]):
             if crop is not None:
                 z = self.net.extract(self.upload([crop]))
                 target.short = [k.contiguous() for k in self.net.template_kernels(z)]
+
+
+class DrolFcTracker(DrolTracker):
+    """DROL beside SiamFC: full correlation, and the size by searching at several scales."""
+
+    name = "drol_fc"
+    network = SiameseNet
+
+    def _locate(
+        self,
+        out: OfflineOutput,
+        scores: tuple[Tensor, Tensor] | None,
+        box: Box,
+        lost: bool,
+        window: Window,
+    ) -> SiameseLocated:
+        # Seen at the right scale the target has the size it had in the template.
+        n = self.config.network
+        scale = search_window(box, n.template_size, n.search_size).scale
+        sides = torch.tensor(box[2:], device=self.device) * (scale / n.anchor_size)
+        deltas = out.deltas.clone()
+        deltas[..., 2:] = sides.log()
+        return super()._locate(out._replace(deltas=deltas), scores, box, lost, window)

@@ -23,6 +23,7 @@ from ..errors import TrackerError
 from ..geometry import Window, map_region, search_window, validate_box
 from ..localize import Finding, judge
 from ..network.base import CropNet
+from ..postprocess import best_views
 from ..target import TargetTrack
 from ..timing import StageClock
 from ..types import Box, MultiTargetTracker, ScoreMaps, TrackResult
@@ -177,17 +178,21 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
     def _track_batch(
         self, image: np.ndarray, searched: list[tuple[T, Window]], order: str
     ) -> list[TrackResult]:
-        clock = self.clock
-        crops = [crop_array(image, window, t.track.fill, order) for t, window in searched]
+        clock, rule = self.clock, self.config.postprocess
+        views = [
+            (t, dataclasses.replace(w, side=w.side * s)) for t, w in searched for s in rule.scales
+        ]
+        crops = [crop_array(image, window, t.track.fill, order) for t, window in views]
         clock.lap("crop")
         features = self.net.extract(self.upload(crops))
         clock.lap("backbone")
-        found = self.locate(searched, features)
+        found = self.locate(views, features)
         # The one copy to the host.
         peaks = [Peak(*row) for row in torch.stack([f.numbers for f in found]).tolist()]
         clock.lap("localize")
         results = []
-        for (target, window), one, peak in zip(searched, found, peaks, strict=True):
+        for chosen in best_views([p.fused for p in peaks], rule):
+            (target, window), one, peak = views[chosen], found[chosen], peaks[chosen]
             finding = self._settle(target.track, peak, window, image.shape[1::-1])
             self.learn(target, one, peak, finding, window)
             self.finish(target, image, order, peak, finding)

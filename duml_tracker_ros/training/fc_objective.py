@@ -1,0 +1,62 @@
+"""SiamFC's objective for DROL-FC: balanced logistic loss of one score a cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..tracker.geometry import xywh_to_xyxy, xyxy_to_cxcywh
+from ..tracker.network.siamese import SiameseNet
+from .rcr_objective import centre_positions
+
+
+@dataclass(frozen=True)
+class FcLossConfig:
+    """``radius`` of the positive cells, and ``scale_width``: how fast the wanted score falls with
+    the logarithm of the target's size against that in the template."""
+
+    radius: float = 2.0
+    scale_width: float = 0.3
+
+
+def wanted_score(sides: Tensor, nominal: float, width: float) -> Tensor:
+    """Score at the centre of targets of sides (w, h) [..., 2]: 1 at the nominal size.
+
+    Search regions of other scales have to score less, or a search over scales finds nothing.
+    """
+    ratio = 0.5 * sides.log().sum(-1) - math.log(nominal)
+    return torch.exp(-0.5 * (ratio / width).square())
+
+
+def fc_loss(
+    net: SiameseNet, batch: Mapping[str, Tensor], config: FcLossConfig, autocast: torch.autocast
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss and its parts; the batch is that of ``objective.joint_loss``."""
+    search, boxes = batch["search"].flatten(0, 1), batch["box"].float().flatten(0, 1)
+    present = torch.isfinite(boxes).all(-1)
+    truth = xyxy_to_cxcywh(xywh_to_xyxy(torch.where(present[:, None], boxes, 1.0)))
+    with autocast:
+        kernels = net.template_kernels(net.extract(batch["template"]))
+        repeat = batch["search"].shape[1]
+        out = net.predict([k.repeat_interleave(repeat, 0) for k in kernels], net.extract(search))
+    assert out.cls is not None
+    logits = out.cls.float().flatten(1)
+    cells = net.anchor_grid(search.shape[-1]).to(truth.device).flatten(0, 2)[:, :2]
+    reach = config.radius * net.config.stride
+    positive, distance = centre_positions(truth, cells, present, reach)
+    score = wanted_score(truth[:, 2:], net.config.anchor_size, config.scale_width)
+    label = positive * score[:, None]
+    cost = F.binary_cross_entropy_with_logits(logits, label, reduction="none")
+    pos = (cost * positive).sum() / positive.sum().clamp_min(1)
+    neg = (cost * ~positive).sum() / (~positive).sum().clamp_min(1)
+    total = 0.5 * (pos + neg)
+    near = (
+        distance.gather(1, logits.argmax(1, keepdim=True))[:, 0] <= (2.5 * net.config.stride) ** 2
+    )
+    hit = (near & present).sum() / present.sum().clamp_min(1)
+    return total, {"total": total, "positive": pos, "negative": neg, "peak_hit": hit}
