@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 from pathlib import Path
 
 import cv2
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from train_harness import TINY, squares
+from train_harness import TINY, settings, squares, write_data
 
 from duml_tracker_ros.tracker.config import ConfigError, NetworkConfig, build
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
@@ -213,49 +212,6 @@ def test_validation_tracks_clips_and_keeps_the_best(tmp_path) -> None:
             out=tmp_path / "other",
             overrides={**options, "validate_on": str(tmp_path / "nowhere")},
         )
-
-
-def write_data(root: Path) -> Path:
-    """A data set of twelve small pictures with a box each, in the layout of index.jsonl."""
-    rng = np.random.default_rng(5)
-    lines = []
-    (root / "images").mkdir(parents=True)
-    for i in range(12):
-        image = cv2.resize(rng.integers(0, 255, (9, 12, 3), np.uint8), (160, 120))
-        name = f"images/{i:03d}.png"
-        assert cv2.imwrite(str(root / name), image)
-        target = {"id": None, "box": [40.0, 30.0, 44.0, 36.0], "class": "thing"}
-        lines.append(
-            {
-                "image": name,
-                "width": 160,
-                "height": 120,
-                "source": "made",
-                "video": None,
-                "frame": None,
-                "objects": [target],
-            }
-        )
-    (root / "index.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
-    return root
-
-
-def settings(root: Path, cache: Path) -> dict:
-    return {
-        "data.root": str(root),
-        "data.cache": str(cache),
-        "data.workers": 0,
-        "data.scene_clips": 0,
-        "data.grabcut_limit": 0,
-        "data.mix": {"still": 1.0, "patch": 0.5},
-        "network": TINY,
-        "steps": 4,
-        "batch": 2,
-        "warmup": 2,
-        "checkpoint_every": 2,
-        "precision": "fp32",
-        "device": "cpu",
-    }
 
 
 def test_resumed_run_equals_the_uninterrupted_one(tmp_path) -> None:

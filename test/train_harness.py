@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -63,3 +66,46 @@ def learns(
         history.append({k: float(v.detach()) for k, v in parts.items()})
     net.eval()
     return history[0], history[-1]
+
+
+def write_data(root: Path) -> Path:
+    """A data set of twelve small pictures with a box each, in the layout of index.jsonl."""
+    rng = np.random.default_rng(5)
+    lines = []
+    (root / "images").mkdir(parents=True)
+    for i in range(12):
+        image = cv2.resize(rng.integers(0, 255, (9, 12, 3), np.uint8), (160, 120))
+        name = f"images/{i:03d}.png"
+        assert cv2.imwrite(str(root / name), image)
+        target = {"id": None, "box": [40.0, 30.0, 44.0, 36.0], "class": "thing"}
+        lines.append(
+            {
+                "image": name,
+                "width": 160,
+                "height": 120,
+                "source": "made",
+                "video": None,
+                "frame": None,
+                "objects": [target],
+            }
+        )
+    (root / "index.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    return root
+
+
+def settings(root: Path, cache: Path) -> dict:
+    return {
+        "data.root": str(root),
+        "data.cache": str(cache),
+        "data.workers": 0,
+        "data.scene_clips": 0,
+        "data.grabcut_limit": 0,
+        "data.mix": {"still": 1.0, "patch": 0.5},
+        "network": TINY,
+        "steps": 4,
+        "batch": 2,
+        "warmup": 2,
+        "checkpoint_every": 2,
+        "precision": "fp32",
+        "device": "cpu",
+    }

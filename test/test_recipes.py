@@ -1,0 +1,69 @@
+"""Every tracker's recipe through the training loop: log, resume, and weights the tracker takes."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from generated_sequence import render
+from safetensors.torch import load_file
+from train_harness import TINY, settings, write_data
+
+from duml_tracker_ros.tracker import ConfigError, create_tracker
+from duml_tracker_ros.tracker.checkpoint import load_checkpoint
+from duml_tracker_ros.training.config import load_train_config
+from duml_tracker_ros.training.loop import train_from_config
+from duml_tracker_ros.training.objectives import OBJECTIVES, objective
+
+LEVELS = {"backbone": {**TINY["backbone"], "strides": [4, 8, 16]}}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "siamrcr": TINY,
+    "drol_fc": TINY,
+    "fcot": {**LEVELS, "decoder": {"width": 8, "coarse": 8, "fine": 8, "box": 8}},
+    "tlpg": {**LEVELS, "neck": 8, "points": {"channels": 8, "iou": 8}},
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> tuple[Path, Path]:
+    root = tmp_path_factory.mktemp("recipes")
+    return write_data(root / "data"), root / "cache"
+
+
+@pytest.mark.parametrize("tracker", NETWORKS)
+def test_recipe_trains_resumes_and_tracks(tracker: str, data, tmp_path) -> None:
+    options = {**settings(*data), "network": NETWORKS[tracker], "warm_from": "", "steps": 3}
+    recipe = f"{tracker}_compact"
+    whole = train_from_config(recipe, out=tmp_path / "whole", overrides=options)
+    part = tmp_path / "part"
+    train_from_config(recipe, out=part, overrides={**options, "stop_after": 2})
+    resumed = train_from_config(recipe, resume=True, out=part, overrides=options)
+    a, b = load_file(str(whole)), load_file(str(resumed))
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    with (part / "log.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert set(objective(tracker).parts) < set(rows[-1])
+    assert load_checkpoint(whole).notes["tracker"] == tracker
+    changed = {f"network.{k}": v for k, v in NETWORKS[tracker].items()}
+    own = create_tracker(tracker, weights=str(whole), device="cpu", **changed)
+    images, boxes = render(2, size=(320, 240))
+    own.init(images[0], tuple(boxes[0]), "bgr")
+    assert own.update(images[1], "bgr").box is not None
+
+
+@pytest.mark.parametrize("tracker", sorted(OBJECTIVES))
+def test_recipes_start_from_shipped_weights(tracker: str) -> None:
+    recipe = load_train_config(f"{tracker}_compact")
+    assert recipe.tracker == tracker
+    assert recipe.name == f"{tracker}_compact"
+    assert recipe.warm_from == ("" if tracker == "duml" else "duml_compact")
+
+
+def test_only_trackers_with_a_network_of_their_own_are_trained(data, tmp_path) -> None:
+    options = {**settings(*data), "tracker": "drol_rpn"}
+    with pytest.raises(ConfigError, match="train one of"):
+        train_from_config("duml_compact", out=tmp_path / "x", overrides=options)
