@@ -23,7 +23,7 @@ from ..tracker import BoxError, ImageError, Tracker, validate_box
 from .boxes import BoxOf
 from .catch_up import CatchUp
 from .command import Command, WorkerError
-from .faults import free_memory, is_device_lost, is_out_of_memory
+from .faults import free_memory, is_device_lost, is_out_of_memory, trim_heap
 from .follower import Follower, make_follower
 from .frame_ring import Frame, FrameRing
 from .image_codec import ImageError as CodecError
@@ -343,6 +343,8 @@ class TrackerWorker:
             target_id, handle, (view.width, view.height), frame.source, frame.seq, behind
         )
         self.book.add(target, former)
+        del former
+        trim_heap()
         self._logger.info(
             f"target {target.target_id} selected at "
             f"({box[0]:.1f}, {box[1]:.1f}) {box[2]:.1f}x{box[3]:.1f}"
