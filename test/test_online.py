@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -17,6 +18,7 @@ from duml_tracker_ros.tracker.online.memory import SampleMemory
 from duml_tracker_ros.tracker.online.policy import Decision, decide, trustworthy
 from duml_tracker_ros.tracker.online.problem import DiscriminativeModel, FilterProblem
 from duml_tracker_ros.tracker.online.solver import steepest_descent
+from duml_tracker_ros.tracker.target import TargetTrack
 from duml_tracker_ros.tracker.types import TrackState
 
 SCALES = [(3.0, 3.0), (4.5, 2.0), (2.0, 4.5)]
@@ -221,7 +223,7 @@ def test_memory_protects_the_first_frame() -> None:
 
 
 def finding(state: TrackState, distractor: bool = False) -> Finding:
-    return Finding(state, 0.9, distractor)
+    return Finding(state, 0.9, distractor, 0.9, False)
 
 
 def test_update_rules_of_the_paper() -> None:
@@ -259,21 +261,48 @@ def test_second_peak_looks_outside_the_neighbourhood() -> None:
 
 
 @pytest.mark.parametrize(
-    ("robust", "accurate", "second", "former", "state"),
+    ("robust", "accurate", "second", "former", "usual", "state"),
     [
-        (0.9, 0.9, 0.1, TrackState.TRACKING, TrackState.TRACKING),
-        (0.9, 0.9, 0.8, TrackState.TRACKING, TrackState.UNCERTAIN),
-        (0.1, 0.9, 0.0, TrackState.TRACKING, TrackState.LOST),
-        (0.9, 0.01, 0.0, TrackState.TRACKING, TrackState.LOST),
-        (0.3, 0.9, 0.0, TrackState.TRACKING, TrackState.UNCERTAIN),
-        (0.3, 0.9, 0.0, TrackState.LOST, TrackState.LOST),
-        (0.6, 0.9, 0.0, TrackState.LOST, TrackState.TRACKING),
+        (0.9, 0.9, 0.1, TrackState.TRACKING, 0.0, TrackState.TRACKING),
+        (0.9, 0.9, 0.8, TrackState.TRACKING, 0.0, TrackState.UNCERTAIN),
+        (0.1, 0.9, 0.0, TrackState.TRACKING, 0.0, TrackState.LOST),
+        (0.9, 0.01, 0.0, TrackState.TRACKING, 0.0, TrackState.LOST),
+        (0.3, 0.9, 0.0, TrackState.TRACKING, 0.0, TrackState.UNCERTAIN),
+        (0.3, 0.9, 0.0, TrackState.LOST, 0.0, TrackState.LOST),
+        (0.6, 0.9, 0.0, TrackState.LOST, 0.0, TrackState.TRACKING),
+        # The same scores are much for a faint target and little for a clear one.
+        (0.5, 0.5, 0.0, TrackState.LOST, 0.5, TrackState.TRACKING),
+        (0.5, 0.5, 0.0, TrackState.LOST, 0.9, TrackState.LOST),
+        (0.5, 0.5, 0.0, TrackState.TRACKING, 0.9, TrackState.UNCERTAIN),
+        (0.4, 0.3, 0.0, TrackState.TRACKING, 0.9, TrackState.LOST),
     ],
 )
 def test_states(
-    robust: float, accurate: float, second: float, former: TrackState, state: TrackState
+    robust: float,
+    accurate: float,
+    second: float,
+    former: TrackState,
+    usual: float,
+    state: TrackState,
 ) -> None:
     config = LocalizeConfig(lost_below=0.25, accurate_below=0.1, found_above=0.4)
-    verdict = judge(robust, accurate, second, former, config)
+    verdict = judge(robust, accurate, second, former, usual, config)
     assert verdict.state is state
     assert 0 <= verdict.confidence <= 1
+
+
+def test_usual_score_follows_sure_frames_only() -> None:
+    rule = LocalizeConfig(usual_rate=0.1)
+    track = TargetTrack((10.0, 10.0, 20.0, 20.0), (0.0, 0.0, 0.0))
+    seen = Finding(TrackState.TRACKING, 0.8, False, 0.8, False)
+    track.observe(seen, rule)
+    assert track.usual == pytest.approx(0.8)
+    for state in (TrackState.UNCERTAIN, TrackState.LOST):
+        track.observe(Finding(state, 0.1, False, 0.1, True), rule)
+    assert track.usual == pytest.approx(0.8)
+    for _ in range(100):
+        track.observe(dataclasses.replace(seen, score=0.5), rule)
+    assert track.usual == pytest.approx(0.5, abs=0.01)
+    # A weak frame teaches nothing, whatever its scores.
+    weak = Finding(TrackState.UNCERTAIN, 0.6, False, 0.6, True)
+    assert not trustworthy(weak, 0.9, 0.9, 0.9, OnlineConfig())

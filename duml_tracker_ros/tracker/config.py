@@ -211,6 +211,9 @@ class ProposalsConfig:
 class LocalizeConfig:
     """Peak analysis: when the target counts as lost, uncertain or certain.
 
+    ``lost_share``, ``unsure_share`` and ``found_share`` are shares of the score that the target
+    usually reaches, a mean that follows at ``usual_rate``.
+
     The confidence is a logistic curve of the mean score of both branches, with this slope and
     middle, fitted to the IoU on validation clips; slope 0 gives the mean score itself.
     """
@@ -219,6 +222,10 @@ class LocalizeConfig:
     accurate_below: float = 0.1
     found_above: float = 0.4
     accurate_found: float = 0.1
+    lost_share: float = 0.45
+    unsure_share: float = 0.7
+    found_share: float = 0.75
+    usual_rate: float = 0.02
     distractor_ratio: float = 0.8
     neighbourhood: float = 2.2
     search_growth: float = 1.15

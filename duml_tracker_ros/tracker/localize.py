@@ -20,11 +20,15 @@ class Finding:
         state: TRACKING, UNCERTAIN or LOST.
         confidence: in [0, 1]; the expected IoU where it is calibrated.
         distractor: a second peak nearly as high as the first.
+        score: mean score of both branches, what the confidence is made of.
+        weak: the score is far below what this target usually reaches.
     """
 
     state: TrackState
     confidence: float
     distractor: bool
+    score: float
+    weak: bool
 
 
 def second_peak(score: Tensor, cell: Tensor, half_height: Tensor, half_width: Tensor) -> Tensor:
@@ -42,25 +46,31 @@ def judge(
     accurate: float,
     second: float,
     former: TrackState,
+    usual: float,
     config: LocalizeConfig,
 ) -> Finding:
     """Turn the scores at the peak into a state.
 
     Lost when the online score or the offline score is too low: each branch vetoes the other, so
-    that a filter that has learned background does not go on alone. A lost target must reach the
-    higher ``found_above`` and ``accurate_found`` to count as found again.
+    that a filter that has learned background does not go on alone. Lost, too, when their mean is
+    too small a share of what this target usually reaches: background that scores 0.4 is no match
+    for a target that scores 0.9. To count as found again takes more of each.
+
+    Args:
+        usual: mean score of this target while it is tracked.
     """
     again = former is TrackState.LOST
     bar = config.found_above if again else config.lost_below
     accurate_bar = config.accurate_found if again else config.accurate_below
-    lost = robust < bar or accurate < accurate_bar
-    confidence = _confidence(0.5 * (robust + accurate), config)
+    share = config.found_share if again else config.lost_share
+    score = 0.5 * (robust + accurate)
+    lost = robust < bar or accurate < accurate_bar or score < share * usual
+    weak = robust < config.found_above or score < config.unsure_share * usual
     distractor = second > config.distractor_ratio * robust
+    state = TrackState.UNCERTAIN if weak or distractor else TrackState.TRACKING
     if lost:
-        return Finding(TrackState.LOST, confidence, distractor)
-    unsure = distractor or robust < config.found_above
-    state = TrackState.UNCERTAIN if unsure else TrackState.TRACKING
-    return Finding(state, confidence, distractor)
+        state = TrackState.LOST
+    return Finding(state, _confidence(score, config), distractor, score, weak)
 
 
 def _confidence(score: float, config: LocalizeConfig) -> float:

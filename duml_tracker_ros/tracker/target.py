@@ -24,6 +24,7 @@ class TargetTrack:
         fill: RGB colour of what lies outside the image.
         unseen: frames since the target was last seen.
         frame: frames since the start.
+        usual: score that the target usually reaches, a slow mean over the frames it is tracked in.
     """
 
     box: Box
@@ -31,6 +32,7 @@ class TargetTrack:
     state: TrackState = TrackState.TRACKING
     unseen: int = 0
     frame: int = 0
+    usual: float = 0.0
     _sizes: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,9 +48,12 @@ class TargetTrack:
         size = int((network.search_size * growth - 1) // 32) * 32 + 1
         return dataclasses.replace(window, side=window.side * size / network.search_size, size=size)
 
-    def observe(self, finding: Finding) -> None:
+    def observe(self, finding: Finding, rule: LocalizeConfig) -> None:
         """Take over the verdict on a frame."""
         self.frame += 1
+        if finding.state is TrackState.TRACKING:
+            rate = max(rule.usual_rate, 1 / self.frame)
+            self.usual += rate * (finding.score - self.usual)
         self.unseen = self.unseen + 1 if finding.state is TrackState.LOST else 0
         self.state = finding.state
 

@@ -50,7 +50,7 @@ def trustworthy(
     frame, which has learned no mistake since.
     """
     sure = min(robust, accurate) >= config.learn_above and first >= config.first_above
-    return finding.state is not TrackState.LOST and sure
+    return finding.state is not TrackState.LOST and not finding.weak and sure
 
 
 def decide(finding: Finding, trusted: bool, frame: int, config: OnlineConfig) -> Decision:

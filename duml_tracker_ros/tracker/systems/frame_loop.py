@@ -226,8 +226,8 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
     ) -> Finding:
         """Judge the frame and move the box."""
         rule = self.config.localize
-        finding = judge(peak.robust, peak.accurate, peak.second, track.state, rule)
-        track.observe(finding)
+        finding = judge(peak.robust, peak.accurate, peak.second, track.state, track.usual, rule)
+        track.observe(finding, rule)
         trust = peak.penalty * peak.fused
         track.move(peak[:4], trust, window, image_size, self.config.postprocess)
         return finding
