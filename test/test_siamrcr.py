@@ -190,6 +190,7 @@ def test_paper_size_is_one_level_at_stride_8() -> None:
         x = net.extract(torch.zeros(1, 3, 257, 257))
         out = net.predict(net.template_kernels(z), x)
     assert len(x) == 1
-    assert not hasattr(net.backbone, "layer4") or net.backbone.channels == (1024,)
+    assert net.backbone.channels == (1024,)
+    assert not hasattr(net.backbone, "layer4")
     assert out.cls.shape == out.iou.shape == (1, 1, 33, 33)
     assert F.softplus(out.cls).isfinite().all()

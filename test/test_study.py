@@ -90,7 +90,7 @@ def test_study_names_every_comparison_once() -> None:
 
 def test_study_trains_and_compares(clips: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     """One network of each kind, trained for two steps each, from a data set of flat pictures."""
-    from test_training import settings, write_data
+    from train_harness import settings, write_data
 
     alone, pair, label = study.formulations()[3], study.pairs()[3], study.labels()[4]
     monkeypatch.setattr(study, "MU", (0.0, 0.8))

@@ -127,8 +127,12 @@ class ResNet50(nn.Module):
         self._inputs = 64
         self.layer1 = self._stage(64, 3, 1, 1)
         self.layer2 = self._stage(128, 4, 2, 1)
-        self.layer3 = self._stage(256, 6, 1 if config.dilated else 2, 2 if config.dilated else 1)
-        self.layer4 = self._stage(512, 3, 1 if config.dilated else 2, 4 if config.dilated else 1)
+        # Stages that no level needs are not there (SiamRCR has none behind stride 16).
+        stride = 1 if config.dilated else 2
+        if max(config.strides) >= 16:
+            self.layer3 = self._stage(256, 6, stride, 2 if config.dilated else 1)
+        if max(config.strides) >= 32:
+            self.layer4 = self._stage(512, 3, stride, 4 if config.dilated else 1)
         self.strides = config.strides
         widths = {4: 256, 8: 512, 16: 1024, 32: 2048}
         missing = [s for s in config.strides if s not in widths]
