@@ -264,6 +264,8 @@ def test_contract_with_random_weights(rule: str) -> None:
     images, boxes = render(6, size=(320, 240), seed=2)
     options = {"online.update": rule, "online.learn_above": -9.0, "localize.lost_below": -9.0}
     options |= {"localize.accurate_below": -9.0, "online.interval": 2}
+    options |= {"localize.found_above": -9.0, "localize.unsure_share": -9.0}
+    options |= {"localize.lost_share": -9.0}
     tracker = create_tracker("fcot", weights="random", device="cpu", **options)
     with pytest.raises(BoxError, match="finite"):
         tracker.init(images[0], (float("nan"), 0, 5, 5))
