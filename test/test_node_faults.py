@@ -88,7 +88,9 @@ def test_damaged_weights_are_named_and_can_be_replaced(node, process, tmp_path):
         assert not node.change("configure")
         assert node.state() == "unconfigured"
         process.wait_for_log(str(path))
-        node.spin_until(lambda name=name: name in node.values()["last error"], "diagnostics")
+        node.spin_until(
+            lambda name=name: name in node.values().get("last error", ""), "diagnostics"
+        )
     assert node.set_parameter("weights", "random").successful
     node.bring_to("active")
     assert node.fresh_target().state == Target.STATE_IDLE
