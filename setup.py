@@ -47,6 +47,7 @@ setup(
             "matplotlib>=3.7",
             "mypy==2.4.1",
             "pytest>=8.0",
+            "pytest-rerunfailures>=15.0",
             "pytest-timeout>=2.3",
             "ruff==0.17.5",
             "types-PyYAML",

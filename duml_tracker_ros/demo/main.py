@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
-from .recorder import UNTRACKED
+from .recorder import NOT_CONNECTED, UNTRACKED
 from .sources import SourceError, add_source_options, open_source, source_arguments
 from .summary import table
 
@@ -176,6 +176,16 @@ def run(options: argparse.Namespace) -> int:
     folder = prepare(options)
     # A source that cannot be used must be told before anything is started.
     open_source(options)
+    status = record(options, folder, ros_arguments)
+    if status == NOT_CONNECTED:
+        # Fast DDS over TCP leaves two processes apart now and then, for good.
+        print("demo: DDS did not connect the processes; starting them again", file=sys.stderr)
+        status = record(options, folder, ros_arguments)
+    return report(folder) if status in (0, UNTRACKED) else status
+
+
+def record(options: argparse.Namespace, folder: Path, ros_arguments: Sequence[str]) -> int:
+    """Run the processes; returns the recorder's exit status."""
     source = source_arguments(options)
     variables = environment()
     with tempfile.TemporaryDirectory(prefix="duml_demo_") as scratch:
@@ -201,8 +211,7 @@ def run(options: argparse.Namespace) -> int:
                     f"demo: the tracker node says: {last_words(processes, 'tracker_node')}",
                     file=sys.stderr,
                 )
-                return status if status > 0 else 1
-    return report(folder)
+            return status if status >= 0 else 1
 
 
 def _is_live(options: argparse.Namespace) -> bool:

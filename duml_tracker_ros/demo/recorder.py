@@ -25,6 +25,7 @@ from .summary import STATES, Box, Received, failures, summarize
 
 TRACKER = "duml_tracker"
 UNTRACKED = 3
+NOT_CONNECTED = 4
 # Heatmaps are made only while somebody watches: look in at these shares of the film.
 HEATMAP_LOOKS = ((0.12, 4), (0.45, 2), (0.8, 2))
 HEATMAP_SECONDS = 1.2
@@ -32,6 +33,10 @@ HEATMAP_SECONDS = 1.2
 
 class RecorderError(RuntimeError):
     """The run cannot go on; one line that says why."""
+
+
+class NotConnectedError(RecorderError):
+    """DDS did not bring two processes together."""
 
 
 class Recorder:
@@ -107,7 +112,10 @@ class Recorder:
     def _call(self, kind: Any, name: str, request: Any, timeout: float) -> Any:
         client = self.node.create_client(kind, name)
         try:
-            self._until(client.service_is_ready, 60.0, f"there is no service {name}")
+            try:
+                self._until(client.service_is_ready, 30.0, f"there is no service {name}")
+            except RecorderError as error:
+                raise NotConnectedError(str(error)) from None
             future = client.call_async(request)
             self._until(future.done, timeout, f"{name} does not answer")
             return future.result()
@@ -309,7 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SourceError, RecorderError, OSError) as error:
         progress.end()
         print(f"demo: {error}", file=sys.stderr)
-        return 1
+        return NOT_CONNECTED if isinstance(error, NotConnectedError) else 1
     except (KeyboardInterrupt, ExternalShutdownException):
         return 130
     finally:

@@ -224,7 +224,7 @@ class LocalizeConfig:
     accurate_found: float = 0.1
     lost_share: float = 0.45
     unsure_share: float = 0.7
-    found_share: float = 0.75
+    found_share: float = 0.85
     usual_rate: float = 0.02
     distractor_ratio: float = 0.8
     neighbourhood: float = 2.2
