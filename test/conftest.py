@@ -1,7 +1,9 @@
 """Fixtures of several test files."""
 
+import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,22 @@ ROOT = Path(__file__).resolve().parents[1]
 # A shell starts background jobs with SIGINT ignored, and processes that tests interrupt would
 # inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+STATUS = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    session.config.stash[STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """End at once where ROS was used: taking DDS down at exit can hang, see node_harness."""
+    if "rclpy" in sys.modules and STATUS in config.stash:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash[STATUS])
 
 
 def pytest_collection_modifyitems(items):
