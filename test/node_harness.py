@@ -151,6 +151,7 @@ class Talker:
         self.executor.shutdown()
         # Fast DDS can hang for good while a participant with TCP is taken down under load
         # (Fast-DDS#6066), and no timeout of Python's reaches it there: kept until the process ends.
+        self.node.destroy_publisher(self.images)
         LEFT_ALONE.append(self.node)
 
     def values(self):
