@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import signal
@@ -103,7 +104,18 @@ class NodeProcess:
         return self._process.wait(timeout)
 
 
-LEFT_ALONE = []
+@functools.cache
+def shared_context():
+    """One DDS participant for all that a test process says and hears.
+
+    It is left alone at the end: Fast DDS can hang for good while a participant with TCP is taken
+    down under load (Fast-DDS#6066), and no timeout of Python's reaches it there.
+    """
+    import rclpy
+
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=DOMAIN)
+    return context
 
 
 class Talker:
@@ -122,10 +134,9 @@ class Talker:
         from duml_tracker_ros.srv import Init, Stop
 
         self.namespace, self.name = namespace, f"{namespace}/duml_tracker"
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=DOMAIN)
-        self.node = rclpy.create_node("talker", context=self.context, namespace=namespace)
-        self.executor = SingleThreadedExecutor(context=self.context)
+        context = shared_context()
+        self.node = rclpy.create_node("talker", context=context, namespace=namespace)
+        self.executor = SingleThreadedExecutor(context=context)
         self.executor.add_node(self.node)
         self.images = self.node.create_publisher(Image, "image", qos_profile_sensor_data)
         self.targets = []
@@ -149,10 +160,7 @@ class Talker:
 
     def close(self):
         self.executor.shutdown()
-        # Fast DDS can hang for good while a participant with TCP is taken down under load
-        # (Fast-DDS#6066), and no timeout of Python's reaches it there: kept until the process ends.
-        self.node.destroy_publisher(self.images)
-        LEFT_ALONE.append(self.node)
+        self.node.destroy_node()
 
     def values(self):
         """Keys and values of the newest diagnostics; empty before the first."""

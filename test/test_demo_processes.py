@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import generated_sequence
 import numpy as np
 import pytest
+from node_harness import DOMAIN, shared_context
 
 from duml_tracker_ros.demo.main import environment
 
@@ -39,16 +39,14 @@ def test_camera_holds_the_first_image_then_plays_all(tmp_path: Path) -> None:
 
     folder = generated_sequence.write_sequence(tmp_path / "seq", 12)
     pictures, _ = generated_sequence.render(12)
-    variables = environment()
+    variables = environment() | {"ROS_DOMAIN_ID": str(DOMAIN)}
     log = tmp_path / "sent.json"
     camera = subprocess.Popen(
         [*MODULE, "duml_tracker_ros.demo.camera", f"--seq={folder}", "--rate=25", f"--log={log}"],
         cwd=tmp_path,
         env=variables,
     )
-    context = rclpy.Context()
-    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
-    rclpy.init(context=context, domain_id=int(variables["ROS_DOMAIN_ID"]))
+    context = shared_context()
     node = rclpy.create_node("viewer", context=context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
@@ -70,7 +68,6 @@ def test_camera_holds_the_first_image_then_plays_all(tmp_path: Path) -> None:
         camera.wait()
         executor.shutdown()
         node.destroy_node()
-        context.try_shutdown()
     written = json.loads(log.read_text())
     index_of = {stamp: index for index, stamp in written["sent"]}
     assert len(index_of) == len(written["sent"]), "every image has a stamp of its own"
