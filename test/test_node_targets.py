@@ -93,9 +93,12 @@ def test_selection_beyond_the_limit_is_refused_and_may_replace(several, process)
     assert f"max_targets is {LIMIT}" in refused.message
     assert ", ".join(map(str, ids)) in refused.message
     clicks = several.node.create_publisher(Point, f"{NODE}/click", 1)
-    several.spin_until(lambda: clicks.get_subscription_count() == 1, "click is subscribed")
-    clicks.publish(Point(x=320.0, y=235.0))
-    process.wait_for_log("~/click refused: 3 targets are followed")
+    # The publisher may know of the subscription before the subscription knows of the publisher.
+    several.spin_until(
+        lambda: "~/click refused: 3 targets are followed" in process.log(),
+        "refusal of the click",
+        meanwhile=lambda: clicks.publish(Point(x=320.0, y=235.0)),
+    )
     several.node.destroy_publisher(clicks)
     assert "no target 999" in several.init(TARGET, replaces=999).message
     new = several.init(OTHER, replaces=ids[1])
