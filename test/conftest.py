@@ -7,12 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 
 # A shell starts background jobs with SIGINT ignored, and processes that tests interrupt would
 # inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# One thread: the same numbers on every machine, and no crawling where another program takes a core.
+torch.set_num_threads(1)
 
 STATUS = pytest.StashKey[int]()
 
