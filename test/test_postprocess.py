@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from duml_tracker_ros.tracker.config import PostprocessConfig
+from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.network.anchors import anchor_grid, anchor_shapes, encode
 from duml_tracker_ros.tracker.network.heads import OfflineOutput
 from duml_tracker_ros.tracker.postprocess import hann_window, select, size_change
-from duml_tracker_ros.tracker.voting import vote
+from duml_tracker_ros.tracker.voting import Ballot, Votes
 
 
 def test_vote_of_one_box_is_that_box() -> None:
     box = torch.tensor([[50.0, 40.0, 20.0, 30.0]])
-    out = vote(box, torch.ones(1), torch.ones(1), box[0])
+    out = Ballot(box, torch.ones(1), torch.ones(1), box[0]).elect()
     assert out.tolist() == pytest.approx([50, 40, 20, 30])
 
 
@@ -27,17 +28,33 @@ def test_vote_weighs_by_score_quality_and_overlap() -> None:
     overlap = 19 / 21
     w0 = 0.9 * 0.8
     w1 = 0.6 * 0.5 * math.exp(-((1 - overlap) ** 2) / 0.0025)
-    out = vote(boxes, score, quality, boxes[0])
+    out = Ballot(boxes, score, quality, boxes[0]).elect()
     assert out[0].item() == pytest.approx((w0 * 50 + w1 * 51) / (w0 + w1), rel=1e-5)
     assert out[1:].tolist() == pytest.approx([40, 20, 30])
 
 
 def test_vote_ignores_distant_and_worthless_boxes() -> None:
     boxes = torch.tensor([[50.0, 40.0, 20.0, 30.0], [90.0, 40.0, 20.0, 30.0]])
-    out = vote(boxes, torch.tensor([0.1, 5.0]), torch.ones(2), boxes[0], sigma=1e6)
+    out = Ballot(boxes, torch.tensor([0.1, 5.0]), torch.ones(2), boxes[0], sigma=1e6).elect()
     assert out.tolist() == pytest.approx([50, 40, 20, 30])
-    nothing = vote(boxes, torch.zeros(2), torch.ones(2), boxes[0])
+    nothing = Ballot(boxes, torch.zeros(2), torch.ones(2), boxes[0]).elect()
     assert nothing.tolist() == pytest.approx([50, 40, 20, 30])
+
+
+def test_votes_name_the_heaviest_boxes_in_image_pixels() -> None:
+    boxes = torch.tensor([[90.0, 90.0, 8, 8], [51, 40, 20, 30], [50, 40, 20, 30], [50, 41, 20, 30]])
+    ballot = Ballot(boxes, torch.tensor([5.0, 0.6, 0.9, 0.0]), torch.ones(4), boxes[2])
+    # A crop of 100 pixels that shows 200 of the image, whose centre is at (300, 400).
+    votes = Votes(ballot, Window(300, 400, 200, 100))
+    (first, share), (second, rest) = votes.top()
+    assert first == pytest.approx((280, 350, 40, 60))
+    assert second == pytest.approx((282, 350, 40, 60))
+    assert share > rest > 0
+    assert share + rest == pytest.approx(1)
+    assert votes.top(1) == [(first, share)]
+    x, _, w, _ = (share * a + rest * b for a, b in zip(first, second, strict=True))
+    elected = ballot.elect()
+    assert (x + w / 2 - 300) / 2 + 50 == pytest.approx(elected[0].item(), abs=1e-4)
 
 
 def test_size_change_is_symmetric_and_one_for_no_change() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 
-from duml_tracker_ros.msg import Target
+from duml_tracker_ros.msg import Target, TrackDebug
 
 from ..viz import draw_target, heatmap_mono
 from .image_codec import to_rgb, write_image
 from .outcome import Outcome, Sighting, Status
+from .track_debug import debug_messages
 
 try:
     from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
@@ -94,6 +96,7 @@ class Publishers:
         )
         self.heatmap = self.make(Image, "~/heatmap", 1)
         self.annotated = self.make(Image, "~/annotated", 1)
+        self.debug = self.make(TrackDebug, "~/debug", 10)
         self._last_debug = {"heatmap": -math.inf, "annotated": -math.inf}
 
     def make(self, kind: Any, topic: str, depth: int) -> Any:
@@ -130,7 +133,7 @@ class Publishers:
         return float(message.latency)
 
     def render_debug(self, outcome: Outcome, rate: float, heatmap: str) -> list[Callable[[], None]]:
-        """Debug images that somebody watches and that are due, ready to be published."""
+        """Debug outputs that somebody watches and that are due, ready to be published."""
         ready: list[Callable[[], None]] = []
         if self._due("heatmap", self.heatmap, rate, outcome):
             pixels = self._heatmap(outcome, heatmap)
@@ -139,6 +142,9 @@ class Publishers:
         if self._due("annotated", self.annotated, rate, outcome):
             picture = write_image(self._annotated(outcome), "rgb8", outcome.frame.header)
             ready.append(lambda: self.annotated.publish(picture))
+        if self.debug.get_subscription_count():
+            # A few kilobytes an image: tools that record or explain want every one.
+            ready += [partial(self.debug.publish, message) for message in debug_messages(outcome)]
         return ready
 
     def _due(self, name: str, publisher: Any, rate: float, outcome: Outcome) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 from .config import PostprocessConfig
 from .network.anchors import decode
 from .network.heads import OfflineOutput
-from .voting import vote
+from .voting import Ballot
 
 
 class Candidate(NamedTuple):
@@ -25,6 +25,7 @@ class Candidate(NamedTuple):
         quality: predicted IoU of the chosen box.
         cell: index of the chosen cell in the flattened map.
         fused_map, robust_map, accurate_map: [H, W], highest over anchors.
+        ballot: what the box was voted from; None without voting.
     """
 
     box: Tensor
@@ -37,6 +38,7 @@ class Candidate(NamedTuple):
     fused_map: Tensor
     robust_map: Tensor
     accurate_map: Tensor
+    ballot: Ballot | None = None
 
 
 def hann_window(cells: int) -> Tensor:
@@ -110,8 +112,9 @@ def select(
     best = ranked.flatten().argmax()
     flat = boxes.flatten(0, 2)
     chosen = flat[best]
+    ballot = None
     if config.voting:
-        chosen = vote(
+        ballot = Ballot(
             flat,
             fused.flatten(),
             quality.flatten(),
@@ -119,6 +122,7 @@ def select(
             config.voting_epsilon,
             config.voting_sigma,
         )
+        chosen = ballot.elect()
     cell = best % robust[0].numel()
     fused_map, robust_map, accurate_map = fused.amax(0), robust.amax(0), accurate.amax(0)
     return Candidate(
@@ -132,6 +136,7 @@ def select(
         fused_map,
         robust_map,
         accurate_map,
+        ballot,
     )
 
 

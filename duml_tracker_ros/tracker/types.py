@@ -6,11 +6,14 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import cv2
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from .voting import Votes
 
 Box = tuple[float, float, float, float]
 """(x, y, w, h) in pixels, 0-based and continuous: pixel (0, 0) covers [0, 1) x [0, 1)."""
@@ -72,6 +75,7 @@ class TrackResult:
         confidence: in [0, 1].
         frames_since_seen: 0 while the target is seen.
         search_region: rectangle in image pixels that was searched.
+        votes: boxes that the box was voted from; None where the tracker does not vote.
     """
 
     box: Box
@@ -80,6 +84,7 @@ class TrackResult:
     frames_since_seen: int
     search_region: Box
     score_maps: ScoreMaps
+    votes: Votes | None = None
 
 
 class Tracker(ABC):

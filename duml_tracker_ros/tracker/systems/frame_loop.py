@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -27,6 +27,7 @@ from ..postprocess import best_views
 from ..target import TargetTrack
 from ..timing import StageClock
 from ..types import Box, MultiTargetTracker, ScoreMaps, TrackResult
+from ..voting import Ballot, Votes
 
 
 @dataclass
@@ -44,11 +45,13 @@ class Located:
         numbers: what the host needs to know, in the order of ``Peak`` [10].
         maps: ``fused``, ``robust`` and ``accurate`` scores [H, W].
         stride: crop pixels between the cells of the maps.
+        ballot: what the box was voted from, in crop pixels; None without voting.
     """
 
     numbers: Tensor
     maps: dict[str, Tensor]
     stride: int
+    ballot: Ballot | None = field(default=None, kw_only=True)
 
 
 class Peak(NamedTuple):
@@ -249,4 +252,5 @@ def _result(track: TargetTrack, finding: Finding, found: Located, window: Window
         track.unseen,
         window.region,
         ScoreMaps(found.maps, region),
+        Votes(found.ballot, window) if found.ballot is not None else None,
     )

@@ -165,7 +165,8 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
         rest = (best.penalty, best.fused, best.robust, best.accurate, second, start)
         maps = {"fused": best.fused_map, "robust": best.robust_map, "accurate": best.accurate_map}
         numbers = torch.cat((best.box, torch.stack(rest)))
-        return SiameseLocated(numbers, maps, self.config.network.stride, scores=scores)
+        stride = self.config.network.stride
+        return SiameseLocated(numbers, maps, stride, scores=scores, ballot=best.ballot)
 
     def learn(
         self,
