@@ -8,18 +8,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from generated_sequence import render
-from train_harness import TINY, learns, squares
+from train_harness import TINY, learns, squares, warm_file
 
 from duml_tracker_ros.tracker import BoxError, TrackState, create_tracker
-from duml_tracker_ros.tracker.checkpoint import default_weights, load_checkpoint, save_checkpoint
-from duml_tracker_ros.tracker.checkpoint.store import load_fitting
 from duml_tracker_ros.tracker.config import (
     BackboneConfig,
     ConfigError,
     NetworkConfig,
     PostprocessConfig,
     build,
-    load_config,
 )
 from duml_tracker_ros.tracker.network.backbone import build_backbone
 from duml_tracker_ros.tracker.network.siamese import SiameseNet
@@ -91,14 +88,9 @@ def test_objective_learns_and_reaches_every_parameter() -> None:
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory) -> str:
     """All that fits of the shipped weights, under a correlation that was never trained."""
-    torch.manual_seed(0)
-    config = load_config(name="drol_fc").network
-    net = SiameseNet(config)
-    taken = load_fitting(net, load_checkpoint(default_weights("compact")))
-    assert any(name.startswith("offline.levels.0.template_conv") for name in taken)
-    path = tmp_path_factory.mktemp("fc") / "warm.safetensors"
-    save_checkpoint(path, net, config, {"tracker": "drol_fc"})
-    return str(path)
+    path, taken = warm_file(tmp_path_factory.mktemp("fc"), "drol_fc", SiameseNet)
+    assert any(part.startswith("offline.levels.0.template_conv") for part in taken)
+    return path
 
 
 def test_online_module_tracks_beside_full_correlation(warm: str) -> None:

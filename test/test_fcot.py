@@ -7,11 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from generated_sequence import render
-from train_harness import TINY, learns, squares
+from train_harness import TINY, learns, squares, warm_file
 
 from duml_tracker_ros.tracker import BoxError, TrackState, create_tracker
-from duml_tracker_ros.tracker.checkpoint import default_weights, load_checkpoint, save_checkpoint
-from duml_tracker_ros.tracker.checkpoint.store import load_fitting
 from duml_tracker_ros.tracker.config import NetworkConfig, OnlineConfig, build, load_config
 from duml_tracker_ros.tracker.network.deformable import DeformConv, cell_points, sample_points
 from duml_tracker_ros.tracker.network.encoder_decoder import EncoderDecoderNet
@@ -217,15 +215,9 @@ def test_objective_learns_and_reaches_every_parameter() -> None:
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory) -> str:
     """The shipped backbone under a decoder and heads that have never learned offline."""
-    torch.manual_seed(0)
-    config = load_config(name="fcot").network
-    net = EncoderDecoderNet(config)
-    taken = load_fitting(net, load_checkpoint(default_weights("compact")))
-    assert taken
-    assert all(name.startswith("backbone.") for name in taken)
-    path = tmp_path_factory.mktemp("fcot") / "warm.safetensors"
-    save_checkpoint(path, net, config, {"tracker": "fcot"})
-    return str(path)
+    path, taken = warm_file(tmp_path_factory.mktemp("fcot"), "fcot", EncoderDecoderNet)
+    assert all(part.startswith("backbone.") for part in taken)
+    return path
 
 
 def test_online_models_alone_track_on_a_trained_backbone(warm: str) -> None:

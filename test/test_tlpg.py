@@ -9,11 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from generated_sequence import render
-from train_harness import TINY, learns, squares
+from train_harness import TINY, learns, squares, warm_file
 
 from duml_tracker_ros.tracker import BoxError, TrackState, create_tracker
-from duml_tracker_ros.tracker.checkpoint import default_weights, load_checkpoint, save_checkpoint
-from duml_tracker_ros.tracker.checkpoint.store import load_fitting
 from duml_tracker_ros.tracker.config import ConfigError, NetworkConfig, build, load_config
 from duml_tracker_ros.tracker.network.deformable import cell_points, sample_points, taps
 from duml_tracker_ros.tracker.network.proposal_net import BalancedNeck, ProposalNet, shrink
@@ -229,13 +227,7 @@ def test_objective_learns_and_reaches_every_parameter() -> None:
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory) -> str:
     """The shipped backbone under a neck and stages that have never learned offline."""
-    torch.manual_seed(0)
-    config = load_config(name="tlpg").network
-    net = ProposalNet(config)
-    assert load_fitting(net, load_checkpoint(default_weights("compact")))
-    path = tmp_path_factory.mktemp("tlpg") / "warm.safetensors"
-    save_checkpoint(path, net, config, {"tracker": "tlpg"})
-    return str(path)
+    return warm_file(tmp_path_factory.mktemp("tlpg"), "tlpg", ProposalNet)[0]
 
 
 @pytest.mark.parametrize("ending", ["nms", "iou"])

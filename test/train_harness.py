@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from duml_tracker_ros.tracker.checkpoint import default_weights, load_checkpoint, save_checkpoint
+from duml_tracker_ros.tracker.checkpoint.store import load_fitting
+from duml_tracker_ros.tracker.config import NetworkConfig, load_config
 from duml_tracker_ros.training.config import TrainConfig
 
 TINY: dict[str, Any] = {
@@ -66,6 +69,20 @@ def learns(
         history.append({k: float(v.detach()) for k, v in parts.items()})
     net.eval()
     return history[0], history[-1]
+
+
+def warm_file(
+    folder: Path, name: str, network: Callable[[NetworkConfig], nn.Module]
+) -> tuple[str, list[str]]:
+    """Checkpoint of a tracker's compact network that holds what fits of the shipped weights and is
+    random elsewhere, with the names of what fitted."""
+    torch.manual_seed(0)
+    config = load_config(name=name).network
+    net = network(config)
+    taken = load_fitting(net, load_checkpoint(default_weights("compact")))
+    path = folder / "warm.safetensors"
+    save_checkpoint(path, net, config, {"tracker": name})
+    return str(path), taken
 
 
 def write_data(root: Path) -> Path:
