@@ -4,9 +4,6 @@
 PYTHON ?= $(shell .venv/bin/python -S -c "" 2>/dev/null && echo .venv/bin/python || echo python3)
 BIN := .venv/bin
 
-# Fast DDS's default shared memory segment (512 KB) is smaller than a camera image: without this
-# setting most images are dropped.
-export FASTDDS_BUILTIN_TRANSPORTS ?= LARGE_DATA
 # Of a sourced ROS installation; they would mix its packages with those of .venv.
 unexport AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONHOME PYTHONPATH
 

@@ -3,17 +3,18 @@
 ros2 launch duml_tracker_ros tracker.launch.py image:=/camera/image_raw autostart:=true
 """
 
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 
 PACKAGE = "duml_tracker_ros"
 CONFIG = PathJoinSubstitution([FindPackageShare(PACKAGE), "config"])
+DDS_SETTINGS = {"FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS"}
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -54,13 +55,25 @@ ARGUMENTS = [
         description="log level of the node",
     ),
     DeclareLaunchArgument(
-        "dds_transports",
-        default_value=EnvironmentVariable("FASTDDS_BUILTIN_TRANSPORTS", default_value="LARGE_DATA"),
-        description="transports of Fast DDS for all nodes of this launch: "
-        "FASTDDS_BUILTIN_TRANSPORTS if set, else LARGE_DATA, as its own default drops camera "
-        "images. The camera's process needs the same setting",
+        "dds_profile",
+        default_value="auto",
+        description="profile of Fast DDS for all nodes of this launch: a file, none, or auto: "
+        "config/fastdds_large_images.xml of this package, as the default of Fast DDS drops camera "
+        "images, unless FASTDDS_DEFAULT_PROFILES_FILE or FASTDDS_BUILTIN_TRANSPORTS is set. The "
+        "camera's process needs the same setting",
     ),
 ]
+
+
+def dds_profile(context: LaunchContext) -> list[SetEnvironmentVariable]:
+    """The setting of Fast DDS; nothing where the user has one already."""
+    profile = LaunchConfiguration("dds_profile").perform(context)
+    if profile == "none" or (profile == "auto" and DDS_SETTINGS & set(context.environment)):
+        return []
+    if profile == "auto":
+        folder = PathJoinSubstitution([CONFIG, "fastdds_large_images.xml"])
+        profile = folder.perform(context)
+    return [SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", profile)]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -95,9 +108,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *ARGUMENTS,
-            SetEnvironmentVariable(
-                "FASTDDS_BUILTIN_TRANSPORTS", LaunchConfiguration("dds_transports")
-            ),
+            OpaqueFunction(function=dds_profile),
             tracker,
             rviz,
         ]

@@ -10,11 +10,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 
+ROOT = Path(__file__).resolve().parents[1]
+
 # Fast DDS reads this when the first participant is made.
-os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+if "FASTDDS_BUILTIN_TRANSPORTS" not in os.environ:
+    PROFILE = ROOT / "config" / "fastdds_large_images.xml"
+    os.environ.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(PROFILE))
 
 # Runs on one machine must not hear each other: domains are few (0 to 101 is safe on every
 # platform), so each run has a namespace of its own as well.
@@ -195,9 +200,27 @@ class Talker:
         return future.result()
 
     def state(self):
+        """Lifecycle state of the node.
+
+        Asked again every few seconds: the answer to a client that the node has not yet discovered
+        is lost. Tests ask this first, so that later calls need no second try.
+        """
         from lifecycle_msgs.srv import GetState
 
-        return self.call("get_state", GetState.Request()).current_state.label
+        client = self.clients["get_state"]
+        assert client.wait_for_service(WAIT), "no service get_state"
+        futures = []
+        due = time.monotonic()
+
+        def answered():
+            nonlocal due
+            if time.monotonic() >= due:
+                futures.append(client.call_async(GetState.Request()))
+                due = time.monotonic() + 5.0
+            return any(future.done() for future in futures)
+
+        self.spin_until(answered, "answer of get_state")
+        return next(f.result().current_state.label for f in futures if f.done())
 
     def change(self, label, meanwhile=None):
         """True when the transition with this label was made."""

@@ -328,10 +328,13 @@ def test_bad_command_starts_nothing(
 
 
 def test_processes_get_a_domain_and_large_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ROS_DOMAIN_ID", "FASTDDS_BUILTIN_TRANSPORTS"):
+    profile = "FASTDDS_DEFAULT_PROFILES_FILE"
+    for name in ("ROS_DOMAIN_ID", profile, "FASTDDS_BUILTIN_TRANSPORTS"):
         monkeypatch.delenv(name, raising=False)
     variables = demo.environment()
     assert 1 <= int(variables["ROS_DOMAIN_ID"]) <= 101
-    assert variables["FASTDDS_BUILTIN_TRANSPORTS"] == "LARGE_DATA"
+    assert "<segment_size>" in Path(variables[profile]).read_text()
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+    assert profile not in demo.environment()
     monkeypatch.setenv("ROS_DOMAIN_ID", "42")
     assert demo.environment()["ROS_DOMAIN_ID"] == "42"

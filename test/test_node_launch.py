@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("launch_ros", reason="launch_ros is not installed (it is not on PyPI)")
 
-from launch.actions import DeclareLaunchArgument
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
 from node_harness import DOMAIN, NAMESPACE, Talker
 
@@ -43,16 +43,30 @@ def test_every_argument_is_described():
     assert all(len(argument.description) > 10 for argument in arguments)
 
 
-@pytest.mark.parametrize(("environment", "expected"), [({}, "LARGE_DATA"), ({"X": "SHM"}, "SHM")])
-def test_transports_of_the_user_are_kept(environment, expected, monkeypatch):
-    monkeypatch.delenv("FASTDDS_BUILTIN_TRANSPORTS", raising=False)
-    if environment:
-        monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", environment["X"])
+@pytest.mark.parametrize(
+    ("environment", "argument", "expected"),
+    [
+        ({}, "auto", "fastdds_large_images.xml"),
+        ({}, "own.xml", "own.xml"),
+        ({}, "none", None),
+        ({"FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA"}, "auto", None),
+        ({"FASTDDS_DEFAULT_PROFILES_FILE": "theirs.xml"}, "auto", "theirs.xml"),
+    ],
+)
+def test_dds_settings_of_the_user_are_kept(environment, argument, expected, monkeypatch):
+    for name in ("FASTDDS_BUILTIN_TRANSPORTS", "FASTDDS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     description = get_launch_description_from_python_launch_file(str(LAUNCH_FILE))
     context = LaunchContext()
-    for entity in description.entities[:-2]:
-        entity.visit(context)
-    assert context.environment["FASTDDS_BUILTIN_TRANSPORTS"] == expected
+    context.launch_configurations["dds_profile"] = argument
+    for entity in description.entities:
+        if isinstance(entity, (DeclareLaunchArgument, OpaqueFunction)):
+            for action in entity.visit(context) or []:
+                action.visit(context)
+    profile = context.environment.get("FASTDDS_DEFAULT_PROFILES_FILE")
+    assert profile is None if expected is None else profile.endswith(expected)
 
 
 def test_launched_node_is_active_in_its_namespace(tmp_path):

@@ -350,7 +350,7 @@ def test_diagnostics_name_the_silent_topic_and_then_the_target(node):
         return node.reports[-1].status[0].message if node.reports else ""
 
     node.spin_until(lambda: f"{IMAGE} has publishers but no images" in summary(), "silence")
-    assert "LARGE_DATA" in summary()
+    assert "fastdds_large_images.xml" in summary()
     assert "talker" in summary()
     node.fresh_target()
     node.init(TARGET)

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
+from ament_index_python.packages import get_package_share_directory
+
 from .recorder import NOT_CONNECTED, UNTRACKED
 from .sources import SourceError, add_source_options, open_source, source_arguments
 from .summary import table
@@ -30,8 +32,11 @@ class DemoError(Exception):
 def environment() -> dict[str, str]:
     """Environment of the processes: large images, a domain of their own."""
     variables = dict(os.environ, PYTHONUNBUFFERED="1")
-    # The default transport of Fast DDS drops camera images.
-    variables.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+    # The default transport of Fast DDS drops camera images; that of the user stays.
+    if "FASTDDS_BUILTIN_TRANSPORTS" not in variables:
+        share = Path(get_package_share_directory("duml_tracker_ros"))
+        profile = share / "config" / "fastdds_large_images.xml"
+        variables.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(profile))
     # Two demos on one machine, or in one network, must not hear each other. Not by
     # ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST: Fast DDS then loses a third of the images.
     variables.setdefault("ROS_DOMAIN_ID", str(random.SystemRandom().randint(1, 101)))

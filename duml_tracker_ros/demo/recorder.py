@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..node.deadline import end_within
 from .pictures import Heatmap, draw_run
 from .sources import (
     Source,
@@ -24,8 +25,12 @@ from .sources import (
 from .summary import STATES, Box, Received, failures, summarize
 
 TRACKER = "duml_tracker"
+GET_STATE, CHANGE_STATE = f"/{TRACKER}/get_state", f"/{TRACKER}/change_state"
+INIT, CAMERA = f"/{TRACKER}/init", "/camera/set_parameters"
+ATTEMPTS = 6
 UNTRACKED = 3
 NOT_CONNECTED = 4
+ENDING = 10.0  # seconds for taking DDS down
 # Heatmaps are made only while somebody watches: look in at these shares of the film.
 HEATMAP_LOOKS = ((0.12, 4), (0.45, 2), (0.8, 2))
 HEATMAP_SECONDS = 1.2
@@ -44,10 +49,13 @@ class Recorder:
 
     def __init__(self, source: Source, log: Path, progress: Progress) -> None:
         from diagnostic_msgs.msg import DiagnosticArray
+        from lifecycle_msgs.srv import ChangeState, GetState
+        from rcl_interfaces.srv import SetParameters
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.node import Node
 
         from duml_tracker_ros.msg import Target
+        from duml_tracker_ros.srv import Init
 
         self.source, self._log, self._progress = source, log, progress
         self.received: list[Received] = []
@@ -62,6 +70,17 @@ class Recorder:
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
+        # Made long before they are used: an answer to a client that the service has not yet
+        # discovered is lost.
+        self._clients = {
+            name: self.node.create_client(kind, name)
+            for name, kind in (
+                (GET_STATE, GetState),
+                (CHANGE_STATE, ChangeState),
+                (INIT, Init),
+                (CAMERA, SetParameters),
+            )
+        }
 
     def close(self) -> None:
         self._executor.shutdown()
@@ -70,6 +89,7 @@ class Recorder:
     def run(self) -> dict[str, Any]:
         """Configure, activate, select, record; returns the camera's log."""
         self._progress.step("starting the tracker")
+        self._reach()
         self._change("configure", 120.0)
         self._change("activate", 10.0)
         self._progress.step("waiting for the first image")
@@ -80,12 +100,26 @@ class Recorder:
 
     # -- the operator -------------------------------------------------------------------------
 
+    def _reach(self) -> None:
+        """Ask the tracker for its state until it answers."""
+        from lifecycle_msgs.srv import GetState
+
+        for _ in range(ATTEMPTS):
+            try:
+                self._call(GET_STATE, GetState.Request(), 5.0)
+            except NotConnectedError:
+                raise
+            except RecorderError:
+                continue
+            return
+        raise NotConnectedError(f"{GET_STATE} does not answer (asked {ATTEMPTS} times)")
+
     def _change(self, label: str, timeout: float) -> None:
         from lifecycle_msgs.msg import Transition
         from lifecycle_msgs.srv import ChangeState
 
         request = ChangeState.Request(transition=Transition(label=label))
-        answer = self._call(ChangeState, f"/{TRACKER}/change_state", request, timeout)
+        answer = self._call(CHANGE_STATE, request, timeout)
         if not answer.success:
             raise RecorderError(f"the tracker node refused to {label}")
 
@@ -93,7 +127,7 @@ class Recorder:
         from duml_tracker_ros.srv import Init
 
         x, y, w, h = self.source.first_box
-        answer = self._call(Init, f"/{TRACKER}/init", Init.Request(x=x, y=y, w=w, h=h), 30.0)
+        answer = self._call(INIT, Init.Request(x=x, y=y, w=w, h=h), 30.0)
         if not answer.success:
             raise RecorderError(f"the tracker refused the target: {answer.message}")
         self._target_id = answer.target_id
@@ -105,22 +139,19 @@ class Recorder:
 
         value = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=False)
         request = SetParameters.Request(parameters=[Parameter(name="hold", value=value)])
-        answer = self._call(SetParameters, "/camera/set_parameters", request, 10.0)
+        answer = self._call(CAMERA, request, 10.0)
         if not answer.results[0].successful:
             raise RecorderError(f"the camera does not start: {answer.results[0].reason}")
 
-    def _call(self, kind: Any, name: str, request: Any, timeout: float) -> Any:
-        client = self.node.create_client(kind, name)
+    def _call(self, name: str, request: Any, timeout: float) -> Any:
+        client = self._clients[name]
         try:
-            try:
-                self._until(client.service_is_ready, 30.0, f"there is no service {name}")
-            except RecorderError as error:
-                raise NotConnectedError(str(error)) from None
-            future = client.call_async(request)
-            self._until(future.done, timeout, f"{name} does not answer")
-            return future.result()
-        finally:
-            self.node.destroy_client(client)
+            self._until(client.service_is_ready, 30.0, f"there is no service {name}")
+        except RecorderError as error:
+            raise NotConnectedError(str(error)) from None
+        future = client.call_async(request)
+        self._until(future.done, timeout, f"{name} does not answer")
+        return future.result()
 
     def _until(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
         end = time.monotonic() + timeout
@@ -306,6 +337,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress = Progress()
     rclpy.init()
     recorder = None
+    status = 1
     try:
         source = open_source(options)
         recorder = Recorder(source, options.log, progress)
@@ -314,17 +346,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if source.live:
             source = VideoSource(str(options.keep), source.first_box, None, None)
         summary = write_results(options.out, source, recorder, log)
+        status = UNTRACKED if summary["failures"] else 0
     except (SourceError, RecorderError, OSError) as error:
         progress.end()
         print(f"demo: {error}", file=sys.stderr)
-        return NOT_CONNECTED if isinstance(error, NotConnectedError) else 1
+        status = NOT_CONNECTED if isinstance(error, NotConnectedError) else 1
     except (KeyboardInterrupt, ExternalShutdownException):
-        return 130
+        status = 130
     finally:
+        # What the run found must not wait for DDS, should it hang while it is taken down.
+        end_within(ENDING, status)
         if recorder is not None:
             recorder.close()
         rclpy.try_shutdown()
-    return UNTRACKED if summary["failures"] else 0
+    return status
 
 
 if __name__ == "__main__":

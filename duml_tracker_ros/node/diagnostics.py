@@ -118,7 +118,8 @@ def values(report: Report) -> dict[str, str]:
     for key in ("name", "size", "device", "parameters", "weights", "sha256"):
         if key in report.info:
             out[f"tracker {key}"] = str(report.info[key])
-    out["FASTDDS_BUILTIN_TRANSPORTS"] = os.environ.get("FASTDDS_BUILTIN_TRANSPORTS", "not set")
+    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS"):
+        out[name] = os.environ.get(name, "not set")
     out["memory [MiB]"] = f"{memory_bytes() / 2**20:.0f}"
     out.update(_device_memory(str(report.info.get("device", ""))))
     out["last error"] = report.last_error

@@ -24,8 +24,9 @@ from .frame_ring import Frame
 from .image_codec import ImageError, check_image, read_compressed, read_image
 
 LARGE_IMAGE_HINT = (
-    "with Fast DDS start both ends with FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA, "
-    "the default drops camera images"
+    "Fast DDS drops camera images by default: start the camera with "
+    "FASTDDS_DEFAULT_PROFILES_FILE=.../duml_tracker_ros/config/fastdds_large_images.xml, or both "
+    "ends with FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA"
 )
 
 # Numbers go on when the node is deactivated and activated again.
