@@ -1,6 +1,5 @@
 """Fixtures of several test files."""
 
-import os
 import shutil
 import signal
 import sys
@@ -28,11 +27,16 @@ def pytest_sessionfinish(session, exitstatus):
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
-    """End at once where ROS was used: taking DDS down at exit can hang, see node_harness."""
-    if "rclpy" in sys.modules and STATUS in config.stash:
+    """Take DDS down, which frees its shared memory; a test run must not hang on it."""
+    if "node_harness" in sys.modules and STATUS in config.stash:
+        from node_harness import close_context
+
+        from duml_tracker_ros.node.deadline import end_within
+
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(config.stash[STATUS])
+        end_within(20.0, config.stash[STATUS])
+        close_context()
 
 
 def pytest_collection_modifyitems(items):

@@ -111,16 +111,18 @@ class NodeProcess:
 
 @functools.cache
 def shared_context():
-    """One DDS participant for all that a test process says and hears.
-
-    It is left alone at the end: Fast DDS can hang for good while a participant with TCP is taken
-    down under load (Fast-DDS#6066), and no timeout of Python's reaches it there.
-    """
+    """One DDS participant for all that a test process says and hears; conftest.py closes it."""
     import rclpy
 
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=DOMAIN)
     return context
+
+
+def close_context():
+    if shared_context.cache_info().currsize:
+        shared_context().try_shutdown()
+        shared_context().destroy()
 
 
 class Talker:
