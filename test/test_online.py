@@ -295,13 +295,15 @@ def test_usual_score_follows_sure_frames_only() -> None:
     rule = LocalizeConfig(usual_rate=0.1)
     track = TargetTrack((10.0, 10.0, 20.0, 20.0), (0.0, 0.0, 0.0))
     seen = Finding(TrackState.TRACKING, 0.8, False, 0.8, False)
-    track.observe(seen, rule)
+    colour = (0.1, 0.2)
+    track.observe(seen, rule, colour)
     assert track.usual == pytest.approx(0.8)
     for state in (TrackState.UNCERTAIN, TrackState.LOST):
-        track.observe(Finding(state, 0.1, False, 0.1, True), rule)
+        track.observe(Finding(state, 0.1, False, 0.1, True), rule, (9.0, 9.0))
     assert track.usual == pytest.approx(0.8)
+    assert track.colour.mean == pytest.approx(colour)
     for _ in range(100):
-        track.observe(dataclasses.replace(seen, score=0.5), rule)
+        track.observe(dataclasses.replace(seen, score=0.5), rule, colour)
     assert track.usual == pytest.approx(0.5, abs=0.01)
     # A weak frame teaches nothing, whatever its scores.
     weak = Finding(TrackState.UNCERTAIN, 0.6, False, 0.6, True)

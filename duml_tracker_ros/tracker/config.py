@@ -212,7 +212,8 @@ class LocalizeConfig:
     """Peak analysis: when the target counts as lost, uncertain or certain.
 
     ``lost_share``, ``unsure_share`` and ``found_share`` are shares of the score that the target
-    usually reaches, a mean that follows at ``usual_rate``.
+    usually reaches, a mean that follows at ``usual_rate``. What is found again must have the
+    target's colour within ``colour_tolerance`` (chroma, see ``colour``; 0: not looked at).
 
     The confidence is a logistic curve of the mean score of both branches, with this slope and
     middle, fitted to the IoU on validation clips; slope 0 gives the mean score itself.
@@ -226,6 +227,7 @@ class LocalizeConfig:
     unsure_share: float = 0.7
     found_share: float = 0.85
     usual_rate: float = 0.02
+    colour_tolerance: float = 0.15
     distractor_ratio: float = 0.8
     neighbourhood: float = 2.2
     search_growth: float = 1.15

@@ -48,6 +48,7 @@ def judge(
     former: TrackState,
     usual: float,
     config: LocalizeConfig,
+    strange: bool = False,
 ) -> Finding:
     """Turn the scores at the peak into a state.
 
@@ -58,6 +59,7 @@ def judge(
 
     Args:
         usual: mean score of this target while it is tracked.
+        strange: it has another colour than the target: not what was lost.
     """
     again = former is TrackState.LOST
     bar = config.found_above if again else config.lost_below
@@ -65,6 +67,7 @@ def judge(
     share = config.found_share if again else config.lost_share
     score = 0.5 * (robust + accurate)
     lost = robust < bar or accurate < accurate_bar or score < share * usual
+    lost = lost or (again and strange)
     weak = robust < config.found_above or score < config.unsure_share * usual
     distractor = second > config.distractor_ratio * robust
     state = TrackState.UNCERTAIN if weak or distractor else TrackState.TRACKING

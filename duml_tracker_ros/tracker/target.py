@@ -6,6 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 
+from .colour import UsualColour
 from .config import LocalizeConfig, NetworkConfig, PostprocessConfig
 from .geometry import Window, search_window
 from .localize import Finding
@@ -25,6 +26,7 @@ class TargetTrack:
         unseen: frames since the target was last seen.
         frame: frames since the start.
         usual: score that the target usually reaches, a slow mean over the frames it is tracked in.
+        colour: the same of its colour.
     """
 
     box: Box
@@ -33,6 +35,7 @@ class TargetTrack:
     unseen: int = 0
     frame: int = 0
     usual: float = 0.0
+    colour: UsualColour = field(default_factory=UsualColour)
     _sizes: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,12 +51,13 @@ class TargetTrack:
         size = int((network.search_size * growth - 1) // 32) * 32 + 1
         return dataclasses.replace(window, side=window.side * size / network.search_size, size=size)
 
-    def observe(self, finding: Finding, rule: LocalizeConfig) -> None:
-        """Take over the verdict on a frame."""
+    def observe(self, finding: Finding, rule: LocalizeConfig, chroma: tuple[float, float]) -> None:
+        """Take over the verdict on a frame, where the candidate had this chroma."""
         self.frame += 1
         if finding.state is TrackState.TRACKING:
             rate = max(rule.usual_rate, 1 / self.frame)
             self.usual += rate * (finding.score - self.usual)
+            self.colour.learn(chroma, rule.usual_rate)
         self.unseen = self.unseen + 1 if finding.state is TrackState.LOST else 0
         self.state = finding.state
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..augment import augment_search
 from ..checkpoint import Checkpoint
+from ..colour import chroma
 from ..config import TrackerConfig
 from ..crop import check_image, crop_array, mean_colour
 from ..errors import TrackerError
@@ -196,7 +197,8 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         results = []
         for chosen in best_views([p.fused for p in peaks], rule):
             (target, window), one, peak = views[chosen], found[chosen], peaks[chosen]
-            finding = self._settle(target.track, peak, window, image.shape[1::-1])
+            seen = chroma(crops[chosen], peak[:4])
+            finding = self._settle(target.track, peak, seen, window, image.shape[1::-1])
             self.learn(target, one, peak, finding, window)
             self.finish(target, image, order, peak, finding)
             results.append(_result(target.track, finding, one, window))
@@ -225,12 +227,25 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         return self.upload(list(crops)), torch.from_numpy(boxes)
 
     def _settle(
-        self, track: TargetTrack, peak: Peak, window: Window, image_size: tuple[int, int]
+        self,
+        track: TargetTrack,
+        peak: Peak,
+        seen: tuple[float, float],
+        window: Window,
+        image_size: tuple[int, int],
     ) -> Finding:
         """Judge the frame and move the box."""
         rule = self.config.localize
-        finding = judge(peak.robust, peak.accurate, peak.second, track.state, track.usual, rule)
-        track.observe(finding, rule)
+        finding = judge(
+            peak.robust,
+            peak.accurate,
+            peak.second,
+            track.state,
+            track.usual,
+            rule,
+            track.colour.differs(seen, rule.colour_tolerance),
+        )
+        track.observe(finding, rule, seen)
         trust = peak.penalty * peak.fused
         track.move(peak[:4], trust, window, image_size, self.config.postprocess)
         return finding
