@@ -46,7 +46,7 @@ ARGUMENTS = [
         "rviz",
         default_value="false",
         choices=["true", "false"],
-        description="show the annotated image and the heatmap in RViz",
+        description="show the annotated image, the heatmap and the markers in RViz",
     ),
     DeclareLaunchArgument(
         "log_level",

@@ -13,7 +13,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from duml_tracker_ros.node.image_codec import write_image
+from duml_tracker_ros.messages.image_codec import write_image
 
 POSITIONS = 24
 # Further targets, (x, y) of their corners; they stand still and are told apart by their colours.

@@ -272,7 +272,7 @@ class Talker:
         """Image message with the next stamp."""
         from std_msgs.msg import Header
 
-        from duml_tracker_ros.node.image_codec import write_image
+        from duml_tracker_ros.messages.image_codec import write_image
 
         self.clock_ns += 33_333_333
         header = Header(frame_id=frame_id)

@@ -287,7 +287,7 @@ def malformed(requests, images, seed=11):
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import Image
 
-    from duml_tracker_ros.node.image_codec import ImageError, read_image
+    from duml_tracker_ros.messages.image_codec import ImageError, read_image
 
     rng = random.Random(seed)
     odd = [0.0, -1.0, 1e-9, 1e9, -1e308, float("nan"), float("inf"), 640.0, 5.0]

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from duml_tracker_ros.messages.image_codec import ImageView
 from duml_tracker_ros.node.frame_ring import Frame, FrameRing
-from duml_tracker_ros.node.image_codec import ImageView
 from duml_tracker_ros.node.statistics import Statistics, Window
 
 

@@ -9,10 +9,10 @@ import pytest
 from node_harness import TARGET, scene
 from worker_harness import ALWAYS_LOST, ALWAYS_SEEN, WAIT, random_tracker
 
+from duml_tracker_ros.messages.image_codec import ImageError
 from duml_tracker_ros.node.boxes import fraction_box, pixel_box, point_box
 from duml_tracker_ros.node.command import WorkerError
 from duml_tracker_ros.node.frame_ring import FrameRing
-from duml_tracker_ros.node.image_codec import ImageError
 from duml_tracker_ros.node.outcome import Status
 from duml_tracker_ros.node.worker import TrackerWorker
 from duml_tracker_ros.tracker import WeightsError, create_tracker

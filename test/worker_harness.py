@@ -9,9 +9,9 @@ import time
 
 from node_harness import TARGET, scene
 
+from duml_tracker_ros.messages.image_codec import ImageView
 from duml_tracker_ros.node.boxes import pixel_box
 from duml_tracker_ros.node.frame_ring import Frame
-from duml_tracker_ros.node.image_codec import ImageView
 from duml_tracker_ros.node.worker import TrackerWorker
 from duml_tracker_ros.tracker import create_tracker
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .image_codec import ImageView
+from ..messages.image_codec import ImageView
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What controllers need of a target: its bearing, and with depth its position and its points.
+"""What needs the camera's lens: a target's bearing, its position and points with depth, markers.
 
 Camera parameters and depth are subscribed only while somebody subscribes to what is made of them.
 Directions go out while the target is seen; positions only while its state is TRACKING, since
@@ -9,7 +9,6 @@ the last selection, so that only an operator's act, never the end of a target, m
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +19,16 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from visualization_msgs.msg import MarkerArray
 
 from duml_tracker_ros.msg import Bearing
 
 from ..tracker import Box
 from .camera_model import CameraModel, CameraModelError
+from .camera_source import CameraSource, GuidanceError
 from .cloud import make_cloud
 from .depth import DepthError, depth_view, surface
+from .markers import TargetMarkers
 from .outcome import Outcome, Sighting, Status
 from .pairing import Pairing
 from .parameters import Settings
@@ -34,6 +36,7 @@ from .publishers import STATES
 
 # Depth may come before or after the tracker is done with the image of the same moment.
 KEPT = 8
+PROBLEMS = ("bearing", "position", "markers")
 
 Make = Callable[[Any, str, int], Any]
 
@@ -48,12 +51,8 @@ class _Waiting:
     size: tuple[int, int]
 
 
-class GuidanceError(RuntimeError):
-    """Why there is no bearing or no position."""
-
-
 class Guidance:
-    """Makes `~/bearing`, `~/position` and `~/points`.
+    """Makes `~/bearing`, `~/position`, `~/points` and `~/markers`.
 
     Args:
         make: makes a managed publisher from type, topic and depth of the queue.
@@ -74,11 +73,12 @@ class Guidance:
         self.bearing = make(Bearing, "~/bearing", 10)
         self.position = make(PointStamped, "~/position", 10)
         self.points = make(PointCloud2, "~/points", 1)
+        self.markers = make(MarkerArray, "~/markers", 1)
         self._subscriptions: dict[str, Any] = {}
-        self._info: tuple[Any, float] | None = None
-        self._model: tuple[Any, CameraModel] | None = None
+        self._source = CameraSource()
+        self._shown = TargetMarkers()
         self._pairing: Pairing[_Waiting, Image] = Pairing(KEPT)
-        self.problems = {"bearing": "", "position": ""}
+        self.problems = dict.fromkeys(PROBLEMS, "")
 
     # -- on the executor's thread -------------------------------------------------------------
 
@@ -87,13 +87,14 @@ class Guidance:
         position = bool(self.position.get_subscription_count()) or bool(
             self.points.get_subscription_count()
         )
-        bearing = bool(self.bearing.get_subscription_count())
-        self._want("camera_info", CameraInfo, bearing or position, self._on_info)
+        wanted = {
+            "bearing": bool(self.bearing.get_subscription_count()),
+            "position": position,
+            "markers": bool(self.markers.get_subscription_count()),
+        }
+        self._want("camera_info", CameraInfo, any(wanted.values()), self._source.take)
         self._want("depth", Image, position, self._on_depth)
-        if not bearing:
-            self.problems["bearing"] = ""
-        if not position:
-            self.problems["position"] = ""
+        self.problems.update({name: "" for name in PROBLEMS if not wanted[name]})
 
     def stop(self) -> None:
         """End the subscriptions and forget what came; further calls do nothing."""
@@ -101,17 +102,16 @@ class Guidance:
             topic, subscription = self._subscriptions.popitem()
             self._node.destroy_subscription(subscription)
             self._forget(topic)
-        self.problems = {"bearing": "", "position": ""}
+        self._shown = TargetMarkers()
+        self.problems = dict.fromkeys(PROBLEMS, "")
 
     def describe(self) -> dict[str, str]:
         """Texts for diagnostics: what is used, or why nothing comes."""
-        model = self._model
         return {
-            "camera info": f"{model[1].size[0]}x{model[1].size[1]} {model[1].model}"
-            if model is not None
-            else "",
+            "camera info": self._source.describe(),
             "bearing": self._describe("bearing", self.bearing),
             "position": self._describe("position", self.position, self.points),
+            "markers": self._describe("markers", self.markers),
         }
 
     def _describe(self, name: str, *publishers: Any) -> str:
@@ -141,10 +141,7 @@ class Guidance:
         if topic == "depth":
             self._pairing.clear()
         else:
-            self._info = self._model = None
-
-    def _on_info(self, message: CameraInfo) -> None:
-        self._info = message, time.monotonic()
+            self._source.forget()
 
     def _on_depth(self, message: Image) -> None:
         stamp_ns = _nanoseconds(message.header.stamp)
@@ -161,6 +158,8 @@ class Guidance:
         if seen and self.bearing.get_subscription_count():
             problems = [self._publish_bearing(outcome, sighting) for sighting in seen]
             self._tell("bearing", next(filter(None, problems), ""))
+        if self.markers.get_subscription_count():
+            self._publish_markers(outcome, bool(seen))
         box = next(
             (
                 s.result.box
@@ -228,6 +227,19 @@ class Guidance:
         self._send(lambda: self.bearing.publish(message))
         return ""
 
+    def _publish_markers(self, outcome: Outcome, seen: bool) -> None:
+        camera = None
+        if seen:
+            problem = ""
+            try:
+                camera = self._camera(outcome.frame.header, outcome.view.width, outcome.view.height)
+            except (GuidanceError, CameraModelError) as error:
+                problem = str(error)
+            self._tell("markers", problem)
+        markers = self._shown.next(outcome, camera, self._settings().marker_length)
+        if markers:
+            self._send(lambda: self.markers.publish(MarkerArray(markers=markers)))
+
     def _publish_position(self, sighting: _Waiting, depth: Image) -> None:
         try:
             camera = self._camera(sighting.header, *sighting.size)
@@ -255,38 +267,10 @@ class Guidance:
             self._send(lambda: self.points.publish(cloud))
 
     def _camera(self, header: Any, width: int, height: int) -> CameraModel:
-        """The camera's model for an image.
-
-        Raises:
-            GuidanceError, CameraModelError: there is none, or it is not that of the image.
-        """
-        latest, settings = self._info, self._settings()
+        """The camera's model for an image. Raises GuidanceError or CameraModelError."""
         subscription = self._subscriptions.get("camera_info")
-        if latest is None:
-            topic = subscription.topic_name if subscription is not None else "camera_info"
-            raise GuidanceError(f"no CameraInfo comes on {topic}: remap it (-r camera_info:=TOPIC)")
-        info, arrival = latest
-        age = time.monotonic() - arrival
-        if 0.0 < settings.max_camera_info_age < age:
-            raise GuidanceError(
-                f"the last CameraInfo is {age:.1f} s old (max_camera_info_age is "
-                f"{settings.max_camera_info_age:g} s)"
-            )
-        if info.header.frame_id != header.frame_id:
-            raise GuidanceError(
-                f"CameraInfo has frame_id {info.header.frame_id!r}, the image "
-                f"{header.frame_id!r}: they are of different cameras"
-            )
-        key = (
-            *(info.width, info.height, info.distortion_model, settings.rectified),
-            *(info.k.tobytes(), info.p.tobytes(), bytes(info.d)),
-            *(info.binning_x, info.binning_y, str(info.roi)),
-        )
-        known = self._model
-        if known is None or known[0] != key:
-            known = self._model = key, CameraModel(info, settings.rectified)
-        known[1].check(width, height)
-        return known[1]
+        topic = subscription.topic_name if subscription is not None else "camera_info"
+        return self._source.model(header, width, height, self._settings(), topic)
 
     def _tell(self, name: str, problem: str) -> None:
         """Keep the problem for diagnostics; each new one goes to the log."""

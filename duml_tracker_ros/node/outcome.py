@@ -5,9 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from ..messages.image_codec import ImageView
 from ..tracker import Box, TrackResult
 from .frame_ring import Frame
-from .image_codec import ImageView
 
 
 class Status(enum.Enum):

@@ -156,6 +156,12 @@ class Settings:
         low=0.005,
         high=1.0,
     )
+    mouse_left: bool = _parameter(
+        False,
+        ANY_TIME,
+        "clicks in rqt_image_view select, too: on <image>_mouse_left and ~/annotated_mouse_left. "
+        "Off by default: a stray click would replace the target",
+    )
     init_timeout: float = _parameter(
         5.0,
         ANY_TIME,
@@ -205,16 +211,28 @@ class Settings:
     heatmap: str = _parameter(
         "fused",
         ANY_TIME,
-        "score map that ~/heatmap shows",
+        "score map that ~/heatmap and ~/scores show",
         choices=("fused", "robust", "accurate"),
     )
     debug_rate: float = _parameter(
         5.0,
         ANY_TIME,
-        "highest rate of ~/heatmap and ~/annotated, each only while subscribed; 0 = off",
+        "highest rate of ~/heatmap, ~/scores, ~/annotated and ~/annotated/compressed, each only "
+        "while subscribed; 0 = off",
         low=0.0,
         high=120.0,
         unit="Hz",
+    )
+    jpeg_quality: int = _parameter(
+        80, ANY_TIME, "JPEG quality of ~/annotated/compressed", low=1, high=100
+    )
+    marker_length: float = _parameter(
+        10.0,
+        ANY_TIME,
+        "length of the rays that ~/markers shows; how far the target is they do not tell",
+        low=0.01,
+        high=100000.0,
+        unit="m",
     )
     diagnostics_period: float = _parameter(
         1.0, START, "time between two messages on /diagnostics", low=0.1, high=60.0, unit="s"

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
 
 from duml_tracker_ros.msg import Target, TrackDebug
 
-from ..viz import draw_target, heatmap_mono
-from .image_codec import to_rgb, write_image
+from ..messages.results import fill_detection, fill_target
+from .annotations import ImageAnnotations, annotations_message
+from .debug_images import DebugImages
 from .outcome import Outcome, Sighting, Status
+from .parameters import Settings
 from .track_debug import debug_messages
 
 try:
@@ -34,8 +33,6 @@ STATES = {
     Status.ERROR: Target.STATE_ERROR,
 }
 
-NO_BOX = (math.nan,) * 4
-
 
 def output_qos(depth: int) -> QoSProfile:
     return QoSProfile(
@@ -45,14 +42,13 @@ def output_qos(depth: int) -> QoSProfile:
 
 def target_message(outcome: Outcome, sighting: Sighting, now: float) -> Target:
     """Target message; `now` is the monotonic time at which it is published."""
-    result = sighting.result
-    box = result.box if result is not None and sighting.status.seen else NO_BOX
-    message = Target(header=outcome.frame.header, state=STATES[sighting.status])
+    message = Target(header=outcome.frame.header)
     message.target_id, message.targets = sighting.target_id, outcome.followed
-    message.x, message.y, message.width, message.height = (float(value) for value in box)
-    if result is not None:
-        message.confidence = float(result.confidence)
-        message.frames_since_seen = int(result.frames_since_seen)
+    result, state = sighting.result, sighting.status.value
+    if result is None:
+        fill_target(message, state, None, 0.0, 0)
+    else:
+        fill_target(message, state, result.box, result.confidence, result.frames_since_seen)
     message.frames_dropped = outcome.dropped
     message.latency = now - outcome.frame.arrival
     message.processing_time = outcome.processing_time
@@ -70,15 +66,9 @@ def detections_message(outcome: Outcome) -> Any:
 
 def _detection(header: Any, sighting: Sighting) -> Any:
     assert sighting.result is not None
-    x, y, w, h = sighting.result.box
-    detection = Detection2D(header=header, id=str(sighting.target_id))
-    detection.bbox.center.position.x = float(x + w / 2)
-    detection.bbox.center.position.y = float(y + h / 2)
-    detection.bbox.size_x, detection.bbox.size_y = float(w), float(h)
-    hypothesis = ObjectHypothesisWithPose()
-    hypothesis.hypothesis.class_id = "target"
-    hypothesis.hypothesis.score = float(sighting.result.confidence)
-    detection.results.append(hypothesis)
+    detection, hypothesis = Detection2D(), ObjectHypothesisWithPose()
+    result = sighting.result
+    fill_detection(detection, hypothesis, header, sighting.target_id, result.box, result.confidence)
     return detection
 
 
@@ -94,10 +84,13 @@ class Publishers:
             if Detection2DArray is not None
             else None
         )
-        self.heatmap = self.make(Image, "~/heatmap", 1)
-        self.annotated = self.make(Image, "~/annotated", 1)
+        self.annotations = (
+            self.make(ImageAnnotations, "~/annotations", 1)
+            if ImageAnnotations is not None
+            else None
+        )
         self.debug = self.make(TrackDebug, "~/debug", 10)
-        self._last_debug = {"heatmap": -math.inf, "annotated": -math.inf}
+        self.images = DebugImages(self.make)
 
     def make(self, kind: Any, topic: str, depth: int) -> Any:
         """A managed publisher that `destroy` frees; `depth` of its queue."""
@@ -132,54 +125,12 @@ class Publishers:
             self.detections.publish(detections_message(outcome))
         return float(message.latency)
 
-    def render_debug(self, outcome: Outcome, rate: float, heatmap: str) -> list[Callable[[], None]]:
-        """Debug outputs that somebody watches and that are due, ready to be published."""
-        ready: list[Callable[[], None]] = []
-        if self._due("heatmap", self.heatmap, rate, outcome):
-            pixels = self._heatmap(outcome, heatmap)
-            message = write_image(pixels, "mono8", outcome.frame.header)
-            ready.append(lambda: self.heatmap.publish(message))
-        if self._due("annotated", self.annotated, rate, outcome):
-            picture = write_image(self._annotated(outcome), "rgb8", outcome.frame.header)
-            ready.append(lambda: self.annotated.publish(picture))
+    def render_debug(self, outcome: Outcome, settings: Settings) -> list[Callable[[], None]]:
+        """What people look at and somebody watches, ready to be published."""
+        ready = self.images.render(outcome, settings)
+        if self.annotations is not None and self.annotations.get_subscription_count():
+            ready.append(partial(self.annotations.publish, annotations_message(outcome)))
         if self.debug.get_subscription_count():
             # A few kilobytes an image: tools that record or explain want every one.
             ready += [partial(self.debug.publish, message) for message in debug_messages(outcome)]
         return ready
-
-    def _due(self, name: str, publisher: Any, rate: float, outcome: Outcome) -> bool:
-        if rate <= 0.0 or not publisher.get_subscription_count():
-            return False
-        # A tenth of a period early is on time: frames do not come at exact multiples of it.
-        if outcome.frame.arrival - self._last_debug[name] < 0.9 / rate:
-            return False
-        self._last_debug[name] = outcome.frame.arrival
-        return True
-
-    @staticmethod
-    def _heatmap(outcome: Outcome, name: str) -> np.ndarray:
-        width, height = outcome.view.width, outcome.view.height
-        heat = np.zeros((height, width), np.float32)
-        for sighting in outcome.sightings:
-            if sighting.result is not None and name in sighting.result.score_maps:
-                seen = sighting.result.score_maps.to_image(name, width, height)
-                np.maximum(heat, seen, out=heat)
-        return heatmap_mono(heat)
-
-    @staticmethod
-    def _annotated(outcome: Outcome) -> np.ndarray:
-        picture = to_rgb(outcome.view)
-        for sighting in outcome.sightings:
-            result = sighting.result
-            if result is not None:
-                picture = draw_target(
-                    picture,
-                    result.box,  # drawn dashed while lost: for people it is a hint
-                    sighting.status.value,
-                    result.confidence,
-                    label=f"#{sighting.target_id}",
-                    region=result.search_region,
-                )
-        if not outcome.followed:
-            picture = draw_target(picture, None, outcome.sightings[-1].status.value, 0.0)
-        return picture

@@ -6,6 +6,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from geometry_msgs.msg import Point
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 # Id to give the target, and id of the target it replaces; 0: any, none.
 ANY_ID = (0, 0)
+QUEUE = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
+)
 
 
 class Selector:
@@ -45,7 +49,8 @@ class Selector:
     def __init__(self, node: TrackerNode) -> None:
         self._node = node
         self.last = ""
-        group = ReentrantCallbackGroup()
+        self._clicks: list[Any] = []
+        self._group = group = ReentrantCallbackGroup()
         services: list[tuple[Any, str, Callable[[Any, Any], Any]]] = [
             (Init, "~/init", self._on_init),
             (InitPoint, "~/init_point", self._on_init_point),
@@ -53,17 +58,31 @@ class Selector:
         ]
         for kind, name, serve in services:
             node.create_service(kind, name, serve, callback_group=group)
-        queue = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
-        )
         topics: list[tuple[Any, str, Callable[[Any], Any]]] = [
             (Box, "~/init_box", self._on_box),
-            (Point, "~/click", self._on_click),
+            (Point, "~/click", partial(self._on_click, "~/click")),
         ]
         if Detection2D is not None:
             topics.append((Detection2D, "~/init_detection", self._on_detection))
         for kind, name, take in topics:
-            node.create_subscription(kind, name, take, queue, callback_group=group)
+            node.create_subscription(kind, name, take, QUEUE, callback_group=group)
+
+    def take_clicks(self, wanted: bool) -> None:
+        """Select by clicks of rqt_image_view on the camera's image and on the annotated one.
+
+        It publishes a geometry_msgs/Point in whole pixels on <image topic>_mouse_left.
+        """
+        while self._clicks and not wanted:
+            self._node.destroy_subscription(self._clicks.pop())
+        if wanted and not self._clicks:
+            for image in ("image", "~/annotated"):
+                topic = f"{self._node.resolve_topic_name(image)}_mouse_left"
+                take = partial(self._on_click, topic)
+                self._clicks.append(
+                    self._node.create_subscription(
+                        Point, topic, take, QUEUE, callback_group=self._group
+                    )
+                )
 
     # -- services -----------------------------------------------------------------------------
 
@@ -101,10 +120,10 @@ class Selector:
         stamp = message.header.stamp
         await self._select("~/init_box", box, make(*box), stamp, ANY_ID, Init.Response())
 
-    async def _on_click(self, message: Point) -> None:
+    async def _on_click(self, topic: str, message: Point) -> None:
         point = (message.x, message.y, 0.0)
         box_of = point_box(*point, False, self._node.settings.point_size)
-        await self._select("~/click", point, box_of, None, ANY_ID, Init.Response())
+        await self._select(topic, point, box_of, None, ANY_ID, Init.Response())
 
     async def _on_detection(self, message: Any) -> None:
         centre, w, h = message.bbox.center.position, message.bbox.size_x, message.bbox.size_y

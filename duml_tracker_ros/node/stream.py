@@ -20,8 +20,8 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
+from ..messages.image_codec import ImageError, check_image, read_compressed, read_image
 from .frame_ring import Frame
-from .image_codec import ImageError, check_image, read_compressed, read_image
 
 LARGE_IMAGE_HINT = (
     "Fast DDS drops camera images by default: start the camera with "

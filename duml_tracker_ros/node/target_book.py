@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..messages.image_codec import ImageView
 from ..tracker import TrackResult, TrackState
 from .catch_up import CatchUp
 from .command import WorkerError
 from .frame_ring import Frame
-from .image_codec import ImageView
 from .outcome import Sighting, Status
 
 LAST_ID = 0xFFFFFFFF

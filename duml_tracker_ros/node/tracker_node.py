@@ -86,6 +86,7 @@ class TrackerNode(LifecycleNode):
         self._gate = threading.Lock()
         self._open = False
         self._selector = Selector(self)
+        self._selector.take_clicks(self.settings.mouse_left)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", output_qos(10))
         self.create_timer(self.settings.diagnostics_period, self._diagnose, clock=STEADY)
         self.create_timer(GUIDANCE_PERIOD, self._refresh_guidance, clock=STEADY)
@@ -294,6 +295,7 @@ class TrackerNode(LifecycleNode):
         if not any(p.name in SPECS and SPECS[p.name].when != START for p in parameters):
             return
         self.settings = self._read_settings()
+        self._selector.take_clicks(self.settings.mouse_left)
         if self._worker is not None:
             self._worker.lost_timeout = self.settings.lost_timeout
             self._worker.catch_up = self.settings.catch_up
@@ -338,8 +340,7 @@ class TrackerNode(LifecycleNode):
             self._statistics.add_stages(worker.stage_times())
         if (guidance := self._guidance) is not None:
             guidance.publish(outcome)
-        settings = self.settings
-        for publish in outputs.render_debug(outcome, settings.debug_rate, settings.heatmap):
+        for publish in outputs.render_debug(outcome, self.settings):
             self._send(publish)
 
     def _send(self, publish: Callable[[], None]) -> None:

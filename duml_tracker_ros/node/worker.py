@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..messages.image_codec import ImageError as CodecError
+from ..messages.image_codec import ImageView
 from ..tracker import BoxError, ImageError, Tracker, validate_box
 from .boxes import BoxOf
 from .catch_up import CatchUp
@@ -26,8 +28,6 @@ from .command import Command, WorkerError
 from .faults import free_memory, is_device_lost, is_out_of_memory, trim_heap
 from .follower import Follower, make_follower
 from .frame_ring import Frame, FrameRing
-from .image_codec import ImageError as CodecError
-from .image_codec import ImageView
 from .outcome import Outcome, Selection, Sighting, Status
 from .target_book import Followed, Logger, TargetBook
 

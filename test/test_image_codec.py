@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from duml_tracker_ros.node.image_codec import (
+from duml_tracker_ros.messages.image_codec import (
     NATIVE_ENCODINGS,
     ImageError,
     check_image,

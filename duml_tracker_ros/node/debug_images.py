@@ -1,0 +1,99 @@
+"""Images for people: score maps and the annotated camera image, made only while watched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import CompressedImage, Image
+
+from ..messages.image_codec import FLOATS, to_rgb, write_compressed, write_image
+from ..viz import draw_target, heatmap_mono
+from .outcome import Outcome
+from .parameters import Settings
+
+Make = Callable[[Any, str, int], Any]
+
+
+class DebugImages:
+    """`~/heatmap`, `~/scores`, `~/annotated` and `~/annotated/compressed`.
+
+    Args:
+        make: makes a managed publisher from type, topic and depth of the queue.
+    """
+
+    def __init__(self, make: Make) -> None:
+        self._publishers = {
+            "heatmap": make(Image, "~/heatmap", 1),
+            "scores": make(Image, "~/scores", 1),
+            "annotated": make(Image, "~/annotated", 1),
+            "annotated/compressed": make(CompressedImage, "~/annotated/compressed", 1),
+        }
+        self._last = dict.fromkeys(self._publishers, -math.inf)
+
+    def render(self, outcome: Outcome, settings: Settings) -> list[Callable[[], None]]:
+        """The images that somebody watches and that are due, ready to be published."""
+        due = [name for name in self._publishers if self._due(name, settings.debug_rate, outcome)]
+        header = outcome.frame.header
+        messages: dict[str, Any] = {}
+        if "heatmap" in due or "scores" in due:
+            scores = score_image(outcome, settings.heatmap)
+            if "heatmap" in due:
+                messages["heatmap"] = write_image(heatmap_mono(scores), "mono8", header)
+            if "scores" in due:
+                messages["scores"] = write_image(scores, FLOATS, header)
+        if "annotated" in due or "annotated/compressed" in due:
+            rgb = annotated_image(outcome)
+            if "annotated" in due:
+                messages["annotated"] = write_image(rgb, "rgb8", header)
+            if "annotated/compressed" in due:
+                message = write_compressed(rgb, settings.jpeg_quality, header)
+                messages["annotated/compressed"] = message
+        return [
+            partial(self._publishers[name].publish, message) for name, message in messages.items()
+        ]
+
+    def _due(self, name: str, rate: float, outcome: Outcome) -> bool:
+        if rate <= 0.0 or not self._publishers[name].get_subscription_count():
+            return False
+        # A tenth of a period early is on time: frames do not come at exact multiples of it.
+        if outcome.frame.arrival - self._last[name] < 0.9 / rate:
+            return False
+        self._last[name] = outcome.frame.arrival
+        return True
+
+
+def score_image(outcome: Outcome, name: str) -> np.ndarray:
+    """A score map in the geometry of the image, float32 [H, W]; 0 where nothing was searched.
+
+    Of several targets the highest score.
+    """
+    width, height = outcome.view.width, outcome.view.height
+    found = [
+        sighting.result.score_maps.to_image(name, width, height)
+        for sighting in outcome.sightings
+        if sighting.result is not None and name in sighting.result.score_maps
+    ]
+    return np.maximum.reduce(found) if found else np.zeros((height, width), np.float32)
+
+
+def annotated_image(outcome: Outcome) -> np.ndarray:
+    """The image with every target's box, state and search region, uint8 [H, W, 3] RGB."""
+    picture = to_rgb(outcome.view)
+    for sighting in outcome.sightings:
+        result = sighting.result
+        if result is not None:
+            picture = draw_target(
+                picture,
+                result.box,  # drawn dashed while lost: for people it is a hint
+                sighting.status.value,
+                result.confidence,
+                label=f"#{sighting.target_id}",
+                region=result.search_region,
+            )
+    if not outcome.followed:
+        picture = draw_target(picture, None, outcome.sightings[-1].status.value, 0.0)
+    return picture
