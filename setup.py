@@ -41,6 +41,7 @@ setup(
         "tqdm>=4.64",
     ],
     extras_require={
+        "bag": ["rosbags>=0.11"],
         "plot": ["matplotlib>=3.7"],
         "test": [
             "hypothesis>=6.100",
@@ -49,6 +50,7 @@ setup(
             "pytest>=8.0",
             "pytest-rerunfailures>=15.0",
             "pytest-timeout>=2.3",
+            "rosbags>=0.11",
             "ruff==0.17.5",
             "types-PyYAML",
             "types-tqdm",

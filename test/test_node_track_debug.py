@@ -10,9 +10,9 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from node_harness import NODE, TARGET, scene, stamp_of
 from std_msgs.msg import Header
 
+from duml_tracker_ros.messages.image_codec import ImageView
 from duml_tracker_ros.msg import TrackDebug
 from duml_tracker_ros.node.frame_ring import Frame
-from duml_tracker_ros.node.image_codec import ImageView
 from duml_tracker_ros.node.outcome import Outcome, Sighting, Status
 from duml_tracker_ros.node.track_debug import debug_messages
 from duml_tracker_ros.tracker import create_tracker

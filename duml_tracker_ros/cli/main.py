@@ -9,10 +9,10 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import bench, calibrate, evaluate, export, info, study, track, train, tune
+from . import bag, bench, calibrate, evaluate, export, info, study, track, train, tune
 from .common import CliError, epilog
 
-COMMANDS = (track, evaluate, train, bench, export, info, tune, calibrate, study)
+COMMANDS = (track, bag, evaluate, train, bench, export, info, tune, calibrate, study)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,6 +87,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """Errors whose text is meant for the user."""
     from ..evaluation.datasets import DatasetError, SequenceError
     from ..evaluation.peers import PeerError
+    from ..messages.bag_images import BagError
     from ..tracker.errors import TrackerError
 
-    return (CliError, DatasetError, SequenceError, PeerError, TrackerError, OSError)
+    return (CliError, BagError, DatasetError, SequenceError, PeerError, TrackerError, OSError)

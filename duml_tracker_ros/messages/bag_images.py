@@ -1,0 +1,152 @@
+"""Camera images out of a recorded bag, by the library rosbags: no ROS is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .definitions import typestore
+from .image_codec import ImageError, ImageView, read_compressed, read_image
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED = "sensor_msgs/msg/CompressedImage"
+
+
+class BagError(Exception):
+    """A bag that cannot be read or written; the text names it and the remedy."""
+
+
+@dataclass(frozen=True)
+class BagImage:
+    """One image of a bag.
+
+    Attributes:
+        time_ns: when the bag got it, in nanoseconds.
+        header: std_msgs/Header of the image.
+        view: its pixels.
+    """
+
+    time_ns: int
+    header: Any
+    view: ImageView
+
+    @property
+    def stamp_ns(self) -> int:
+        """Stamp of the header in nanoseconds."""
+        return stamp_ns(self.header)
+
+
+def stamp_ns(header: Any) -> int:
+    """Stamp of a std_msgs/Header in nanoseconds."""
+    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
+
+class BagImages:
+    """The images of one topic, in the order in which the bag got them; a context manager.
+
+    Args:
+        path: folder of a bag (mcap or sqlite3, compressed ones too), or one .mcap or .db3 file.
+
+    Raises:
+        BagError: on entering, when the bag cannot be read or has no images on the topic; while
+            iterating, when it breaks off or an image cannot be read.
+    """
+
+    def __init__(self, path: str | Path, topic: str) -> None:
+        self.path = Path(path).expanduser()
+        self.topic = topic
+        self._connections: list[Any] = []
+
+    def __enter__(self) -> BagImages:
+        if not self.path.exists():
+            raise BagError(f"{self.path} does not exist; give a bag's folder, .mcap or .db3 file")
+        if self.path.suffix == ".bag":
+            raise BagError(f"{self.path} is of ROS 1; rosbags-convert makes it one of ROS 2")
+        if self.path.is_dir() and not (self.path / "metadata.yaml").is_file():
+            raise BagError(
+                f"{self.path} has no metadata.yaml and is no bag, or its recorder was killed: give "
+                "the .mcap file in it, or mend it with ros2 bag reindex"
+            )
+        try:
+            from rosbags.rosbag2 import Reader
+        except ImportError:
+            raise BagError("reading bags needs the library rosbags: pip install rosbags") from None
+        self._store = typestore()
+        try:
+            self._reader = Reader(self.path)
+            self._reader.open()
+        except Exception as error:
+            raise self._damaged(error) from error
+        try:
+            self._connections = self._choose()
+        except BaseException:
+            self._reader.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._reader.close()
+
+    @property
+    def total(self) -> int:
+        """How many images there are."""
+        return sum(connection.msgcount for connection in self._connections)
+
+    def __iter__(self) -> Iterator[BagImage]:
+        messages = self._reader.messages(connections=self._connections)
+        index = 0
+        while True:
+            try:
+                connection, time_ns, data = next(messages)
+                message: Any = self._store.deserialize_cdr(data, connection.msgtype)
+            except StopIteration:
+                break
+            except Exception as error:
+                raise self._damaged(error, f" after {index} images") from error
+            try:
+                read = read_compressed if connection.msgtype == COMPRESSED else read_image
+                view = read(message)
+            except ImageError as error:
+                raise BagError(f"{self.path}: image {index} of {self.topic}: {error}") from error
+            yield BagImage(time_ns, message.header, view)
+            index += 1
+        if index < self.total:
+            raise BagError(
+                f"{self.path} is truncated: {index} images of {self.topic} instead of {self.total}"
+            )
+
+    def _choose(self) -> list[Any]:
+        here = [c for c in self._reader.connections if c.topic == self.topic]
+        images = [c for c in here if c.msgtype in (IMAGE, COMPRESSED)]
+        if here and not images:
+            raise BagError(
+                f"topic {self.topic} of {self.path} is {here[0].msgtype}, not an image; "
+                + self._image_topics()
+            )
+        if not here:
+            raise BagError(f"{self.path} has no topic {self.topic}; {self._image_topics()}")
+        if not sum(c.msgcount for c in images):
+            raise BagError(f"topic {self.topic} of {self.path} has no images")
+        return images
+
+    def _image_topics(self) -> str:
+        found = sorted(
+            f"{c.topic} ({c.msgtype.rpartition('/')[2]}, {c.msgcount})"
+            for c in self._reader.connections
+            if c.msgtype in (IMAGE, COMPRESSED)
+        )
+        return f"image topics: {', '.join(found)}" if found else "it has no image topics at all"
+
+    def _damaged(self, error: Exception, where: str = "") -> BagError:
+        return BagError(
+            f"{self.path} is truncated or damaged{where} ({type(error).__name__}: {error}); "
+            "mcap recover or ros2 bag reindex may mend it"
+        )

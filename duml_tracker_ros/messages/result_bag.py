@@ -1,0 +1,91 @@
+"""A bag of results: duml_tracker_ros/Target and vision_msgs/Detection2DArray of each image."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..tracker import Box
+from .bag_images import BagError
+from .definitions import DETECTION, DETECTIONS, HYPOTHESIS, TARGET, empty, typestore
+from .results import fill_detection, fill_target
+
+STORAGES = ("mcap", "sqlite3")
+
+
+class ResultBag:
+    """Writes `<prefix>/target` and `<prefix>/detections` as the node publishes them.
+
+    A context manager. Leaving it by an error removes what was written. The same results make the
+    same messages: what only a running node can measure (latency, processing time) is NaN.
+
+    Args:
+        path: folder to make; it must not exist.
+        storage: `mcap` or `sqlite3`.
+    """
+
+    def __init__(self, path: str | Path, storage: str = "mcap", prefix: str = "/duml_tracker"):
+        self.path = Path(path).expanduser()
+        self.prefix = prefix.rstrip("/")
+        self._storage = storage
+        self._store: Any = None
+        self._since_seen = 0
+
+    def __enter__(self) -> ResultBag:
+        if self.path.exists():
+            raise BagError(f"{self.path} exists already: name another folder, or remove it")
+        from rosbags.rosbag2 import StoragePlugin, Writer
+
+        self._store = typestore()
+        plugin = StoragePlugin[self._storage.upper()]
+        self._writer = Writer(self.path, version=9, storage_plugin=plugin)
+        try:
+            self._writer.open()
+        except OSError as error:
+            raise BagError(f"{self.path} cannot be made: {error.strerror or error}") from error
+        self._connections = {
+            kind: self._writer.add_connection(f"{self.prefix}/{name}", kind, typestore=self._store)
+            for kind, name in ((TARGET, "target"), (DETECTIONS, "detections"))
+        }
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._writer.close()
+            return
+        self._writer.abort()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def write(
+        self, time_ns: int, header: Any, state: str, box: Box, confidence: float, target_id: int = 1
+    ) -> None:
+        """Write what was found in one image.
+
+        Args:
+            time_ns: time of both messages in the bag, in nanoseconds.
+            header: of the image.
+            state: `tracking`, `uncertain` or `lost`.
+        """
+        self._since_seen = self._since_seen + 1 if state == "lost" else 0
+        target = empty(self._store, TARGET)
+        target.header, target.target_id, target.targets = header, target_id, 1
+        fill_target(target, state, box, confidence, self._since_seen)
+        target.latency = target.processing_time = math.nan
+        detections = empty(self._store, DETECTIONS)
+        detections.header = header
+        if state == "tracking":
+            detection = empty(self._store, DETECTION)
+            hypothesis = empty(self._store, HYPOTHESIS)
+            fill_detection(detection, hypothesis, header, target_id, box, confidence)
+            detections.detections.append(detection)
+        for kind, message in ((TARGET, target), (DETECTIONS, detections)):
+            data = self._store.serialize_cdr(message, kind)
+            self._writer.write(self._connections[kind], time_ns, data)

@@ -1,0 +1,244 @@
+"""`duml-tracker bag`: what goes in as images comes out as the library's boxes, stamp by stamp."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from generated_sequence import render
+from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+from rosbags.typesys import get_types_from_msg
+
+from duml_tracker_ros.cli.main import main
+from duml_tracker_ros.evaluation.runner import limit_threads
+from duml_tracker_ros.messages.definitions import DEFINITIONS, DETECTIONS, TARGET, empty, typestore
+from duml_tracker_ros.tracker import create_tracker
+
+ROOT = Path(__file__).resolve().parents[1]
+STORE = typestore()
+IMAGES, TRUTH = render(8)
+BOX = tuple(float(v) for v in TRUTH[0])
+FIRST_STAMP = 1_763_712_000_250_000_000
+STEP = 40_000_000
+RECORDED_LATER = 7_000_000
+
+
+def image_message(index, raw):
+    """One image as a camera would send it: padded rows, or PNG."""
+    pixels = IMAGES[index]
+    height, width = pixels.shape[:2]
+    message = empty(STORE, f"sensor_msgs/msg/{'Image' if raw else 'CompressedImage'}")
+    stamp = FIRST_STAMP + index * STEP
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 1_000_000_000)
+    message.header.frame_id = "optical"
+    if raw:
+        message.height, message.width, message.step = height, width, 3 * width + 6
+        message.encoding = "bgr8"
+        rows = np.zeros((height, message.step), np.uint8)
+        rows[:, : 3 * width] = pixels.reshape(height, -1)
+        message.data = rows.ravel()
+    else:
+        message.format = "bgr8; png compressed bgr8"
+        message.data = cv2.imencode(".png", pixels)[1].ravel()
+    return message
+
+
+def write_bag(path, storage="mcap", raw=True, topic="/camera/image", count=8):
+    kind = f"sensor_msgs/msg/{'Image' if raw else 'CompressedImage'}"
+    with Writer(path, version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:
+        images = writer.add_connection(topic, kind, typestore=STORE)
+        texts = writer.add_connection("/chatter", "std_msgs/msg/String", typestore=STORE)
+        for index in range(count):
+            time_ns = FIRST_STAMP + index * STEP + RECORDED_LATER
+            data = STORE.serialize_cdr(image_message(index, raw), kind)
+            writer.write(images, time_ns, data)
+            text = STORE.serialize_cdr(empty(STORE, "std_msgs/msg/String"), "std_msgs/msg/String")
+            writer.write(texts, time_ns, text)
+    return path
+
+
+def read_bag(path):
+    """(topic, time, bytes) of every message."""
+    with Reader(path) as reader:
+        return [(c.topic, t, bytes(data)) for c, t, data in reader.messages()]
+
+
+def targets(path):
+    return [
+        (t, STORE.deserialize_cdr(data, TARGET))
+        for topic, t, data in read_bag(path)
+        if topic == "/duml_tracker/target"
+    ]
+
+
+def run(bag, out, *more, topic="/camera/image", box=BOX):
+    text = ",".join(f"{v:g}" for v in box)
+    arguments = ["bag", str(bag), "--topic", topic, "--box", text, "--out", str(out)]
+    # Two threads that wait for each other crawl on a busy machine.
+    return main([*arguments, "--quiet", "--device", "cpu", "--threads", "1", *more])
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """Box, state and confidence of the library on the same images, from each first image on."""
+    limit_threads(1)
+    tracker = create_tracker("duml", device="cpu")
+
+    def follow(start=0, box=BOX):
+        tracker.init(IMAGES[start], box, "bgr")
+        results = [tracker.update(image, "bgr") for image in IMAGES[start + 1 :]]
+        return [(box, "tracking", 1.0)] + [(r.box, r.state.value, r.confidence) for r in results]
+
+    return follow
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize("raw", [True, False])
+def test_round_trip_gives_the_boxes_of_the_library(tmp_path, truth, storage, raw, capsys):
+    bag = write_bag(tmp_path / "in", storage, raw)
+    assert run(bag, tmp_path / "out", "--storage", storage) == 0, capsys.readouterr().err
+    found, expected = targets(tmp_path / "out"), truth()
+    assert len(found) == len(expected) == len(IMAGES)
+    assert expected[-1][1] == "tracking"
+    for index, ((time_ns, message), (box, state, confidence)) in enumerate(
+        zip(found, expected, strict=True)
+    ):
+        assert time_ns == FIRST_STAMP + index * STEP + RECORDED_LATER
+        stamp = message.header.stamp
+        assert stamp.sec * 10**9 + stamp.nanosec == FIRST_STAMP + index * STEP
+        assert message.header.frame_id == "optical"
+        assert message.state == getattr(message, f"STATE_{state.upper()}")
+        got = (message.x, message.y, message.width, message.height)
+        np.testing.assert_array_equal(np.float32(got), np.float32(box))
+        assert np.float32(message.confidence) == np.float32(confidence)
+        assert (message.target_id, message.targets) == (1, 1)
+        assert math.isnan(message.latency)
+    for topic, time_ns, data in read_bag(tmp_path / "out"):
+        if topic == "/duml_tracker/detections":
+            array = STORE.deserialize_cdr(data, DETECTIONS)
+            index = (time_ns - RECORDED_LATER - FIRST_STAMP) // STEP
+            box, state, _ = expected[index]
+            assert len(array.detections) == (state == "tracking")
+            for detection in array.detections:
+                assert detection.bbox.center.position.x == box[0] + box[2] / 2
+                assert (detection.bbox.size_x, detection.bbox.size_y) == (box[2], box[3])
+                assert detection.header == array.header
+
+
+def test_two_runs_write_the_same_bytes_and_ros_reads_them(tmp_path):
+    bag = write_bag(tmp_path / "in")
+    file = bag / "in.mcap"
+    for out, source in (("one", bag), ("two", file)):
+        assert run(source, tmp_path / out) == 0
+    assert read_bag(tmp_path / "one") == read_bag(tmp_path / "two")
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    from rclpy.serialization import deserialize_message
+
+    from duml_tracker_ros.msg import Target
+
+    for topic, _, data in read_bag(tmp_path / "one"):
+        if topic == "/duml_tracker/target":
+            message = deserialize_message(data, Target)
+            assert message.state == Target.STATE_TRACKING
+            assert message.header.frame_id == "optical"
+            written = STORE.deserialize_cdr(data, TARGET)
+            for field in Target.get_fields_and_field_types():
+                if field != "header":
+                    np.testing.assert_equal(getattr(message, field), getattr(written, field))
+
+
+def test_rosbag2_reads_the_bag(tmp_path):
+    rosbag2 = pytest.importorskip("rosbag2_py", reason="rosbag2_py is not installed")
+    assert run(write_bag(tmp_path / "in"), tmp_path / "one") == 0
+    reader = rosbag2.SequentialReader()
+    reader.open_uri(str(tmp_path / "one"))
+    assert {t.name for t in reader.get_all_topics_and_types()} == {
+        "/duml_tracker/target",
+        "/duml_tracker/detections",
+    }
+    count = 0
+    while reader.has_next():
+        reader.read_next()
+        count += 1
+    assert count == 2 * len(IMAGES)
+
+
+def test_start_and_frames_choose_the_images(tmp_path, truth, capsys):
+    bag = write_bag(tmp_path / "in")
+    box = tuple(float(v) for v in TRUTH[3])
+    # Between the third and the fourth image: the box belongs to the fourth.
+    start = "1763712000.330000001"
+    assert run(bag, tmp_path / "out", "--start", start, "--frames", "3", box=box) == 0
+    assert "from stamp 1763712000.370000000 on" in capsys.readouterr().out
+    found = targets(tmp_path / "out")
+    assert [t for t, _ in found] == [FIRST_STAMP + i * STEP + RECORDED_LATER for i in (3, 4, 5)]
+    got = [(m.x, m.y, m.width, m.height) for _, m in found]
+    np.testing.assert_array_equal(np.float32(got), np.float32([b for b, *_ in truth(3, box)[:3]]))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"topic": "/camera/depth"}, "image topics: /camera/image (Image, 2)"),
+        ({"topic": "/chatter"}, "is std_msgs/msg/String, not an image; image topics: /camera/"),
+        ({"box": (500, 10, 20, 20)}, "outside the image of 160 x 120"),
+        ({"more": ("--start", "1900000000")}, "go from 1763712000.250000000 to 1763712000.29"),
+        ({"bag": "nowhere"}, "does not exist"),
+        ({"bag": "old.bag"}, "ROS 1"),
+        ({"bag": "folder"}, "no metadata.yaml"),
+        ({"bag": "truncated.mcap"}, "truncated or damaged"),
+        ({"bag": "short.mcap"}, "truncated or damaged"),
+        ({"bag": "text.db3"}, "truncated or damaged"),
+        ({"bag": "picture"}, "image 1 of /camera/image"),
+        ({"out": "in"}, "exists already"),
+    ],
+)
+def test_mistakes_are_told_in_one_line_and_leave_nothing(tmp_path, capsys, change, words):
+    bag = write_bag(tmp_path / "in", count=2)
+    data = (bag / "in.mcap").read_bytes()
+    (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "truncated.mcap").write_bytes(data[: len(data) // 2])
+    (tmp_path / "short.mcap").write_bytes(data[:5])
+    (tmp_path / "text.db3").write_text("no data base")
+    damaged = tmp_path / "picture"
+    shutil.rmtree(damaged, ignore_errors=True)
+    if change.get("bag") == "picture":
+        broken(damaged)
+    bag, out = tmp_path / change.get("bag", "in"), tmp_path / change.get("out", "out")
+    rest = {name: change[name] for name in ("topic", "box") if name in change}
+    assert run(bag, out, *change.get("more", ()), **rest) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def broken(path):
+    """A bag whose second image has lost half of its rows."""
+    kind = "sensor_msgs/msg/Image"
+    with Writer(path, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        images = writer.add_connection("/camera/image", kind, typestore=STORE)
+        for index in range(3):
+            message = image_message(index, raw=True)
+            if index == 1:
+                message.data = message.data[: message.data.size // 2]
+            writer.write(images, index, STORE.serialize_cdr(message, kind))
+
+
+def test_definitions_are_those_of_the_interfaces():
+    text = (ROOT / "msg" / "Target.msg").read_text()
+    assert get_types_from_msg(text, TARGET)[TARGET] == STORE.fielddefs[TARGET]
+    for name in DEFINITIONS:
+        package, _, kind = name.split("/")
+        share = pytest.importorskip("ament_index_python.packages")
+        try:
+            folder = Path(share.get_package_share_directory(package))
+        except share.PackageNotFoundError:
+            continue
+        described = json.loads((folder / "msg" / f"{kind}.json").read_text())
+        hashes = {t["type_name"]: t["hash_string"] for t in described["type_hashes"]}
+        assert STORE.hash_rihs01(name) == hashes[name], name
