@@ -206,7 +206,6 @@ def test_r50_runs_and_says_what_to_do_without_weights(clip) -> None:
     ("options", "error", "words"),
     [
         ({"name": "fastest"}, ConfigError, "fastest"),
-        ({"name": "drol_mask"}, ConfigError, "not in this version"),
         ({"size": "tiny"}, ConfigError, "tiny"),
         ({"precision": "fp8"}, ConfigError, "fp8"),
         ({"device": "abacus"}, ConfigError, "abacus"),

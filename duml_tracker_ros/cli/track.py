@@ -210,12 +210,14 @@ def _follow(
     images = itertools.islice(itertools.chain([first], frames), args.frames)
     with tqdm(total=total, unit="frame", disable=args.quiet, dynamic_ncols=True) as bar:
         for index, image in enumerate(images, start=args.start):
-            score_map = None
+            score_map = mask = None
             if index > args.start:
                 begin = time.perf_counter()
                 seen = tracker.update(image)
                 ms = (time.perf_counter() - begin) * 1e3
                 score_map = tracker.score_map(image) if args.heatmap else None
+                if sinks.draws and hasattr(tracker, "mask"):
+                    mask = tracker.mask(image)
             row = (
                 index,
                 *(round(v, 3) for v in seen.box),
@@ -225,7 +227,7 @@ def _follow(
             )
             record.rows.append(row)
             bar.update()
-            if not sinks.put(image, seen, row, score_map):
+            if not sinks.put(image, seen, row, score_map, mask):
                 return
 
 
@@ -261,17 +263,23 @@ class _Sinks:
             self._video.close()
         self._stack.close()
 
+    @property
+    def draws(self) -> bool:
+        """Whether frames are drawn."""
+        return "video" in self._files or self._window is not None
+
     def put(
         self,
         image: NDArray[np.uint8],
         seen: Any,
         row: tuple[Any, ...],
         score_map: NDArray[np.float32] | None,
+        mask: NDArray[np.bool_] | None,
     ) -> bool:
         """Write one frame; False when the person closed the window."""
         if self._csv is not None:
             self._csv.writerow(row)
-        if "video" not in self._files and self._window is None:
+        if not self.draws:
             return True
         from ..viz import VideoSink, draw_target, heatmap_overlay
 
@@ -279,7 +287,13 @@ class _Sinks:
         if score_map is not None:
             rgb = heatmap_overlay(rgb, score_map)
         picture = draw_target(
-            rgb, seen.box, seen.state, seen.confidence, label=self._args.tracker, region=seen.region
+            rgb,
+            seen.box,
+            seen.state,
+            seen.confidence,
+            label=self._args.tracker,
+            region=seen.region,
+            mask=mask,
         )
         if "video" in self._files:
             if self._video is None:

@@ -57,6 +57,7 @@ class OwnTracker:
             options["profile"] = True
         self.name = spec.name
         self._maps: Any = None
+        self._mask: Any = None
         self.tracker = create_tracker(
             spec.name, weights=spec.weights, device=spec.device, **options
         )
@@ -66,7 +67,7 @@ class OwnTracker:
 
     def update(self, image: NDArray[np.uint8]) -> Observation:
         result = self.tracker.update(image, order="bgr")
-        self._maps = result.score_maps
+        self._maps, self._mask = result.score_maps, result.mask
         return Observation(result.box, result.confidence, result.state.value, result.search_region)
 
     def score_map(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -74,6 +75,13 @@ class OwnTracker:
         if self._maps is None:
             raise RuntimeError("score_map before update")
         return np.asarray(self._maps.to_image("fused", image.shape[1], image.shape[0]))
+
+    def mask(self, image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+        """The target's pixels in ``image``, that of the last update: bool ``[H, W]``; None of a
+        tracker without masks and where there is none to believe."""
+        if self._mask is None:
+            return None
+        return np.asarray(self._mask.to_image(image.shape[1], image.shape[0]))
 
     def describe(self) -> dict[str, Any]:
         return {**self.tracker.info(), "code": source_digest()}
@@ -103,7 +111,7 @@ class OwnTrackers(OwnTracker):
 
     def update(self, image: NDArray[np.uint8]) -> Observation:
         result = self._together.track(image, self._targets, "bgr")[0]
-        self._maps = result.score_maps
+        self._maps, self._mask = result.score_maps, result.mask
         return Observation(result.box, result.confidence, result.state.value, result.search_region)
 
 

@@ -1,4 +1,4 @@
-"""Images for people: score maps and the annotated camera image, made only while watched."""
+"""Score maps, masks and the annotated camera image as images, made only while watched."""
 
 from __future__ import annotations
 
@@ -80,9 +80,20 @@ def score_image(outcome: Outcome, name: str) -> np.ndarray:
     return np.maximum.reduce(found) if found else np.zeros((height, width), np.float32)
 
 
+def mask_image(outcome: Outcome) -> np.ndarray:
+    """The pixels of all targets that are seen, uint8 [H, W], 255 on a target."""
+    width, height = outcome.view.width, outcome.view.height
+    mask = np.zeros((height, width), np.uint8)
+    for sighting in outcome.sightings:
+        if sighting.result is not None and sighting.result.mask is not None:
+            mask[sighting.result.mask.to_image(width, height)] = 255
+    return mask
+
+
 def annotated_image(outcome: Outcome) -> np.ndarray:
-    """The image with every target's box, state and search region, uint8 [H, W, 3] RGB."""
+    """The image with every target's box, state, search region and mask, uint8 [H, W, 3] RGB."""
     picture = to_rgb(outcome.view)
+    width, height = outcome.view.width, outcome.view.height
     for sighting in outcome.sightings:
         result = sighting.result
         if result is not None:
@@ -93,6 +104,7 @@ def annotated_image(outcome: Outcome) -> np.ndarray:
                 result.confidence,
                 label=f"#{sighting.target_id}",
                 region=result.search_region,
+                mask=result.mask.to_image(width, height) if result.mask is not None else None,
             )
     if not outcome.followed:
         picture = draw_target(picture, None, outcome.sightings[-1].status.value, 0.0)

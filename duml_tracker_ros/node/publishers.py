@@ -10,12 +10,14 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import Image
 
 from duml_tracker_ros.msg import Target, TrackDebug
 
+from ..messages.image_codec import write_image
 from ..messages.results import fill_detection, fill_target
 from .annotations import ImageAnnotations, annotations_message
-from .debug_images import DebugImages
+from .debug_images import DebugImages, mask_image
 from .outcome import Outcome, Sighting, Status
 from .parameters import Settings
 from .track_debug import debug_messages
@@ -73,9 +75,13 @@ def _detection(header: Any, sighting: Sighting) -> Any:
 
 
 class Publishers:
-    """The managed publishers of the node: made on configure, freed on cleanup."""
+    """The managed publishers of the node: made on configure, freed on cleanup.
 
-    def __init__(self, node: LifecycleNode) -> None:
+    Args:
+        masks: whether the tracker has masks to publish.
+    """
+
+    def __init__(self, node: LifecycleNode, masks: bool = False) -> None:
         self._node = node
         self._made: list[Any] = []
         self.target = self.make(Target, "~/target", 10)
@@ -89,6 +95,7 @@ class Publishers:
             if ImageAnnotations is not None
             else None
         )
+        self.mask = self.make(Image, "~/mask", 1) if masks else None
         self.debug = self.make(TrackDebug, "~/debug", 10)
         self.images = DebugImages(self.make)
 
@@ -130,6 +137,9 @@ class Publishers:
         ready = self.images.render(outcome, settings)
         if self.annotations is not None and self.annotations.get_subscription_count():
             ready.append(partial(self.annotations.publish, annotations_message(outcome)))
+        if self.mask is not None and self.mask.get_subscription_count():
+            shape = write_image(mask_image(outcome), "mono8", outcome.frame.header)
+            ready.append(partial(self.mask.publish, shape))
         if self.debug.get_subscription_count():
             # A few kilobytes an image: tools that record or explain want every one.
             ready += [partial(self.debug.publish, message) for message in debug_messages(outcome)]

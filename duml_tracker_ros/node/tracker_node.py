@@ -117,7 +117,7 @@ class TrackerNode(LifecycleNode):
             settings = self.settings = self._read_settings()
             self._worker = self._make_worker(settings)
             self._worker.start(settings.configure_timeout, self.context.ok)
-            self._outputs = Publishers(self)
+            self._outputs = Publishers(self, masks=bool(self._worker.info.get("mask")))
             self._guidance = Guidance(
                 self, self._outputs.make, lambda: self.settings, self._send, self._is_tracked
             )

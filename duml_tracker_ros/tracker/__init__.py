@@ -10,7 +10,15 @@ result = tracker.update(rgb)
 from .errors import BoxError, ConfigError, ImageError, TrackerError, WeightsError
 from .factory import TRACKERS, create_tracker
 from .geometry import validate_box
-from .types import Box, MultiTargetTracker, ScoreMaps, Tracker, TrackResult, TrackState
+from .types import (
+    Box,
+    MultiTargetTracker,
+    ScoreMaps,
+    TargetMask,
+    Tracker,
+    TrackResult,
+    TrackState,
+)
 
 __all__ = [
     "TRACKERS",
@@ -20,6 +28,7 @@ __all__ = [
     "ImageError",
     "MultiTargetTracker",
     "ScoreMaps",
+    "TargetMask",
     "TrackResult",
     "TrackState",
     "Tracker",

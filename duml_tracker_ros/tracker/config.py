@@ -19,13 +19,14 @@ CONFIG_DIR = Path(__file__).parent / "configs"
 @dataclass(frozen=True)
 class BackboneConfig:
     """Feature extractor. ``slim`` is ours; ``resnet50`` is torchvision's by name and layout,
-    ``alexnet`` SiamFC's."""
+    ``alexnet`` SiamFC's. ``shallow`` are strides of finer maps handed out besides (masks)."""
 
     kind: str = "slim"
     widths: tuple[int, ...] = (24, 48, 96, 128)
     blocks: tuple[int, ...] = (1, 2, 2)
     strides: tuple[int, ...] = (8, 16)
     dilated: bool = False
+    shallow: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,30 @@ class PointsConfig:
 
 
 @dataclass(frozen=True)
+class MaskNetConfig:
+    """DROL-Mask's mask branch: ``cells`` a side of the response map that a mask spans, hidden
+    channels of the mask vector, and channels of its map at half the response's resolution, at the
+    response's, and at each finer one."""
+
+    cells: int = 17
+    vector: int = 64
+    widths: tuple[int, ...] = (32, 32, 16, 8)
+
+    def __post_init__(self) -> None:
+        if self.cells % 4 != 1:
+            raise ConfigError(
+                f"network.mask.cells = {self.cells}: must be 4 k + 1 (13, 17, 21, ...), so that "
+                "the mask has the response's cell in its centre at every resolution"
+            )
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
     """A network. Sizes are crop pixels and of the form 32 k + 1.
 
     ``kind`` says which: ``dual_modal`` (DuML, and DROL beside it), ``siamese`` (SiamRCR) or
-    ``encoder_decoder`` (FCOT, whose own part is ``decoder``) or ``proposals`` (TLPG, ``points``).
+    ``encoder_decoder`` (FCOT, whose own part is ``decoder``), ``proposals`` (TLPG, ``points``) or
+    ``mask`` (DROL-Mask, ``mask``).
 
     ``offline_branch`` and ``online_branch`` name the paper's formulations (DuML, Table 1), or
     ``none`` for a uni-modal tracker. A formulation in 5 scales (``5s``) has a score for each of
@@ -88,6 +108,7 @@ class NetworkConfig:
     online_branch: str = "ONR"
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     points: PointsConfig = field(default_factory=PointsConfig)
+    mask: MaskNetConfig = field(default_factory=MaskNetConfig)
 
     def __post_init__(self) -> None:
         for key in ("template_size", "search_size"):
@@ -208,6 +229,29 @@ class ProposalsConfig:
 
 
 @dataclass(frozen=True)
+class MaskConfig:
+    """DROL-Mask's box from the mask.
+
+    ``box`` is ``minmax``, the bounds of the largest connected part of what is at least
+    ``threshold`` probable, ``rotated``, the upright box with the centre, area and aspect of that
+    part's smallest rotated rectangle (as VOT makes boxes of rotated ones), or ``regressed``: the
+    box head's, as without a mask. A mask whose box overlaps the regressed one by less than
+    ``overlap`` is not believed.
+    """
+
+    box: str = "minmax"
+    threshold: float = 0.5
+    overlap: float = 0.4
+
+    def __post_init__(self) -> None:
+        if self.box not in ("minmax", "rotated", "regressed"):
+            raise ConfigError(f"mask.box = {self.box!r}: minmax, rotated or regressed")
+        for key in ("threshold", "overlap"):
+            if not 0 < getattr(self, key) < 1:
+                raise ConfigError(f"mask.{key} = {getattr(self, key)}: above 0 and below 1")
+
+
+@dataclass(frozen=True)
 class LocalizeConfig:
     """Peak analysis: when the target counts as lost, uncertain or certain.
 
@@ -252,6 +296,7 @@ class TrackerConfig:
     online: OnlineConfig = field(default_factory=OnlineConfig)
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     proposals: ProposalsConfig = field(default_factory=ProposalsConfig)
+    mask: MaskConfig = field(default_factory=MaskConfig)
     localize: LocalizeConfig = field(default_factory=LocalizeConfig)
 
     def __post_init__(self) -> None:
@@ -277,7 +322,7 @@ class TrackerConfig:
 
 PRECISIONS = ("auto", "fp32", "bf16")
 UPDATE_RULES = ("paper", "every_frame", "never")
-KINDS = ("dual_modal", "siamese", "encoder_decoder", "proposals")
+KINDS = ("dual_modal", "siamese", "encoder_decoder", "proposals", "mask")
 OFFLINE = ("OFC-5s", "OFC-1s", "OFR", "none")
 ONLINE = ("ONR", "ONC-1s", "ONC-5s", "none")
 

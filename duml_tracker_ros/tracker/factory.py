@@ -15,6 +15,7 @@ from .config import TrackerConfig, load_config
 from .errors import ConfigError, TrackerError, WeightsError
 from .network.blocks import fold_batch_norms
 from .systems.drol import DrolFcTracker, DrolTracker
+from .systems.drol_mask import DrolMaskTracker
 from .systems.duml import DumlTracker
 from .systems.fcot import FcotTracker
 from .systems.frame_loop import FrameTracker
@@ -28,13 +29,13 @@ SYSTEMS: dict[str, type[FrameTracker[Any, Any]]] = {
         DumlTracker,
         DrolTracker,
         DrolFcTracker,
+        DrolMaskTracker,
         FcotTracker,
         SiamRcrTracker,
         TlpgTracker,
     )
 }
 TRACKERS: tuple[str, ...] = tuple(SYSTEMS)
-RESERVED = ("drol_mask",)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -84,8 +85,6 @@ def create_tracker(
         ConfigError: unknown tracker, size, key or device.
         WeightsError: missing or damaged weights.
     """
-    if name in RESERVED:
-        raise ConfigError(f"tracker {name!r} is not in this version; use one of {TRACKERS}")
     if name not in TRACKERS:
         raise ConfigError(f"unknown tracker {name!r}; choose from {', '.join(TRACKERS)}")
     place = resolve_device(device)
@@ -128,7 +127,7 @@ def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:
 
 
 def _dotted(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    for key in ("network", "postprocess", "online", "classifier", "proposals", "localize"):
+    for key in ("network", "postprocess", "online", "classifier", "proposals", "mask", "localize"):
         if key in overrides:
             raise ConfigError(
                 f"override {key!r} is a group; name a key of it, e.g. 'online.update'"
@@ -136,4 +135,4 @@ def _dotted(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return dict(overrides)
 
 
-__all__ = ["RESERVED", "TRACKERS", "create_tracker", "resolve_device"]
+__all__ = ["TRACKERS", "create_tracker", "resolve_device"]

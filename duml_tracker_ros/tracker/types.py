@@ -6,7 +6,7 @@ import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -55,15 +55,37 @@ class ScoreMaps:
 
     def to_image(self, name: str, width: int, height: int) -> np.ndarray:
         """Resample a map to image geometry: float32 [height, width], 0 outside the region."""
-        score = self[name]
-        x, y, w, h = self.region
-        rows, cols = score.shape
-        sx, sy = w / cols, h / rows
-        # Pixel centres sit at +0.5 in both grids.
-        to_image = np.array(
-            [[sx, 0.0, x + 0.5 * sx - 0.5], [0.0, sy, y + 0.5 * sy - 0.5]], np.float64
-        )
-        return cv2.warpAffine(score, to_image, (width, height), flags=cv2.INTER_LINEAR)
+        return _resample(self[name], self.region, width, height)
+
+
+class TargetMask:
+    """Which pixels are the target's, brought into image geometry only when somebody looks.
+
+    Args:
+        probability: float32 [n, n] that each cell is the target's.
+        region: rectangle (x, y, w, h) in image pixels that the cells cover edge to edge.
+        threshold: probability from which on a pixel counts as the target's.
+    """
+
+    def __init__(self, probability: np.ndarray, region: Box, threshold: float) -> None:
+        self.probability = probability
+        self.region = region
+        self.threshold = threshold
+
+    def to_image(self, width: int, height: int) -> np.ndarray:
+        """bool [height, width], False outside the region."""
+        seen = _resample(self.probability, self.region, width, height) >= self.threshold
+        return np.asarray(seen)
+
+
+def _resample(values: np.ndarray, region: Box, width: int, height: int) -> np.ndarray:
+    """A map that covers ``region`` edge to edge, in image geometry; 0 outside."""
+    x, y, w, h = region
+    rows, cols = values.shape
+    sx, sy = w / cols, h / rows
+    # Pixel centres sit at +0.5 in both grids.
+    to_image = np.array([[sx, 0.0, x + 0.5 * sx - 0.5], [0.0, sy, y + 0.5 * sy - 0.5]])
+    return cv2.warpAffine(values, to_image, (width, height), flags=cv2.INTER_LINEAR)
 
 
 @dataclass(frozen=True)
@@ -76,6 +98,8 @@ class TrackResult:
         frames_since_seen: 0 while the target is seen.
         search_region: rectangle in image pixels that was searched.
         votes: boxes that the box was voted from; None where the tracker does not vote.
+        mask: the target's pixels; None in a tracker without masks, while the target is lost, and
+            where the mask cannot be believed.
     """
 
     box: Box
@@ -85,6 +109,7 @@ class TrackResult:
     search_region: Box
     score_maps: ScoreMaps
     votes: Votes | None = None
+    mask: TargetMask | None = None
 
 
 class Tracker(ABC):
@@ -96,6 +121,8 @@ class Tracker(ABC):
 
     name: str
     device: torch.device
+    has_mask: ClassVar[bool] = False
+    """Whether results carry a mask."""
 
     @abstractmethod
     def init(self, image: np.ndarray, box: Box, order: str = "rgb") -> None:

@@ -11,6 +11,7 @@ from ..tracker.config import ConfigError, build, load_yaml, merge
 from .assignment import ASSIGNMENTS
 from .fc_objective import FcLossConfig
 from .fcot_objective import FcotLossConfig
+from .mask_labels import MaskLossConfig
 from .rcr_objective import RcrLossConfig
 from .tlpg_objective import TlpgLossConfig
 
@@ -29,6 +30,7 @@ class DataConfig:
     grabcut_limit: int = 2500
     scene_clips: int = 150
     distractors: int = 4
+    masks: str = "none"
     exclude_videos: tuple[str, ...] = ()
 
 
@@ -65,7 +67,8 @@ class TrainConfig:
     to judge it on (DuML: 3 and 2). ``validate_on`` is a folder of clips (``NAME/img/``,
     ``NAME/groundtruth_rect.txt``), ``init_from`` a checkpoint of the whole network,
     ``backbone_from`` a torchvision ImageNet file for the ResNet-50, ``warm_from`` a checkpoint of
-    another tracker, or the name of shipped weights, of which all that fits is taken.
+    another tracker, or the name of shipped weights, of which all that fits is taken. Parts of the
+    network whose names stand in ``freeze`` (``backbone``, ``offline.levels.0``) stay as they are.
     """
 
     tracker: str = "duml"
@@ -75,6 +78,7 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     drol_fc: FcLossConfig = field(default_factory=FcLossConfig)
+    drol_mask: MaskLossConfig = field(default_factory=MaskLossConfig)
     fcot: FcotLossConfig = field(default_factory=FcotLossConfig)
     tlpg: TlpgLossConfig = field(default_factory=TlpgLossConfig)
     siamrcr: RcrLossConfig = field(default_factory=RcrLossConfig)
@@ -98,6 +102,7 @@ class TrainConfig:
     init_from: str = ""
     backbone_from: str = ""
     warm_from: str = ""
+    freeze: tuple[str, ...] = ()
     stop_after: int = 0
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ from ..tracker.factory import SYSTEMS
 from .config import TrainConfig, load_train_config
 from .data import DataError, make_loader
 from .data.photometric import Photometric
+from .freeze import Frozen
 from .objectives import objective
 from .validation import Validation
 
@@ -54,7 +55,7 @@ def make_optimiser(net: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW; no weight decay on biases, norms and the learned bins of the online branch."""
     decay: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
-    for parameter in net.parameters():
+    for parameter in (p for p in net.parameters() if p.requires_grad):
         (decay if parameter.dim() > 1 else plain).append(parameter)
     return torch.optim.AdamW(
         [
@@ -106,6 +107,7 @@ def _batches(
             grabcut_limit=config.data.grabcut_limit,
             scene_clips=config.data.scene_clips,
             distractors=config.data.distractors,
+            masks=config.data.masks,
             exclude_videos=config.data.exclude_videos,
         )
     except DataError as error:
@@ -121,7 +123,9 @@ def _augment(
     b, s = search.shape[:2]
     template = photometric(batch["template"].to(device, non_blocking=True))
     flat = photometric(search.flatten(0, 1))
+    masks = {k: batch[k].to(device, non_blocking=True) for k in ("mask", "outlined") if k in batch}
     return {
+        **masks,
         "template": template,
         "search": flat.view(b, s, *flat.shape[1:]),
         "box": batch["box"].to(device, non_blocking=True),
@@ -169,6 +173,7 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
         load_imagenet(net.backbone, Path(config.backbone_from))
     elif config.warm_from:
         load_fitting(net, load_checkpoint(shipped(config.warm_from)))
+    frozen = Frozen(net, config.freeze)
     optimiser = make_optimiser(net, config)
     ema = Ema(net, config.ema)
     start = 0
@@ -197,7 +202,7 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
         mean: dict[str, float] = {}
         batches = _batches(config, network, start, device.type == "cuda")
         bar = tqdm(total=config.steps, initial=start, unit="step", dynamic_ncols=True)
-        net.train()
+        frozen.train()
         for step in range(start, config.steps):
             # Seeded by the step, so that a resumed run sees the same images.
             generator.manual_seed((config.seed << 32) + step)

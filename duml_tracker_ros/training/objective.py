@@ -12,6 +12,7 @@ from ..tracker.geometry import cxcywh_to_xyxy, giou, iou, xywh_to_xyxy, xyxy_to_
 from ..tracker.network.anchors import anchor_grid, anchor_shapes, decode, encode
 from ..tracker.network.dual_modal import DualModalNet
 from ..tracker.network.heads import OfflineOutput
+from ..tracker.network.siamese import SiameseNet
 from .assignment import assign
 from .config import LossConfig
 from .losses import (
@@ -57,12 +58,7 @@ def joint_loss(
             online_x = net.online_features(x)
             start = net.initial_filter(z)
 
-    flat_truth, flat_present = truth.flatten(0, 1), present.flatten()
-    parts = _box_parts(net, out, flat_truth, flat_present, size, config)
-    total = config.box * parts["box"] + config.iou * parts["iou"]
-    if out.cls is not None:
-        parts["cls"] = _offline_loss(net, out.cls.float(), flat_truth, flat_present, size, config)
-        total = total + config.offline * parts["cls"]
+    total, parts = offline_loss(net, out, truth.flatten(0, 1), present.flatten(), size, config)
     if online_x is not None and start is not None:
         assert net.online is not None
         features = online_x.float().unflatten(0, search.shape[:2])
@@ -75,8 +71,30 @@ def joint_loss(
     return total, parts
 
 
-def _offline_loss(
-    net: DualModalNet,
+def offline_loss(
+    net: SiameseNet,
+    out: OfflineOutput,
+    truth: Tensor,
+    present: Tensor,
+    size: int,
+    config: LossConfig,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss of class, box and predicted IoU, and its parts.
+
+    Args:
+        truth: corner boxes [N, 4] in pixels of the search crops, which are ``size`` wide.
+        present: bool [N].
+    """
+    parts = _box_parts(net, out, truth, present, size, config)
+    total = config.box * parts["box"] + config.iou * parts["iou"]
+    if out.cls is not None:
+        parts["cls"] = _class_loss(net, out.cls.float(), truth, present, size, config)
+        total = total + config.offline * parts["cls"]
+    return total, parts
+
+
+def _class_loss(
+    net: SiameseNet,
     logits: Tensor,
     truth: Tensor,
     present: Tensor,
@@ -107,7 +125,7 @@ def _offline_loss(
 
 
 def _box_parts(
-    net: DualModalNet,
+    net: SiameseNet,
     out: OfflineOutput,
     truth: Tensor,
     present: Tensor,

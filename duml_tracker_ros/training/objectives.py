@@ -12,6 +12,7 @@ from ..tracker.config import ConfigError
 from .config import TrainConfig
 from .fc_objective import fc_loss
 from .fcot_objective import fcot_loss
+from .mask_objective import mask_loss
 from .objective import joint_loss
 from .rcr_objective import rcr_loss
 from .tlpg_objective import tlpg_loss
@@ -36,6 +37,10 @@ OBJECTIVES: dict[str, Objective] = {
     "drol_fc": Objective(
         lambda net, batch, c, cast: fc_loss(net, batch, c.drol_fc, cast),
         ("total", "positive", "negative", "peak_hit"),
+    ),
+    "drol_mask": Objective(
+        lambda net, batch, c, cast: mask_loss(net, batch, c.drol_mask, c.loss, cast),
+        ("total", "mask", "mask_iou", "cls", "box", "iou", "mean_iou"),
     ),
     "fcot": Objective(
         lambda net, batch, c, cast: fcot_loss(net, batch, c.fcot, cast, c.support),

@@ -1,4 +1,4 @@
-"""Boxes, labels and heatmaps on RGB images.
+"""Boxes, labels, masks and heatmaps on RGB images.
 
 Images are uint8 [H, W, 3] RGB, boxes (x, y, w, h) float pixels with pixel centres at +0.5.
 Nothing is drawn into an image handed in: every function returns a copy.
@@ -32,16 +32,20 @@ def draw_target(
     confidence: float,
     label: str = "",
     region: Box | None = None,
+    mask: NDArray[np.bool_] | None = None,
 ) -> RgbImage:
-    """One target: box in its state's colour, caption, confidence bar, dashed search region.
+    """One target: box in its state's colour, caption, confidence bar, dashed search region, mask.
 
     box: None (or with a NaN) while there is nothing to show; state: "tracking", "uncertain",
     "lost", "idle" or "error". The box of a lost target is dashed: it is a guess.
-    confidence: [0, 1]; NaN draws no bar. Raises ValueError for an image that is not RGB uint8.
+    confidence: [0, 1]; NaN draws no bar. mask: [H, W], tinted in the state's colour.
+    Raises ValueError for an image that is not RGB uint8, or a mask of another size.
     """
     out = _check(rgb).copy()
     colour = state_colour(state)
     width = line_width(out)
+    if mask is not None:
+        _tint(out, mask, colour)
     if _usable(region):
         assert region is not None
         _rectangle(out, region, REGION, max(1, width // 2), dashed=True)
@@ -213,6 +217,18 @@ def _rectangle(image: RgbImage, box: Box, colour: Rgb, width: int, dashed: bool 
 
 def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.round(points * (1 << _SHIFT)).astype(np.int32)
+
+
+def _tint(image: RgbImage, mask: NDArray[np.bool_], colour: Rgb, alpha: float = 0.45) -> None:
+    """Tints what the mask [H, W] covers and draws its outline."""
+    if mask.shape != image.shape[:2]:
+        raise ValueError(f"a mask of {mask.shape} on an image of {image.shape[:2]}")
+    grey = mask.astype(np.uint8)
+    x, y, w, h = cv2.boundingRect(grey)
+    part, inside = image[y : y + h, x : x + w], mask[y : y + h, x : x + w]
+    part[inside] = (part[inside] * (1 - alpha) + np.array(colour) * alpha).astype(np.uint8)
+    outlines, _ = cv2.findContours(grey, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(image, outlines, -1, colour, max(1, line_width(image) // 2))
 
 
 def _bar(image: RgbImage, box: Box, confidence: float, colour: Rgb, width: int) -> None:

@@ -1,9 +1,12 @@
 """Backbones. Each maps a crop [B, 3, S, S], S = 32 k + 1, to one feature map a level.
 
-A level of stride s has (S - 1) / s + 1 cells a side, and cell i sits on pixel s * i.
+A level of stride s has (S - 1) / s + 1 cells a side, and cell i sits on pixel s * i. Maps of
+``shallow`` strides come first, then the levels, finest first in both.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +31,17 @@ class BasicBlock(nn.Module):
         return torch.relu_(self.conv2(self.conv1(x)) + self.shortcut(x))
 
 
+def _channels(
+    config: BackboneConfig, known: Mapping[int, int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Channels of the levels and of the shallow maps. Raises ConfigError for an unknown stride."""
+    for key in ("strides", "shallow"):
+        missing = [s for s in getattr(config, key) if s not in known]
+        if missing:
+            raise ConfigError(f"network.backbone.{key}: {missing} not among {list(known)}")
+    return tuple(known[s] for s in config.strides), tuple(known[s] for s in config.shallow)
+
+
 class SlimBackbone(nn.Module):
     """Residual network for CPUs: two strided 3x3 convolutions, then residual stages.
 
@@ -45,7 +59,7 @@ class SlimBackbone(nn.Module):
             )
         self.stem = nn.Sequential(ConvBn(3, widths[0], 3, 2), ConvBn(widths[0], widths[1], 3, 2))
         self.stages = nn.ModuleList()
-        channels = {}
+        channels = {2: widths[0]}
         previous = widths[1]
         for index, (width, count) in enumerate(zip(widths[1:], blocks, strict=True)):
             stage = nn.Sequential()
@@ -55,19 +69,17 @@ class SlimBackbone(nn.Module):
                 previous = width
             self.stages.append(stage)
             channels[4 * 2**index] = width
-        missing = [s for s in config.strides if s not in channels]
-        if missing:
-            raise ConfigError(f"network.backbone.strides: {missing} not among {list(channels)}")
-        self.strides = config.strides
-        self.channels = tuple(channels[s] for s in config.strides)
+        self.strides, self.shallow = config.strides, config.shallow
+        self.channels, self.shallow_channels = _channels(config, channels)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = self.stem(x)
-        out = {}
+        first, second = self.stem
+        out = {2: first(x)}
+        x = second(out[2])
         for index, stage in enumerate(self.stages):
             x = stage(x)
             out[4 * 2**index] = x
-        return [out[s] for s in self.strides]
+        return [out[s] for s in (*self.shallow, *self.strides)]
 
 
 class Bottleneck(nn.Module):
@@ -133,12 +145,9 @@ class ResNet50(nn.Module):
             self.layer3 = self._stage(256, 6, stride, 2 if config.dilated else 1)
         if max(config.strides) >= 32:
             self.layer4 = self._stage(512, 3, stride, 4 if config.dilated else 1)
-        self.strides = config.strides
-        widths = {4: 256, 8: 512, 16: 1024, 32: 2048}
-        missing = [s for s in config.strides if s not in widths]
-        if missing:
-            raise ConfigError(f"network.backbone.strides: {missing} not among {list(widths)}")
-        self.channels = tuple(widths[s] for s in config.strides)
+        self.strides, self.shallow = config.strides, config.shallow
+        widths = {2: 64, 4: 256, 8: 512, 16: 1024, 32: 2048}
+        self.channels, self.shallow_channels = _channels(config, widths)
 
     def _stage(self, width: int, count: int, stride: int, dilation: int) -> nn.Sequential:
         stage = nn.Sequential()
@@ -151,14 +160,14 @@ class ResNet50(nn.Module):
         return stage
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = self.maxpool(torch.relu_(self.bn1(self.conv1(x))))
-        out = {4: self.layer1(x)}
+        out = {2: torch.relu_(self.bn1(self.conv1(x)))}
+        out[4] = self.layer1(self.maxpool(out[2]))
         out[8] = x = self.layer2(out[4])
         if max(self.strides) >= 16:
             out[16] = x = self.layer3(x)
         if max(self.strides) >= 32:
             out[32] = self.layer4(x)
-        return [out[s] for s in self.strides]
+        return [out[s] for s in (*self.shallow, *self.strides)]
 
     def fold(self) -> None:
         """Fold the stem's batch norm (inference only)."""
@@ -172,11 +181,13 @@ class AlexNet(nn.Module):
 
     strides = (8,)
     channels = (256,)
+    shallow_channels: tuple[int, ...] = ()
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
-        if config.strides != self.strides:
-            raise ConfigError(f"network.backbone.strides: {config.strides}, alexnet has (8,) only")
+        if config.strides != self.strides or config.shallow:
+            asked = (*config.shallow, *config.strides)
+            raise ConfigError(f"network.backbone.strides: {asked}, alexnet has (8,) only")
         self.layers = nn.Sequential(
             ConvBn(3, 96, 11, 2),
             nn.MaxPool2d(3, 2, 1),

@@ -21,17 +21,21 @@ class OfflineOutput(NamedTuple):
             OFR; None without an offline branch.
         deltas: (dx, dy, log w, log h) on the anchors, [B, A, H, W, 4].
         iou: logits of the predicted IoU, [B, A, H, W].
+        matched: the matched features of each level and what its box was predicted from, all
+            [B, hidden, H, W]; of ``OfflineHead`` alone.
     """
 
     cls: Tensor | None
     deltas: Tensor
     iou: Tensor
+    matched: tuple[Tensor, ...] = ()
 
     def of(self, index: int) -> OfflineOutput:
         """The predictions of one search region, still as a batch."""
         part = slice(index, index + 1)
         cls = None if self.cls is None else self.cls[part]
-        return OfflineOutput(cls, self.deltas[part], self.iou[part])
+        matched = tuple(m[part] for m in self.matched)
+        return OfflineOutput(cls, self.deltas[part], self.iou[part], matched)
 
 
 class LevelHead(nn.Module):
@@ -68,8 +72,11 @@ class LevelHead(nn.Module):
         kernel = centre(self.template_conv(z), self.kernel_cells)
         return kernel / kernel.shape[1] ** 0.5 if self.pixelwise else kernel
 
-    def forward(self, kernel: Tensor, x: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Kernel and search features -> class [B, A or 1, H, W], box [B, 5 A, H, W]."""
+    def forward(
+        self, kernel: Tensor, x: Tensor
+    ) -> tuple[Tensor | None, Tensor, tuple[Tensor, Tensor]]:
+        """Kernel and search features -> class [B, A or 1, H, W], box [B, 5 A, H, W], and the
+        features [B, hidden, H, W] before and behind the tower of the box."""
         x = self.search_conv(x)
         if self.pixelwise:
             x = torch.cat((pixelwise_correlation(x, kernel), x), 1)
@@ -78,7 +85,7 @@ class LevelHead(nn.Module):
         mixed, kind = self.mix(x), self.box.weight.dtype
         x = self.tower(mixed).to(kind)
         y = x if self.box_tower is None else self.box_tower(mixed).to(kind)
-        return self.cls(x) if self.cls is not None else None, self.box(y)
+        return self.cls(x) if self.cls is not None else None, self.box(y), (mixed, y)
 
 
 class ScoreLevel(nn.Module):
@@ -165,4 +172,5 @@ class OfflineHead(nn.Module):
         box = sum(a * out[1] for a, out in zip(alpha_box, outputs, strict=True))
         b, _, h, w = box.shape
         box = box.view(b, self.anchors, 5, h, w)
-        return OfflineOutput(cls, box[:, :, :4].permute(0, 1, 3, 4, 2), box[:, :, 4])
+        matched = tuple(m for out in outputs for m in out[2])
+        return OfflineOutput(cls, box[:, :, :4].permute(0, 1, 3, 4, 2), box[:, :, 4], matched)

@@ -95,6 +95,7 @@ class DrolTracker(SiameseTracker[SiameseNet]):
             pick(first.cls, second.cls),
             pick(first.deltas, second.deltas),
             pick(first.iou, second.iou),
+            tuple(map(pick, first.matched, second.matched)),
         )
 
     def _peak(self, out: OfflineOutput) -> tuple[Tensor, Tensor]:

@@ -120,6 +120,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             "sha256": source.sha256 if source else "",
             "notes": source.notes if source else {},
             "device": str(self.device),
+            "mask": self.has_mask,
             "config": dataclasses.asdict(self.config),
         }
 
@@ -201,7 +202,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             finding = self._settle(target.track, peak, seen, window, image.shape[1::-1])
             self.learn(target, one, peak, finding, window)
             self.finish(target, image, order, peak, finding)
-            results.append(_result(target.track, finding, one, window))
+            results.append(self.result(target.track, peak, finding, one, window))
         clock.lap("online")
         return results
 
@@ -250,22 +251,24 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         track.move(peak[:4], trust, window, image_size, self.config.postprocess)
         return finding
 
+    def result(
+        self, track: TargetTrack, peak: Peak, finding: Finding, found: Located, window: Window
+    ) -> TrackResult:
+        """What is told of a frame; ``track`` has moved already."""
+        region = map_region(window, found.maps["fused"].shape[-1], found.stride)
+        return TrackResult(
+            track.box,
+            finding.confidence,
+            finding.state,
+            track.unseen,
+            window.region,
+            ScoreMaps(found.maps, region),
+            Votes(found.ballot, window) if found.ballot is not None else None,
+        )
+
 
 def box_cells(boxes: Tensor, size: int, cells: int, stride: int) -> Tensor:
     """Boxes (cx, cy, w, h) in crop pixels [..., 4] -> (row, column, height, width) in cells."""
     first = size / 2 - stride * (cells - 1) / 2
     offset = torch.tensor([first, first, 0.0, 0.0])
     return ((boxes - offset) / stride)[..., [1, 0, 3, 2]]
-
-
-def _result(track: TargetTrack, finding: Finding, found: Located, window: Window) -> TrackResult:
-    region = map_region(window, found.maps["fused"].shape[-1], found.stride)
-    return TrackResult(
-        track.box,
-        finding.confidence,
-        finding.state,
-        track.unseen,
-        window.region,
-        ScoreMaps(found.maps, region),
-        Votes(found.ballot, window) if found.ballot is not None else None,
-    )

@@ -53,10 +53,14 @@ class SiameseTarget(Target):
 
 @dataclass
 class SiameseLocated(Located):
-    """Attributes: features [C, H, W] and scores (now, first) of the online branch, if any."""
+    """Attributes: the cell that the candidate is of, an index into the flattened map; features
+    [C, H, W] and scores (now, first) of the online branch, if any; probabilities [n, n] of the
+    mask branch, if any."""
 
+    cell: Tensor | None = None
     features: Tensor | None = None
     scores: tuple[Tensor, Tensor] | None = None
+    mask: Tensor | None = None
 
 
 Net = TypeVar("Net", bound=SiameseNet)
@@ -129,7 +133,13 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
             one = self._locate(out.of(i), scores[i], track.box, track.unseen > 0, window)
             one.features = None if online is None else online[i]
             found.append(one)
+        self.refine(found, out, features)
         return found
+
+    def refine(
+        self, found: Sequence[SiameseLocated], out: OfflineOutput, features: Sequence[Tensor]
+    ) -> None:
+        """What else is computed of the targets' cells, in one pass; nothing here."""
 
     def _cells(self, boxes: Tensor, cells: int) -> Tensor:
         n = self.config.network
@@ -165,8 +175,14 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
         rest = (best.penalty, best.fused, best.robust, best.accurate, second, start)
         maps = {"fused": best.fused_map, "robust": best.robust_map, "accurate": best.accurate_map}
         numbers = torch.cat((best.box, torch.stack(rest)))
-        stride = self.config.network.stride
-        return SiameseLocated(numbers, maps, stride, scores=scores, ballot=best.ballot)
+        return SiameseLocated(
+            numbers,
+            maps,
+            self.config.network.stride,
+            cell=best.cell,
+            scores=scores,
+            ballot=best.ballot,
+        )
 
     def learn(
         self,

@@ -20,9 +20,9 @@ class StillMaker:
 
     kind = Kind.STILL
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, outlined: bool = False) -> None:
         self.stage = stage
-        self.pool = Pool.of(still_targets(stage.bank))
+        self.pool = Pool.of(still_targets(stage.bank, outlined))
 
     def __bool__(self) -> bool:
         return bool(self.pool)
@@ -43,11 +43,13 @@ class StillMaker:
         base = warp.linear(1.0, rng.gauss(0, 0.04) * loose, math.exp(rng.gauss(0, 0.06)))
         crops: list[Image] = []
         boxes: list[Box | None] = []
+        masks: list[Image | None] = []
         for f in range(shape.n_search + 1):
             query = shape.is_query(f)
             if query and rng.random() < 0.05:
                 crops.append(stage.elsewhere(rng, shape.search, resolution))
                 boxes.append(None)
+                masks.append(None)
                 continue
             matrix = base
             if f > 0:
@@ -56,14 +58,18 @@ class StillMaker:
                 # not the template's aspect.
                 strain = math.exp(rng.gauss(0, 0.09 if rng.random() < 0.7 else 0.35))
                 matrix = _after(warp.linear(1.0, turn, strain, rng.gauss(0, 0.03) * loose), base)
-            crop, box = stage.window(rng, image, target, matrix, f, resolution, outside, others)
+            crop, box, mask = stage.window(
+                rng, image, target, matrix, f, resolution, outside, others
+            )
             if query and rng.random() < 0.15 and stage.cutouts:
-                stage.occlude(rng, crop, box, image)
+                stage.occlude(rng, crop, box, image, mask)
             crops.append(crop)
             boxes.append(box)
+            masks.append(mask)
         template_box = boxes[0]
         assert template_box is not None
-        return Sample(self.kind, crops[0], template_box, crops[1:], boxes[1:])
+        kept = masks[1:] if shape.masks else []
+        return Sample(self.kind, crops[0], template_box, crops[1:], boxes[1:], kept)
 
 
 class PatchMaker(StillMaker):
@@ -71,9 +77,10 @@ class PatchMaker(StillMaker):
 
     kind = Kind.PATCH
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, outlined: bool = False) -> None:
         self.stage = stage
-        self.pool = stage.backgrounds
+        # Nothing in a picture says where the object in a rectangle ends.
+        self.pool = Pool() if outlined else stage.backgrounds
 
     def pick(self, rng: random.Random) -> tuple[Image, Target]:
         for attempt in range(8):
@@ -119,19 +126,23 @@ class VideoMaker:
         outside: Fill | None = None
         crops: list[Image] = []
         boxes: list[Box | None] = []
+        masks: list[Image | None] = []
         for f, (i, j) in enumerate(frames):
             if shape.is_query(f) and rng.random() < 0.05:
                 crops.append(stage.elsewhere(rng, shape.search, resolution))
                 boxes.append(None)
+                masks.append(None)
                 continue
             image, target = bank.image(i), bank.records[i].targets[j]
             outside = stage.outside(rng, image) if outside is None else outside
-            crop, box = stage.window(rng, image, target, tilt, f, resolution, outside, others)
+            crop, box, mask = stage.window(rng, image, target, tilt, f, resolution, outside, others)
             crops.append(crop)
             boxes.append(box)
+            masks.append(mask)
         template_box = boxes[0]
         assert template_box is not None
-        return Sample(self.kind, crops[0], template_box, crops[1:], boxes[1:])
+        kept = masks[1:] if shape.masks else []
+        return Sample(self.kind, crops[0], template_box, crops[1:], boxes[1:], kept)
 
 
 def _after(second: Affine, first: Affine) -> Affine:

@@ -6,6 +6,8 @@ import math
 import random
 from dataclasses import dataclass
 
+import numpy as np
+
 from duml_tracker_ros.tracker.geometry import context_side
 
 from . import warp
@@ -97,6 +99,7 @@ class PasteMaker:
 
         crops: list[Image] = []
         boxes: list[Box | None] = []
+        masks: list[Image | None] = []
         for f in range(shape.n_search + 1):
             size = shape.template if f == 0 else shape.search
             n = max(12, round(size * resolution))
@@ -107,17 +110,20 @@ class PasteMaker:
             canvas = stage.view(rng, background, matrix, n, outside)
             under, over = crowd.layers(rng, pose, f == 0)
             absent = query and rng.random() < 0.08
-            target = [] if absent else [Layer(cutout, pose.matrix)]
-            for layer in (*under, *target, *over):
-                warp.paste(canvas, layer.cutout.rgba, layer.matrix)
+            target = Layer(cutout, pose.matrix)
+            mask = np.zeros((n, n), np.uint8) if shape.masks and f > 0 and not absent else None
+            for layer in (*under, *([] if absent else [target]), *over):
+                warp.paste(canvas, layer.cutout.rgba, layer.matrix, mask, own=layer is target)
             box = warp.bounds(warp.apply(pose.matrix, cutout.hull))
             if query and not absent and rng.random() < 0.28:
-                stage.occlude(rng, canvas, box, background)
+                stage.occlude(rng, canvas, box, background, mask)
             crops.append(canvas if n == size else enlarge(canvas, size))
             boxes.append(None if absent else scale_box(box, size / n))
+            if shape.masks and f > 0:
+                masks.append(mask if mask is None or n == size else enlarge(mask, size))
         template_box = boxes[0]
         assert template_box is not None
-        return Sample(Kind.PASTE, crops[0], template_box, crops[1:], boxes[1:])
+        return Sample(Kind.PASTE, crops[0], template_box, crops[1:], boxes[1:], masks)
 
     def _pose(
         self,

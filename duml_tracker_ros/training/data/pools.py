@@ -40,8 +40,8 @@ class Pool:
         return group[int(rng.random() * len(group))]
 
 
-def still_targets(bank: Bank) -> dict[str, list[tuple[int, int]]]:
-    """Usable (record, target) pairs per source."""
+def still_targets(bank: Bank, outlined: bool = False) -> dict[str, list[tuple[int, int]]]:
+    """Usable (record, target) pairs per source; only those of known outline if `outlined`."""
     found: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for i, record in enumerate(bank.records):
         for j, target in enumerate(record.targets):
@@ -51,16 +51,18 @@ def still_targets(bank: Bank) -> dict[str, list[tuple[int, int]]]:
                 and w * h >= 120
                 and w * h <= 0.4 * record.width * record.height
                 and max(w, h) <= 6 * min(w, h)
+                and (target.polygon or not outlined)
             ):
                 found[record.source].append((i, j))
     return found
 
 
-def tracks(bank: Bank) -> dict[str, list[list[tuple[int, int]]]]:
-    """Video tracks per source, without boxes too small to see."""
+def tracks(bank: Bank, outlined: bool = False) -> dict[str, list[list[tuple[int, int]]]]:
+    """Video tracks per source, without boxes too small to see; see `still_targets`."""
     found: dict[str, list[list[tuple[int, int]]]] = defaultdict(list)
     for track in bank.tracks:
         good = [at for at in track if min(bank.target(at).box[2:]) >= 5]
+        good = [at for at in good if bank.target(at).polygon or not outlined]
         if len(good) > 1:
             found[bank.records[good[0][0]].source].append(good)
     return found

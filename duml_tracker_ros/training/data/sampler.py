@@ -20,6 +20,7 @@ from .scenes import load_scenes
 from .synthesis import Synthesis
 
 Batch = dict[str, Tensor]
+MASKS = ("none", "known", "only")
 
 
 class BatchStream(IterableDataset):
@@ -58,6 +59,11 @@ class BatchStream(IterableDataset):
         template_box = np.empty((count, 4), np.float32)
         box = np.full((count, shape.n_search, 4), np.nan, np.float32)
         kind = np.empty(count, np.int64)
+        masks: Batch = {}
+        if shape.masks:
+            sides = (count, shape.n_search, shape.search, shape.search)
+            masks["mask"] = torch.zeros(sides, dtype=torch.uint8)
+            masks["outlined"] = torch.zeros(sides[:2], dtype=torch.bool)
         for b in range(count):
             sample = self.synthesis.sample(rng)
             template[b] = sample.template.transpose(2, 0, 1)
@@ -67,6 +73,10 @@ class BatchStream(IterableDataset):
                 search[b, s] = image.transpose(2, 0, 1)
                 if found is not None:
                     box[b, s] = found
+            for s, mask in enumerate(sample.masks):
+                if mask is not None:
+                    masks["mask"][b, s] = torch.from_numpy(mask)
+                    masks["outlined"][b, s] = True
         return {
             "template": torch.from_numpy(template),
             "template_box": torch.from_numpy(template_box),
@@ -74,6 +84,7 @@ class BatchStream(IterableDataset):
             "box": torch.from_numpy(box),
             "visible": torch.from_numpy(~np.isnan(box[:, :, 0])),
             "kind": torch.from_numpy(kind),
+            **masks,
         }
 
 
@@ -123,6 +134,7 @@ def make_loader(
     grabcut_limit: int = 2500,
     distractors: int = 4,
     scene_clips: int = 150,
+    masks: str = "none",
     start: int = 0,
     pin_memory: bool = False,
     progress: bool = True,
@@ -133,18 +145,23 @@ def make_loader(
     - search uint8 [B, S, 3, X, X]; the first n_support crops always show the target
     - box float32 [B, S, 4]: the target's full extent in search pixels, NaN where it is absent
     - visible bool [B, S]; kind int64 [B], see `Kind`
+    - with masks: mask uint8 [B, S, X, X], what is seen of the target, and outlined bool [B, S],
+      false where the mask means nothing as the outline is not known or the target absent
 
     - layouts: public data sets to draw from as well, name (see `layouts.LAYOUTS`) to top folder;
       their pictures are decoded when drawn
     - exclude_videos: held-out videos, as `video` or `source/video`
     - grabcut_limit: 0 does without the cut-outs that take minutes at the first start
     - distractors: the greatest number of look-alikes pasted around a pasted target
+    - masks: "none", "known" (where the data have outlines), or "only" (targets of known outline)
     - scene_clips: number of generated aerial clips, rendered at the first start; 0 for none
     - start: number of batches already used by an interrupted run
 
     Raises DataError when the data cannot be used.
     """
-    shape = Shape(template_size, search_size, n_search, n_support)
+    if masks not in MASKS:
+        raise DataError(f"masks {masks!r}: choose from {', '.join(MASKS)}")
+    shape = Shape(template_size, search_size, n_search, n_support, masks != "none")
     bank = load_bank(root, exclude_videos=exclude_videos, progress=progress)
     for name, top in (layouts or {}).items():
         bank = bank.merge(load_layout(name, top, progress=progress))
@@ -154,7 +171,7 @@ def make_loader(
     scenes = None
     if scene_clips > 0 and (mix is None or mix.get("scene", 0) > 0):
         scenes = load_scenes(scene_clips, cache_dir=cache_dir, progress=progress)
-    synthesis = Synthesis(bank, cutouts, shape, mix, scenes, distractors)
+    synthesis = Synthesis(bank, cutouts, shape, mix, scenes, distractors, masks == "only")
     return loader_of(
         synthesis,
         batch_size=batch_size,

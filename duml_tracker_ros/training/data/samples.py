@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -28,13 +28,15 @@ class Kind(enum.IntEnum):
 class Shape:
     """Crop sizes in pixels and the number of search crops of a sample.
 
-    The first `n_support` search crops always show the target, unhidden, to learn from.
+    The first `n_support` search crops always show the target, unhidden, to learn from. With `masks`
+    the search crops of targets whose outline is known carry a mask.
     """
 
     template: int = 97
     search: int = 193
     n_search: int = 2
     n_support: int = 1
+    masks: bool = False
 
     def __post_init__(self) -> None:
         if not 16 <= self.template <= self.search:
@@ -55,13 +57,18 @@ class Shape:
 
 @dataclass(slots=True)
 class Sample:
-    """Crops RGB uint8 and boxes (x, y, w, h) in crop pixels; None where the target is absent."""
+    """Crops RGB uint8 and boxes (x, y, w, h) in crop pixels; None where the target is absent.
+
+    masks: what is seen of the target, uint8 in the geometry of the search crops; None where the
+    outline is not known or the target absent; empty unless the shape asks for masks.
+    """
 
     kind: Kind
     template: Image
     template_box: Box
     search: list[Image]
     boxes: list[Box | None]
+    masks: list[Image | None] = field(default_factory=list)
 
 
 def flip(sample: Sample, rng: random.Random) -> Sample:
@@ -79,6 +86,7 @@ def flip(sample: Sample, rng: random.Random) -> Sample:
         size = sample.search[0].shape[0]
         sample.boxes = [None if b is None else mirror(b, size) for b in sample.boxes]
         sample.search = [cv2.flip(image, axis) for image in sample.search]
+        sample.masks = [None if m is None else cv2.flip(m, axis) for m in sample.masks]
     return sample
 
 

@@ -15,7 +15,7 @@ from duml_tracker_ros.tracker.geometry import context_side
 
 from . import warp
 from .bank import Bank, Box, Target
-from .cutouts import Cutout
+from .cutouts import Cutout, polygon_alpha
 from .looks import posed
 from .pools import Pool, backgrounds
 from .samples import Shape
@@ -51,6 +51,21 @@ def extent(target: Target, matrix: Affine) -> Box:
     wide = 0.5 * (abs(a) * w + abs(b) * h + math.hypot(a * w, b * h))
     high = 0.5 * (abs(c) * w + abs(d) * h + math.hypot(c * w, d * h))
     return a * cx + b * cy + tx - wide / 2, c * cx + d * cy + ty - high / 2, wide, high
+
+
+def outline(target: Target, matrix: Affine, size: int) -> Image | None:
+    """The mask uint8 [size, size] of `target` after `matrix`; None without a polygon."""
+    if not target.polygon:
+        return None
+    rings = [warp.apply(matrix, ring.astype(np.float64)) for ring in target.polygon]
+    x, y, w, h = warp.bounds(np.concatenate(rings))
+    x0, y0 = max(0, math.floor(x)), max(0, math.floor(y))
+    x1, y1 = min(size, math.ceil(x + w)), min(size, math.ceil(y + h))
+    mask = np.zeros((size, size), np.uint8)
+    if x1 > x0 and y1 > y0:
+        near = [ring - np.array([x0, y0]) for ring in rings]
+        mask[y0:y1, x0:x1] = polygon_alpha(near, x1 - x0, y1 - y0)
+    return mask
 
 
 class Stage:
@@ -142,8 +157,8 @@ class Stage:
         resolution: float,
         fill: Fill,
         others: Sequence[Cutout],
-    ) -> tuple[Image, Box]:
-        """One crop about `target` (f = 0: the template) and the box in it."""
+    ) -> tuple[Image, Box, Image | None]:
+        """One crop about `target` (f = 0: the template), the box in it, and the mask if wanted."""
         size = self.shape.template if f == 0 else self.shape.search
         x, y, w, h = extent(target, matrix)
         unit = self.shape.template / context_side(w, h)
@@ -156,6 +171,7 @@ class Stage:
         matrix[1, 2] += ay * grain - (y + h / 2) * scale
         crop = self.view(rng, image, matrix, n, fill)
         box = extent(target, matrix)
+        mask = outline(target, matrix, n) if self.shape.masks and f > 0 else None
         side = math.sqrt(max(1.0, box[2] * box[3]))
         for other in others:
             reach = rng.uniform(1.0, 2.4)
@@ -165,10 +181,11 @@ class Stage:
                 ay * grain + math.sin(theta) * reach * max(side, box[3]),
             )
             layer = posed(other, rng, rng.gauss(0, 0.2), side * rng.uniform(0.5, 1.1), centre)
-            warp.paste(crop, layer.cutout.rgba, layer.matrix)
+            warp.paste(crop, layer.cutout.rgba, layer.matrix, mask)
         if n != size:
             crop = enlarge(crop, size)
-        return crop, scale_box(box, size / n)
+            mask = None if mask is None else enlarge(mask, size)
+        return crop, scale_box(box, size / n), mask
 
     def strangers(self, rng: random.Random) -> list[Cutout]:
         """A few pasted objects, so that what is pasted is not always the target."""
@@ -176,7 +193,14 @@ class Stage:
             return []
         return [self.any_cutout(rng) for _ in range(rng.choice((1, 1, 2)))]
 
-    def occlude(self, rng: random.Random, canvas: Image, box: Box, background: Image) -> None:
+    def occlude(
+        self,
+        rng: random.Random,
+        canvas: Image,
+        box: Box,
+        background: Image,
+        mask: Image | None = None,
+    ) -> None:
         """Covers up to 60 % of `box` from one side with a texture or another object."""
         x, y, w, h = box
         depth = rng.uniform(0.15, 0.6)
@@ -194,7 +218,7 @@ class Stage:
             hx, hy, hw, hh = warp.bounds(cutout.hull)
             sx, sy = width / hw, height / hh
             matrix = warp.affine(sx, 0, left - hx * sx, 0, sy, top - hy * sy)
-            warp.paste(canvas, cutout.rgba, matrix)
+            warp.paste(canvas, cutout.rgba, matrix, mask)
             return
         texture = background
         if rng.random() < 0.5:
@@ -215,7 +239,7 @@ class Stage:
             cv2.merge([*cv2.split(part), alpha]), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(0,) * 4
         )
         sx, sy = width / pw, height / ph
-        warp.paste(canvas, rgba, warp.affine(sx, 0, left - sx, 0, sy, top - sy))
+        warp.paste(canvas, rgba, warp.affine(sx, 0, left - sx, 0, sy, top - sy), mask)
 
 
 def scale_box(box: Box, factor: float) -> Box:

@@ -44,6 +44,7 @@ class Synthesis:
 
     mix: weight per kind, keys as in DEFAULT_MIX; kinds without data are dropped.
     distractors: the greatest number of look-alikes pasted around a pasted target.
+    outlined: draw only targets whose outline is known, so that every search crop has a mask.
     Raises DataError for an unknown key, a negative weight, or when nothing is left to draw from.
     """
 
@@ -55,15 +56,16 @@ class Synthesis:
         mix: Mapping[str, float] | None = None,
         scenes: Bank | None = None,
         distractors: int = 4,
+        outlined: bool = False,
     ) -> None:
         self.shape = shape or Shape()
         stage = Stage(bank, cutouts, self.shape)
-        scene_tracks = Pool.of(tracks(scenes)) if scenes is not None else Pool()
+        scene_tracks = Pool.of(tracks(scenes, outlined)) if scenes is not None else Pool()
         self._makers: dict[Kind, Maker] = {
             Kind.PASTE: PasteMaker(stage, distractors),
-            Kind.STILL: StillMaker(stage),
-            Kind.VIDEO: VideoMaker(stage, bank, Pool.of(tracks(bank)), Kind.VIDEO),
-            Kind.PATCH: PatchMaker(stage),
+            Kind.STILL: StillMaker(stage, outlined),
+            Kind.VIDEO: VideoMaker(stage, bank, Pool.of(tracks(bank, outlined)), Kind.VIDEO),
+            Kind.PATCH: PatchMaker(stage, outlined),
             Kind.SCENE: VideoMaker(stage, scenes or bank, scene_tracks, Kind.SCENE),
         }
         usable = self._usable(DEFAULT_MIX if mix is None else mix)

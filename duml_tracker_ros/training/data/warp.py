@@ -125,8 +125,14 @@ def covers(matrix: Affine, width: int, height: int, size: tuple[int, int]) -> bo
     return x0 >= 0 and y0 >= 0 and x0 + w <= width and y0 + h <= height
 
 
-def paste(canvas: Image, layer: Image, matrix: Affine) -> None:
-    """Composites `layer` (RGBA, colour multiplied by alpha) onto `canvas` (RGB) in place."""
+def paste(
+    canvas: Image, layer: Image, matrix: Affine, mask: Image | None = None, own: bool = False
+) -> None:
+    """Composites `layer` (RGBA, colour multiplied by alpha) onto `canvas` (RGB) in place.
+
+    mask: what is seen of the target, uint8 in the canvas's geometry; a layer adds to it if it is
+    the target's `own`, and else hides what lies under it.
+    """
     height, width = canvas.shape[:2]
     x, y, w, h = bounds(apply(matrix, corners(layer.shape[1], layer.shape[0])))
     x0, y0 = max(0, math.floor(x)), max(0, math.floor(y))
@@ -142,3 +148,7 @@ def paste(canvas: Image, layer: Image, matrix: Affine) -> None:
     under = cv2.multiply(region, keep, scale=1.0 / 255.0)
     cv2.add(cv2.cvtColor(patch, cv2.COLOR_BGRA2BGR), under, dst=under)
     canvas[y0:y1, x0:x1] = under
+    if mask is not None:
+        alpha = cv2.extractChannel(patch, 3)
+        seen = cv2.multiply(mask[y0:y1, x0:x1], cv2.bitwise_not(alpha), scale=1.0 / 255.0)
+        mask[y0:y1, x0:x1] = cv2.add(seen, alpha) if own else seen

@@ -1,0 +1,66 @@
+"""DROL-Mask's objective: SiamMask's logistic loss of the masks of positive cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..tracker.config import ConfigError
+from ..tracker.geometry import xywh_to_xyxy
+from ..tracker.network.mask_net import MaskNet
+from .config import LossConfig
+from .mask_labels import MaskLossConfig, chosen_cells, mask_labels
+from .objective import offline_loss
+
+
+def mask_loss(
+    net: MaskNet,
+    batch: Mapping[str, Tensor],
+    config: MaskLossConfig,
+    offline: LossConfig,
+    autocast: torch.autocast,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss and its parts.
+
+    The losses of class, box and IoU are there while something before the mask branch is trained.
+
+    Args:
+        batch: that of ``objective.joint_loss``, with ``mask`` uint8 [B, S, X, X] and ``outlined``
+            bool [B, S]: which of the masks mean something.
+    """
+    if "mask" not in batch:
+        raise ConfigError("data.masks = 'none': the mask branch learns from masks; use 'only'")
+    search, boxes = batch["search"].flatten(0, 1), batch["box"].float().flatten(0, 1)
+    present = torch.isfinite(boxes).all(-1)
+    truth = xywh_to_xyxy(torch.where(present[:, None], boxes, 1.0))
+    size = search.shape[-1]
+    with autocast:
+        kernels = net.template_kernels(net.extract(batch["template"]))
+        repeat = batch["search"].shape[1]
+        features = net.extract(search)
+        out = net.predict([k.repeat_interleave(repeat, 0) for k in kernels], features)
+        outlined = present & batch["outlined"].flatten()
+        index, cell = chosen_cells(net, out, truth, outlined, size, config)
+        logits = net.masks(out, features, index, cell).float()
+    wide = out.matched[0].shape[-1]
+    label, weight = mask_labels(net, batch["mask"].flatten(0, 1), index, cell // wide, cell % wide)
+    cost = F.binary_cross_entropy_with_logits(logits, label, reduction="none")
+    loss = (cost * weight).sum() / weight.sum().clamp_min(1)
+    parts = {"mask": loss, "mask_iou": _overlap(logits, label, weight)}
+    total = config.mask * loss
+    if any(p.requires_grad for p in net.offline.parameters()):
+        rest, shown = offline_loss(net, out, truth, present, size, offline)
+        total, parts = total + rest, {**parts, **shown}
+    return total, {"total": total, **parts}
+
+
+@torch.no_grad()
+def _overlap(logits: Tensor, label: Tensor, weight: Tensor) -> Tensor:
+    """Mean IoU of the masks at probability 0.5 with the truth."""
+    found, true = (logits > 0) & (weight > 0), (label > 0.5) & (weight > 0)
+    inter = (found & true).sum((1, 2))
+    union = (found | true).sum((1, 2))
+    return torch.where(union > 0, inter / union.clamp_min(1), 1.0).mean()

@@ -1,0 +1,56 @@
+"""A tiny network with masks, and squares that it can learn by heart, for several test files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from train_harness import TINY, learns, squares
+
+from duml_tracker_ros.tracker.checkpoint import save_checkpoint
+from duml_tracker_ros.tracker.config import NetworkConfig, build
+from duml_tracker_ros.tracker.network.mask_net import MaskNet
+from duml_tracker_ros.training.config import load_train_config
+from duml_tracker_ros.training.objectives import objective
+
+SMALL = {
+    **TINY,
+    "kind": "mask",
+    "backbone": {**TINY["backbone"], "shallow": [2, 4]},
+    "matching": "pixelwise",
+    "online_branch": "none",
+    "mask": {"cells": 13, "vector": 16, "widths": [8, 8, 8, 4]},
+}
+
+
+class Lesson(NamedTuple):
+    """A weight file, and the losses before and after."""
+
+    path: str
+    first: dict[str, float]
+    last: dict[str, float]
+
+
+def masked_squares() -> dict[str, Tensor]:
+    """``squares`` with the masks of the squares."""
+    batch = squares()
+    boxes = batch["box"]
+    mask = torch.zeros(*boxes.shape[:2], 193, 193, dtype=torch.uint8)
+    for at in (boxes[..., 0].isfinite()).nonzero().tolist():
+        x, y, w, h = (int(v) for v in boxes[tuple(at)])
+        mask[at[0], at[1], y : y + h, x : x + w] = 255
+    return {**batch, "mask": mask, "outlined": boxes[..., 0].isfinite()}
+
+
+def mask_lesson(folder: Path) -> Lesson:
+    """Train on four samples until they are known."""
+    torch.manual_seed(0)
+    config = build(NetworkConfig, SMALL)
+    net = MaskNet(config)
+    recipe = load_train_config("drol_mask_r50", {"drol_mask.cells": 1})
+    first, last = learns(net, objective("drol_mask").loss, recipe, masked_squares(), steps=60)
+    path = folder / "tiny.safetensors"
+    save_checkpoint(path, net, config, {"tracker": "drol_mask"})
+    return Lesson(str(path), first, last)
