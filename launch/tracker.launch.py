@@ -49,6 +49,20 @@ ARGUMENTS = [
         description="show the annotated image, the heatmap and the markers in RViz",
     ),
     DeclareLaunchArgument(
+        "console",
+        default_value="false",
+        choices=["true", "false"],
+        description="serve a page to watch the tracker and select targets; it prints its address",
+    ),
+    DeclareLaunchArgument(
+        "console_host",
+        default_value="127.0.0.1",
+        description="address the console serves on; 0.0.0.0 is all, browsers need a token then",
+    ),
+    DeclareLaunchArgument(
+        "console_port", default_value="8090", description="port the console serves on"
+    ),
+    DeclareLaunchArgument(
         "log_level",
         default_value="info",
         choices=["debug", "info", "warn", "error", "fatal"],
@@ -77,7 +91,7 @@ def dds_profile(context: LaunchContext) -> list[SetEnvironmentVariable]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The lifecycle node and, if asked for, RViz."""
+    """The lifecycle node and, if asked for, RViz and the web console."""
     tracker = LifecycleNode(
         package=PACKAGE,
         executable="tracker_node",
@@ -105,11 +119,28 @@ def generate_launch_description() -> LaunchDescription:
         arguments=["-d", PathJoinSubstitution([CONFIG, "duml_tracker.rviz"])],
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
+    console = Node(
+        package=PACKAGE,
+        executable="console_node",
+        name="duml_console",
+        namespace=LaunchConfiguration("namespace"),
+        output="both",
+        emulate_tty=True,
+        parameters=[
+            {
+                "host": ParameterValue(LaunchConfiguration("console_host"), value_type=str),
+                "port": ParameterValue(LaunchConfiguration("console_port"), value_type=int),
+            },
+        ],
+        remappings=[("image", LaunchConfiguration("image"))],
+        condition=IfCondition(LaunchConfiguration("console")),
+    )
     return LaunchDescription(
         [
             *ARGUMENTS,
             OpaqueFunction(function=dds_profile),
             tracker,
             rviz,
+            console,
         ]
     )

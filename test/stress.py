@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+import console_trials
 import stress_trials
 
 from duml_tracker_ros.evaluation.environment import processor_name, usable_processors
@@ -33,6 +34,10 @@ TRIALS = {
     "targets": (
         "one target, then four, at 640x480 and 30 Hz",
         lambda options: stress_trials.several(4, 20.0),
+    ),
+    "console": (
+        "the web console with ten browsers that do not keep up",
+        lambda options: console_trials.slow_browsers(640, 480, 30.0, 10.0),
     ),
     "loop": (
         "the gimbal example, through an occlusion, for 20 s",

@@ -39,7 +39,15 @@ def test_every_argument_is_described():
     description = get_launch_description_from_python_launch_file(str(LAUNCH_FILE))
     arguments = [e for e in description.entities if isinstance(e, DeclareLaunchArgument)]
     names = {argument.name for argument in arguments}
-    assert {"autostart", "params_file", "image", "namespace", "rviz", "log_level"} <= names
+    assert {
+        "autostart",
+        "params_file",
+        "image",
+        "namespace",
+        "rviz",
+        "console",
+        "log_level",
+    } <= names
     assert all(len(argument.description) > 10 for argument in arguments)
 
 

@@ -9,10 +9,10 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import bag, bench, calibrate, evaluate, export, info, study, track, train, tune
+from . import bag, bench, calibrate, console, evaluate, export, info, study, track, train, tune
 from .common import CliError, epilog
 
-COMMANDS = (track, bag, evaluate, train, bench, export, info, tune, calibrate, study)
+COMMANDS = (track, bag, evaluate, train, bench, export, info, tune, calibrate, study, console)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -23,6 +23,7 @@ class Frame:
         nbytes: memory that keeping the frame takes.
         header: header of the message, for everything published about this frame.
         decode: makes the pixels; may be slow (JPEG), so it is left to the worker.
+        compressed: the bytes of a compressed image.
     """
 
     seq: int
@@ -32,6 +33,7 @@ class Frame:
     nbytes: int
     header: Any
     decode: Callable[[], ImageView]
+    compressed: Any = None
 
     def view(self) -> ImageView:
         """The pixels; not kept, so that a ring of JPEG frames stays as small as they are.

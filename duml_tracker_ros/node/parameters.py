@@ -247,8 +247,12 @@ DEFAULTS = Settings()
 
 def check(name: str, value: Any) -> str:
     """Reason why `value` is no value of the parameter `name`; empty when it is one."""
-    spec = SPECS[name]
-    kind = type(getattr(DEFAULTS, name))
+    return check_value(name, value, getattr(DEFAULTS, name), SPECS[name])
+
+
+def check_value(name: str, value: Any, default: Any, spec: Spec) -> str:
+    """Reason why `value` does not fit the spec and the default's type; empty when it does."""
+    kind = type(default)
     if type(value) is not kind:
         return f"{name} = {value!r}: must be of type {kind.__name__}"
     if spec.choices and value not in spec.choices:
@@ -298,9 +302,13 @@ def tracker_overrides(settings: Settings) -> dict[str, str]:
 
 def descriptor(name: str) -> ParameterDescriptor:
     """ROS descriptor of a parameter."""
+    return make_descriptor(name, getattr(DEFAULTS, name), SPECS[name])
+
+
+def make_descriptor(name: str, default: Any, spec: Spec) -> ParameterDescriptor:
+    """ROS descriptor from a spec and the default's type."""
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
-    spec = SPECS[name]
     message = ParameterDescriptor(name=name, read_only=spec.when == START)
     unit = f" [{spec.unit}]" if spec.unit else ""
     message.description = f"{spec.text}{unit}"
@@ -310,7 +318,7 @@ def descriptor(name: str) -> ParameterDescriptor:
     elif spec.remedy:
         message.additional_constraints += f"; {spec.remedy}"
     if spec.low is not None and spec.high is not None:
-        if isinstance(getattr(DEFAULTS, name), float):
+        if isinstance(default, float):
             message.floating_point_range = [
                 FloatingPointRange(from_value=spec.low, to_value=spec.high)
             ]

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
 from rclpy.qos import (
     HistoryPolicy,
     QoSCompatibility,
@@ -43,7 +43,7 @@ class ImageStream:
 
     def __init__(
         self,
-        node: LifecycleNode,
+        node: Node,
         transport: str,
         accept: Callable[[Frame], None],
         refuse: Callable[[str], None],
@@ -129,7 +129,9 @@ class ImageStream:
     def _on_compressed(self, message: CompressedImage) -> None:
         arrival = time.monotonic()
         self.description = message.format
-        self._accept(self._frame(message, arrival, partial(read_compressed, message)))
+        frame = self._frame(message, arrival, partial(read_compressed, message))
+        frame.compressed = message.data
+        self._accept(frame)
 
     def _frame(self, message: Any, arrival: float, decode: Callable[[], Any]) -> Frame:
         stamp = message.header.stamp

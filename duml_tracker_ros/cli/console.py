@@ -1,0 +1,77 @@
+"""`duml-tracker console`: the tracker node's web console. Needs ROS 2, as the node does."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .common import CliError, epilog
+
+DESCRIPTION = """\
+Serve a page on which a person watches the tracker node and selects its targets: live image, boxes,
+confidence, score maps. Open the address that it prints. Needs ROS 2; on another address than
+loopback browsers need the token in the printed address.
+"""
+# Options that are parameters of the node of the same name.
+PARAMETERS = ("host", "port", "token_file", "tracker", "rate", "max_width", "quality")
+
+
+def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "console",
+        parents=parents,
+        help="serve a page to watch the tracker node and select targets",
+        description=DESCRIPTION,
+        epilog=epilog(
+            ("for a browser on this machine", "duml-tracker console --image /camera/image_raw"),
+            ("for a phone in the same network", "duml-tracker console --host 0.0.0.0"),
+            (
+                "for a tracker in a namespace",
+                "duml-tracker console --tracker /drone/duml_tracker --image /drone/image",
+            ),
+        ),
+    )
+    parser.add_argument("--image", metavar="TOPIC", help="image topic of the camera (image)")
+    parser.add_argument(
+        "--compressed", action="store_true", help="take TOPIC/compressed instead of TOPIC"
+    )
+    parser.add_argument("--tracker", metavar="NODE", help="name of the node (duml_tracker)")
+    parser.add_argument("--host", metavar="ADDR", help="address to serve on (127.0.0.1)")
+    parser.add_argument("--port", type=int, metavar="N", help="port to serve on (8090)")
+    parser.add_argument(
+        "--token-file", metavar="FILE", help="file whose first line browsers must know"
+    )
+    parser.add_argument("--rate", type=float, metavar="HZ", help="most images a second (30)")
+    parser.add_argument("--max-width", type=int, metavar="PX", help="of the images (1280)")
+    parser.add_argument("--quality", type=int, metavar="Q", help="JPEG quality, 10 to 100 (80)")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        from ..node.console.main import main
+    except ModuleNotFoundError as error:
+        # pip install leaves out what needs ROS.
+        raise CliError(
+            f"the console is part of the ROS 2 package, which is not installed here ({error}): "
+            "use a ROS 2 workspace, or run make setup"
+        ) from None
+    return main(ros_arguments(args))
+
+
+def ros_arguments(args: argparse.Namespace) -> list[str]:
+    """The options as ROS arguments of the console's node."""
+    arguments = ["--ros-args"]
+    for name in PARAMETERS:
+        value = getattr(args, name)
+        if value is not None:
+            # Quoted, a name that looks like a number stays a text.
+            arguments += [
+                "-p",
+                f'{name}:="{value}"' if isinstance(value, str) else f"{name}:={value}",
+            ]
+    if args.compressed:
+        arguments += ["-p", "image_transport:=compressed"]
+    if args.image:
+        arguments += ["-r", f"image:={args.image}"]
+    return arguments

@@ -1,0 +1,8 @@
+"""``python -m duml_tracker_ros.node.console`` runs the web console."""
+
+import sys
+
+from .main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

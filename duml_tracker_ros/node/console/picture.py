@@ -1,0 +1,45 @@
+"""Camera images as JPEG for browsers."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ...messages.image_codec import ImageView
+from ..frame_ring import Frame
+
+# What the camera has compressed is passed on as it is up to this size.
+SMALL = 512 * 1024
+_TO_BGR = {
+    "rgb": cv2.COLOR_RGB2BGR,
+    "rgba": cv2.COLOR_RGBA2BGR,
+    "bgra": cv2.COLOR_BGRA2BGR,
+}
+
+
+def shrink(view: ImageView, max_width: int) -> np.ndarray:
+    """Pixels uint8 in BGR or grey, at most `max_width` wide; a view where nothing is to do."""
+    pixels = view.pixels
+    if view.width > max_width:
+        size = (max_width, max(1, round(view.height * max_width / view.width)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    if view.order in _TO_BGR:
+        pixels = cv2.cvtColor(pixels, _TO_BGR[view.order])
+    return pixels
+
+
+def encode(frame: Frame, max_width: int, quality: int) -> tuple[bytes, int, int]:
+    """Image file of a frame, and the width and height of the frame itself.
+
+    They are 0 for a file that the camera has made: the browser sees them in it.
+
+    Raises:
+        ImageError: the frame is no readable image.
+    """
+    if frame.compressed is not None and len(frame.compressed) <= SMALL:
+        return bytes(frame.compressed), 0, 0
+    view = frame.view()
+    # OpenCV 4.6 and older want whole rows.
+    pixels = np.ascontiguousarray(shrink(view, max_width))
+    data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return data.tobytes(), view.width, view.height

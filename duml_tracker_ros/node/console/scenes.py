@@ -1,0 +1,172 @@
+"""Joins what comes of one image, by its stamp: the picture, its targets, what was looked at."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..frame_ring import Frame, FrameRing
+from .readings import DebugReading, TargetReading
+
+# A tracker that is silent for longer answers no image: they are shown without targets.
+PATIENCE = 1.0
+RING_SECONDS = 1.0
+RING_BYTES = 64 << 20
+RATE_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What browsers are shown at a time.
+
+    Attributes:
+        frame: None when there is no image.
+        targets: None when the tracker did not answer this image.
+        numbers: rates, counts, and what is wrong, by name.
+    """
+
+    seq: int
+    frame: Frame | None
+    targets: tuple[TargetReading, ...] | None = None
+    debug: tuple[DebugReading, ...] = ()
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class _Answer:
+    """Targets of one image, as far as they have come."""
+
+    stamp_ns: int
+    targets: list[TargetReading] = field(default_factory=list)
+    debug: list[DebugReading] = field(default_factory=list)
+    told: bool = False
+
+    @property
+    def complete(self) -> bool:
+        if not self.targets:
+            return False
+        return sum(not target.ended for target in self.targets) >= self.targets[-1].followed
+
+    @property
+    def explained(self) -> bool:
+        return len(self.debug) >= sum(not target.ended for target in self.targets)
+
+
+class Joiner:
+    """Makes scenes of images and answers, whichever of them comes first.
+
+    Used from one thread, but for `numbers`.
+
+    Args:
+        emit: gets every scene.
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(
+        self, emit: Callable[[Scene], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.wants_debug = False
+        self._emit = emit
+        self._clock = clock
+        self._ring = FrameRing(RING_SECONDS, RING_BYTES)
+        self._answer: _Answer | None = None
+        self._seq = 0
+        self._answered = -PATIENCE
+        self._emitted = -PATIENCE
+        self._dropped = 0
+        self._images: deque[float] = deque()
+        self._answers: deque[float] = deque()
+        self._lock = threading.Lock()
+
+    def clear(self) -> None:
+        """Forget all images and answers; counts begin anew."""
+        self._ring.clear()
+        self._answer, self._dropped = None, 0
+        self._answered = self._emitted = -PATIENCE
+        with self._lock:
+            self._images.clear()
+            self._answers.clear()
+
+    def take_frame(self, frame: Frame) -> None:
+        """An image has come."""
+        now = self._clock()
+        self._ring.append(frame)
+        self._count(self._images, now)
+        answer = self._answer
+        if answer is not None and not answer.told and answer.stamp_ns == frame.stamp_ns:
+            self._settle(answer)
+        elif now - self._answered > PATIENCE:
+            self._tell(frame, None, ())
+
+    def take_target(self, stamp_ns: int, target: TargetReading) -> None:
+        """A target has come, or word that there is none."""
+        answer = self._answer
+        if answer is None or answer.stamp_ns != stamp_ns or answer.complete:
+            if answer is not None and not answer.told and answer.complete:
+                # What was looked at has not come; the next answer must not wait for it, too.
+                self._tell_answer(answer)
+            if answer is None or answer.stamp_ns != stamp_ns:
+                self._answered = self._clock()
+                self._count(self._answers, self._answered)
+                self._dropped += target.dropped
+            answer = self._answer = _Answer(stamp_ns)
+        answer.targets.append(target)
+        self._settle(answer)
+
+    def take_debug(self, stamp_ns: int, debug: DebugReading) -> None:
+        """What was looked at for one target has come; it follows the targets of its image."""
+        answer = self._answer
+        if answer is not None and answer.stamp_ns == stamp_ns and not answer.told:
+            answer.debug.append(debug)
+            self._settle(answer)
+
+    def tick(self) -> None:
+        """To be called now and then: tells how things are while nothing comes."""
+        if self._clock() - self._emitted > PATIENCE:
+            self._tell(None, None, ())
+
+    def numbers(self) -> dict[str, Any]:
+        """Rates in Hz and counts; from any thread."""
+        now = self._clock()
+        return {
+            "images": self._rate(self._images, now),
+            "answers": self._rate(self._answers, now),
+            "dropped": self._dropped,
+        }
+
+    def _settle(self, answer: _Answer) -> None:
+        if answer.complete and (answer.explained or not self.wants_debug):
+            self._tell_answer(answer)
+
+    def _tell_answer(self, answer: _Answer) -> None:
+        frame = self._ring.find(answer.stamp_ns)
+        if frame is not None:
+            answer.told = True
+            self._tell(frame, tuple(answer.targets), tuple(answer.debug))
+
+    def _tell(
+        self,
+        frame: Frame | None,
+        targets: tuple[TargetReading, ...] | None,
+        debug: tuple[DebugReading, ...],
+    ) -> None:
+        self._seq += 1
+        self._emitted = self._clock()
+        self._emit(Scene(self._seq, frame, targets, debug, self.numbers()))
+
+    def _count(self, times: deque[float], now: float) -> None:
+        with self._lock:
+            times.append(now)
+            while times[0] < now - RATE_SECONDS:
+                times.popleft()
+
+    def _rate(self, times: deque[float], now: float) -> float:
+        with self._lock:
+            recent = [when for when in times if when >= now - RATE_SECONDS]
+        if len(recent) < 2:
+            return 0.0
+        return round((len(recent) - 1) / max(recent[-1] - recent[0], 1e-3), 1)
