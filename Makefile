@@ -50,7 +50,7 @@ lint: setup
 
 test: SETUP_ARGS := --toolkits
 test: lint
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest $(TEST_ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 --dist loadgroup $(TEST_ARGS)
 
 stress: setup
 	@$(BIN)/python test/stress.py $(TRIALS)

@@ -50,6 +50,7 @@ setup(
             "pytest>=8.0",
             "pytest-rerunfailures>=15.0",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
             "rosbags>=0.11",
             "ruff==0.17.5",
             "types-PyYAML",

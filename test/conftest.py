@@ -17,6 +17,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # One thread: the same numbers on every machine, and no crawling where another program takes a core.
 torch.set_num_threads(1)
 
+OVER_DDS = ("test_node_", "test_demo_processes", "test_gimbal_controller")
 STATUS = pytest.StashKey[int]()
 
 
@@ -39,15 +40,17 @@ def pytest_unconfigure(config):
         close_context()
 
 
-def pytest_collection_modifyitems(items):
-    """Tests of several processes over DDS get a second try.
+def pytest_collection_modifyitems(config, items):
+    """Tests of several processes over DDS get a second try, and never run beside each other.
 
-    Fast DDS over TCP leaves two processes apart now and then, for good.
+    Discovery takes its time on a busy machine, and what is sent before it is lost.
     """
     for item in items:
-        over_dds = item.path.name.startswith(("test_node_", "test_demo_processes"))
+        over_dds = item.path.name.startswith(OVER_DDS)
         if over_dds and item.get_closest_marker("flaky") is None:
             item.add_marker(pytest.mark.flaky(reruns=1))
+        if config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group("dds" if over_dds else item.path.name))
 
 
 @pytest.fixture(scope="session")
