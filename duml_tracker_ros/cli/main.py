@@ -9,10 +9,36 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from . import bag, bench, calibrate, console, evaluate, export, info, study, track, train, tune
+from . import (
+    bag,
+    bench,
+    calibrate,
+    console,
+    evaluate,
+    export,
+    import_weights,
+    info,
+    study,
+    track,
+    train,
+    tune,
+)
 from .common import CliError, epilog
 
-COMMANDS = (track, bag, evaluate, train, bench, export, info, tune, calibrate, study, console)
+COMMANDS = (
+    track,
+    bag,
+    console,
+    evaluate,
+    study,
+    bench,
+    train,
+    tune,
+    calibrate,
+    export,
+    import_weights,
+    info,
+)
 
 
 class _Parser(argparse.ArgumentParser):

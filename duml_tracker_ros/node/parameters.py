@@ -61,8 +61,8 @@ class Settings:
     size: str = _parameter(
         "compact",
         CONFIGURE,
-        "network size: compact runs in real time on two CPU cores",
-        choices=("compact", "r50"),
+        "network size: compact runs in real time on two CPU cores; not every tracker comes in all",
+        choices=("compact", "r50", "alexnet", "pysot"),
     )
     weights: str = _parameter(
         "default",

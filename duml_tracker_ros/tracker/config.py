@@ -19,7 +19,9 @@ CONFIG_DIR = Path(__file__).parent / "configs"
 @dataclass(frozen=True)
 class BackboneConfig:
     """Feature extractor. ``slim`` is ours; ``resnet50`` is torchvision's by name and layout,
-    ``alexnet`` SiamFC's. ``shallow`` are strides of finer maps handed out besides (masks)."""
+    ``alexnet`` SiamFC's. ``unpadded`` is SiamRPN++'s variant of a dilated ``resnet50``: no padding
+    where it strides, 3x3 convolutions in the shortcuts. ``shallow`` are strides of finer maps
+    handed out besides (masks)."""
 
     kind: str = "slim"
     widths: tuple[int, ...] = (24, 48, 96, 128)
@@ -27,6 +29,7 @@ class BackboneConfig:
     strides: tuple[int, ...] = (8, 16)
     dilated: bool = False
     shallow: tuple[int, ...] = ()
+    unpadded: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class MaskNetConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """A network. Sizes are crop pixels and of the form 32 k + 1.
+    """A network. Sizes are crop pixels and of the form 32 k + 1, or 32 k - 1 without padding.
 
     ``kind`` says which: ``dual_modal`` (DuML, and DROL beside it), ``siamese`` (SiamRCR) or
     ``encoder_decoder`` (FCOT, whose own part is ``decoder``), ``proposals`` (TLPG, ``points``) or
@@ -83,8 +86,12 @@ class NetworkConfig:
     ``offline_branch`` and ``online_branch`` name the paper's formulations (DuML, Table 1), or
     ``none`` for a uni-modal tracker. A formulation in 5 scales (``5s``) has a score for each of
     ``anchor_ratios``; without any of them there is one square anchor. ``FC`` is full correlation
-    without a box (SiamFC). With ``separate_towers`` the
-    box has a tower of its own.
+    without a box (SiamFC), ``RPN`` SiamRPN++'s head. With ``separate_towers`` the box has a tower
+    of its own.
+
+    ``pixels`` says what the backbone sees: ``imagenet`` (RGB, normalised) or ``bgr`` (BGR, 0..255);
+    ``crop`` how windows are cut: ``exact``, or of ``whole`` pixels as PySOT does. Sides of anchors
+    are rounded down to multiples of ``anchor_grain``, if there is one.
     """
 
     kind: str = "dual_modal"
@@ -100,6 +107,9 @@ class NetworkConfig:
     separate_towers: bool = False
     anchor_size: float = 48.0
     anchor_ratios: tuple[float, ...] = (0.33, 0.5, 1.0, 2.0, 3.0)
+    anchor_grain: float = 0.0
+    pixels: str = "imagenet"
+    crop: str = "exact"
     online_channels: int = 64
     online_kernel: int = 5
     online_bins: int = 100
@@ -111,18 +121,27 @@ class NetworkConfig:
     mask: MaskNetConfig = field(default_factory=MaskNetConfig)
 
     def __post_init__(self) -> None:
+        unpadded = self.backbone.unpadded
+        form = "32 k - 1 (127, 255, 287" if unpadded else "32 k + 1 (97, 129, 193, 257, 321"
         for key in ("template_size", "search_size"):
             value = getattr(self, key)
-            if value % 32 != 1:
+            if value % 32 != (31 if unpadded else 1):
                 raise ConfigError(
-                    f"network.{key} = {value}: must be 32 k + 1 (97, 129, 193, 257, 321, ...), "
+                    f"network.{key} = {value}: must be {form}, ...), "
                     "or the feature maps of the levels do not align"
                 )
+        if unpadded != (self.offline_branch == "RPN"):
+            raise ConfigError(
+                f"network.backbone.unpadded = {unpadded} with network.offline_branch = "
+                f"{self.offline_branch!r}: RPN goes with an unpadded backbone, and no other branch"
+            )
         choices = {
             "kind": KINDS,
             "matching": ("depthwise", "pixelwise"),
-            "offline_branch": (*OFFLINE, "FC"),
+            "offline_branch": (*OFFLINE, "FC", "RPN"),
             "online_branch": ONLINE,
+            "pixels": ("imagenet", "bgr"),
+            "crop": ("exact", "whole"),
         }
         for key, values in choices.items():
             if getattr(self, key) not in values:
@@ -135,8 +154,17 @@ class NetworkConfig:
     @property
     def ratios(self) -> tuple[float, ...]:
         """Ratios h / w of the anchors that boxes are relative to."""
-        scales = self.offline_branch.endswith("-5s") or self.online_branch.endswith("-5s")
+        branches = self.offline_branch, self.online_branch
+        scales = any(b.endswith("-5s") or b == "RPN" for b in branches)
         return self.anchor_ratios if scales else (1.0,)
+
+    @property
+    def border(self) -> int:
+        """Crop pixels between the edge and the outermost cells of the score map."""
+        if not self.backbone.unpadded:
+            return 0
+        # Of the features 7; then a 3x3 convolution and the correlation, neither of them padded.
+        return 7 + self.stride * (1 + self.kernel // 2)
 
     def scores(self, branch: str) -> int:
         """Score channels of a branch: one an anchor, or one for all."""
@@ -151,7 +179,8 @@ class PostprocessConfig:
     predicted localisation (SiamRCR). ``scales`` are the sizes, relative to the last one, at which a
     tracker without boxes of its own searches (SiamFC), and ``scale_penalty`` the factor on the
     score at any but the last size. ``penalise`` says which score the size penalty lowers: the
-    ``fused`` one, or only that of the ``offline`` branch (DROL).
+    ``fused`` one, or only that of the ``offline`` branch (DROL). The cosine ``window`` is ``open``,
+    small at the border of the map, or ``closed``, 0 there (PySOT).
     """
 
     fusion: str = "sum"
@@ -161,6 +190,7 @@ class PostprocessConfig:
     penalty_k: float = 0.05
     penalise: str = "fused"
     window_influence: float = 0.35
+    window: str = "open"
     size_rate: float = 0.4
     max_growth: float = 1.4
     voting: bool = True
@@ -192,6 +222,7 @@ class OnlineConfig:
 @dataclass(frozen=True)
 class ClassifierConfig:
     """DROL's online classifier. ``label_width`` is the Gaussian's sigma as a share of the target.
+    Without it (``active``) the Siamese tracker is alone.
 
     ``first_steps`` Gauss-Newton steps of ``first_iterations`` conjugate gradients learn the first
     frame. Every ``template_interval`` frames (0: never) the surest of them becomes the short-term
@@ -200,6 +231,7 @@ class ClassifierConfig:
     ``template_gain`` (DROL eq. 6, 7).
     """
 
+    active: bool = True
     channels: int = 64
     kernel: int = 4
     attention: bool = True
@@ -307,6 +339,8 @@ class TrackerConfig:
             raise ConfigError(f"online.update = {o.update!r}: choose from {UPDATE_RULES}")
         if p.penalise not in ("fused", "offline"):
             raise ConfigError(f"postprocess.penalise = {p.penalise!r}: fused or offline")
+        if p.window not in ("open", "closed"):
+            raise ConfigError(f"postprocess.window = {p.window!r}: open or closed")
         if p.fusion not in ("sum", "product"):
             raise ConfigError(f"postprocess.fusion = {p.fusion!r}: sum or product")
         if self.proposals.ending not in ("iou", "nms"):
@@ -402,9 +436,9 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 
 def sizes(name: str = "duml") -> tuple[str, ...]:
-    """Names of the sizes a tracker comes in; those of DuML for one without networks of its own."""
+    """Names of the sizes a tracker comes in, those of DuML included if it borrows its networks."""
     found = sorted(p.stem.removeprefix(f"{name}_") for p in CONFIG_DIR.glob(f"{name}_*.yaml"))
-    return tuple(found) or sizes()
+    return (*sizes(), *found) if (CONFIG_DIR / f"{name}.yaml").is_file() else tuple(found)
 
 
 def load_config(
@@ -412,15 +446,18 @@ def load_config(
 ) -> TrackerConfig:
     """Configuration of a tracker in a size, then dotted overrides.
 
-    A tracker without a file of its own for the size (DROL) is laid over DuML's.
+    What a tracker sets for all its sizes (DROL) lies over DuML's file of a size, and under one of
+    its own.
     """
-    own = CONFIG_DIR / f"{name}_{size}.yaml"
-    path = own if own.is_file() else CONFIG_DIR / f"duml_{size}.yaml"
-    if size not in sizes(name) or not path.is_file():
+    if size not in sizes(name):
         raise ConfigError(f"unknown size {size!r}; choose from {', '.join(sizes(name))}")
-    values = load_yaml(path)
-    if path != own:
-        values = merge(values, _flat(load_yaml(CONFIG_DIR / f"{name}.yaml")))
+    own, shared = CONFIG_DIR / f"{name}_{size}.yaml", CONFIG_DIR / f"{name}.yaml"
+    layers = [own]
+    if shared.is_file():
+        layers = [shared, own] if own.is_file() else [CONFIG_DIR / f"duml_{size}.yaml", shared]
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values = merge(values, _flat(load_yaml(layer)))
     return build(TrackerConfig, merge(values, overrides or {}))
 
 

@@ -42,11 +42,13 @@ def check_image(image: np.ndarray, order: str) -> tuple[int, int]:
     return width, height
 
 
-def mean_colour(image: np.ndarray, order: str) -> tuple[float, float, float]:
-    """Mean colour as RGB, from a sparse grid of pixels (about 64 x 64 of them)."""
-    step_y, step_x = max(image.shape[0] // 64, 1), max(image.shape[1] // 64, 1)
-    sparse = np.ascontiguousarray(image[::step_y, ::step_x])
-    mean = cv2.mean(to_rgb(sparse, order))
+def mean_colour(image: np.ndarray, order: str, sparse: bool = True) -> tuple[float, float, float]:
+    """Mean colour as RGB, from a grid of about 64 x 64 pixels if ``sparse``."""
+    step_y = step_x = 1
+    if sparse:
+        step_y, step_x = max(image.shape[0] // 64, 1), max(image.shape[1] // 64, 1)
+    some = np.ascontiguousarray(image[::step_y, ::step_x])
+    mean = cv2.mean(to_rgb(some, order))
     return mean[0], mean[1], mean[2]
 
 
@@ -86,15 +88,42 @@ def crop_array(
             [0.0, s_y, 0.5 * s_y - 0.5 + (top - y0) * window.scale],
         ]
     )
-    colour: tuple[float, ...] = fill if order in ("rgb", "rgba") else fill[::-1]
-    if order == "mono":
-        colour = (sum(fill) / 3,)
     out = cv2.warpAffine(
         patch,
         matrix,
         (window.size, window.size),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(*colour, 255),
+        borderValue=_in_order(fill, order),
     )
     return to_rgb(out, order)
+
+
+def crop_whole(
+    image: np.ndarray, window: Window, fill: tuple[float, float, float], order: str = "rgb"
+) -> np.ndarray:
+    """The window in whole pixels, as PySOT cuts it: RGB uint8 [size, size, 3].
+
+    Side and place are rounded, the centre of the square lies on average one pixel before that of
+    the window, and all is stretched bilinearly. Networks of that project have seen such crops.
+    """
+    height, width = image.shape[:2]
+    side = round(window.side)
+    x0 = math.floor(window.cx - (side + 1) / 2)
+    y0 = math.floor(window.cy - (side + 1) / 2)
+    left, top, right, bottom = max(x0, 0), max(y0, 0), min(x0 + side, width), min(y0 + side, height)
+    if right <= left or bottom <= top:
+        return np.full((window.size, window.size, 3), np.floor(fill), np.uint8)
+    patch = image[top:bottom, left:right]
+    edges = (top - y0, y0 + side - bottom, left - x0, x0 + side - right)
+    if any(edges):
+        colour = np.floor(_in_order(fill, order)).tolist()
+        patch = cv2.copyMakeBorder(patch, *edges, cv2.BORDER_CONSTANT, value=colour)
+    return to_rgb(cv2.resize(patch, (window.size, window.size)), order)
+
+
+def _in_order(fill: tuple[float, float, float], order: str) -> tuple[float, ...]:
+    """An RGB colour in the channel order of an image, opaque."""
+    if order == "mono":
+        return sum(fill) / 3, 255
+    return (*(fill if order in ("rgb", "rgba") else fill[::-1]), 255)

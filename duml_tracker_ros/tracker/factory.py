@@ -119,7 +119,7 @@ def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:
     own = dataclasses.asdict(config.network)
     file = dataclasses.asdict(checkpoint.network)
     for key in own:
-        if key != "search_size" and own[key] != file[key]:
+        if key not in ("search_size", "crop") and own[key] != file[key]:
             raise WeightsError(
                 f"{checkpoint.path} was made for network.{key} = {file[key]!r}, the configuration "
                 f"of {config.name} in size {config.size!r} says {own[key]!r}"

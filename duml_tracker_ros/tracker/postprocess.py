@@ -41,9 +41,10 @@ class Candidate(NamedTuple):
     ballot: Ballot | None = None
 
 
-def hann_window(cells: int) -> Tensor:
-    """Cosine window [cells, cells]: 1 at the centre, small but not 0 at the border."""
-    axis = torch.hann_window(cells + 2, periodic=False)[1:-1]
+def hann_window(cells: int, closed: bool = False) -> Tensor:
+    """Cosine window [cells, cells]: 1 at the centre, at the border small, or 0 if ``closed``."""
+    more = 0 if closed else 2
+    axis = torch.hann_window(cells + more, periodic=False)[more // 2 : cells + more // 2]
     return torch.outer(axis, axis)
 
 
@@ -99,13 +100,15 @@ def select(
     """
     quality = torch.sigmoid(out.iou[0].float())
     boxes = decode(out.deltas[0].float(), anchors)
+    # Without another branch the offline score is all there is.
+    penalise_offline = config.penalise == "offline" and robust is not None
     robust, accurate, fused = _fuse(out, robust, quality, config)
     fused = fused.expand(quality.shape)
     penalty = torch.exp(
         (1 - size_change(boxes[..., 2], boxes[..., 3], last_size)) * config.penalty_k
     )
     ranked = fused * penalty
-    if config.penalise == "offline":
+    if penalise_offline:
         ranked = fused - (1 - config.mu) * accurate * (1 - penalty)
     influence = config.window_influence
     ranked = ranked * (1 - influence) + window * influence

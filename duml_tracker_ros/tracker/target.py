@@ -48,7 +48,8 @@ class TargetTrack:
             return window
         growth = min(rule.search_growth**self.unseen, rule.max_search)
         # More pixels at the same scale first, so that the target keeps its size in the crop.
-        size = int((network.search_size * growth - 1) // 32) * 32 + 1
+        size = network.search_size
+        size += 32 * int(size * (growth - 1) // 32)
         return dataclasses.replace(window, side=window.side * size / network.search_size, size=size)
 
     def observe(self, finding: Finding, rule: LocalizeConfig, chroma: tuple[float, float]) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,13 @@ from ..config import NetworkConfig, build
 from ..errors import ConfigError, WeightsError
 
 FORMAT = "duml_tracker_ros/1"
+COUNTER = "num_batches_tracked"
+"""Of batch norms; inference does not use it."""
 WEIGHTS_DIR = Path(__file__).parent.parent / "weights"
 BORROWS = {"drol_rpn": "duml"}
 """Trackers that stand beside a network trained for another one."""
+IMPORTED = {"drol_rpn_pysot": "pysot"}
+"""Networks whose weights come from a public project: its name for `duml-tracker import`."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +66,21 @@ def save_checkpoint(
 
     ``dtype`` is that of matrices and kernels; vectors (norms, biases, bins) keep their own.
     """
+    return save_state(path, net.state_dict(), network, notes, dtype)
+
+
+def save_state(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    network: NetworkConfig,
+    notes: dict[str, str] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> str:
+    """``save_checkpoint`` of named tensors, which may be a part of a network alone."""
     state = {
         k: (v.to(dtype) if v.is_floating_point() and v.dim() > 1 else v).contiguous().cpu()
-        for k, v in net.state_dict().items()
-        if not k.endswith("num_batches_tracked")
+        for k, v in tensors.items()
+        if not k.endswith(COUNTER)
     }
     metadata = {
         **(notes or {}),
@@ -82,16 +98,28 @@ def save_checkpoint(
 
 def default_weights(size: str, name: str = "duml") -> Path:
     """Path of the weights shipped for a tracker in a size. Raises WeightsError that says how to
-    train some."""
-    stem = f"{BORROWS.get(name, name)}_{size}"
-    path = WEIGHTS_DIR / f"{stem}.safetensors"
+    make some."""
+    path = WEIGHTS_DIR / f"{_stem(size, name)}.safetensors"
     if not path.is_file():
         shipped = ", ".join(sorted(p.stem for p in WEIGHTS_DIR.glob("*.safetensors")))
         raise WeightsError(
             f"no weights are shipped for tracker {name!r} in size {size!r} (there are {shipped}): "
-            f"give weights=FILE (.safetensors), or train some with 'duml-tracker train {stem}'"
+            f"give weights=FILE (.safetensors), or make some with '{how_to_make(size, name)}'"
         )
     return path
+
+
+def _stem(size: str, name: str) -> str:
+    own = f"{name}_{size}"
+    return own if own in IMPORTED else f"{BORROWS.get(name, name)}_{size}"
+
+
+def how_to_make(size: str, name: str) -> str:
+    """The command that makes weights for a tracker in a size."""
+    stem = _stem(size, name)
+    if stem in IMPORTED:
+        return f"duml-tracker import {IMPORTED[stem]} FILE --out OUT.safetensors"
+    return f"duml-tracker train {stem}"
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -132,7 +160,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 def load_state(net: nn.Module, checkpoint: Checkpoint) -> None:
     """Put a checkpoint into a network. Raises WeightsError naming the first key that differs."""
-    own = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
+    own = {k: v for k, v in net.state_dict().items() if not k.endswith(COUNTER)}
     for key, value in own.items():
         if key not in checkpoint.state:
             raise WeightsError(f"{checkpoint.path}: tensor {key!r} is missing")
@@ -183,7 +211,7 @@ def load_imagenet(backbone: nn.Module, path: str | Path) -> list[str]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise WeightsError(f"{path} is not a readable weight file: {error}") from error
-    own = {k: v for k, v in backbone.state_dict().items() if not k.endswith("num_batches_tracked")}
+    own = {k: v for k, v in backbone.state_dict().items() if not k.endswith(COUNTER)}
     for key, value in own.items():
         if key not in state:
             raise WeightsError(f"{path}: tensor {key!r} is missing; is it a ResNet-50 file?")
@@ -193,4 +221,4 @@ def load_imagenet(backbone: nn.Module, path: str | Path) -> list[str]:
                 f"the backbone wants {tuple(value.shape)}"
             )
     backbone.load_state_dict({k: state[k] for k in own}, strict=False)
-    return sorted(k for k in state if k not in own and not k.endswith("num_batches_tracked"))
+    return sorted(k for k in state if k not in own and not k.endswith(COUNTER))

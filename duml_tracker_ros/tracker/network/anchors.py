@@ -14,8 +14,16 @@ MAX_LOG_RATIO = 2.5
 """Bound on |log(w / w_anchor)|: no decoded side exceeds 12 anchors or overflows."""
 
 
-def anchor_shapes(size: float, ratios: Sequence[float]) -> Tensor:
-    """(w, h) [A, 2] of anchors of area ``size``^2 and ratio h / w."""
+def anchor_shapes(size: float, ratios: Sequence[float], grain: float = 0.0) -> Tensor:
+    """(w, h) [A, 2] of anchors of area ``size``^2 and ratio h / w.
+
+    With ``grain`` the width, and the height that follows from it, are rounded down to multiples of
+    it (SiamRPN).
+    """
+    if grain:
+        widths = [int(math.sqrt((size / grain) ** 2 / r)) for r in ratios]
+        sides = [(w, int(w * r)) for w, r in zip(widths, ratios, strict=True)]
+        return grain * torch.tensor(sides, dtype=torch.float32)
     return torch.tensor([[size / math.sqrt(r), size * math.sqrt(r)] for r in ratios])
 
 

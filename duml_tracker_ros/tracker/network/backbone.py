@@ -83,21 +83,34 @@ class SlimBackbone(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Bottleneck of ResNet-50 with torchvision's parameter names."""
+    """Bottleneck of ResNet-50 with torchvision's parameter names.
 
-    def __init__(self, inputs: int, width: int, stride: int, dilation: int, down: bool) -> None:
+    ``shortcut`` is None for the identity, else kernel, padding and dilation of its convolution.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        stride: int,
+        dilation: int,
+        padding: int,
+        shortcut: tuple[int, int, int] | None,
+    ) -> None:
         super().__init__()
         outputs = 4 * width
         self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
         self.bn1: nn.Module = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, dilation, dilation, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding, dilation, bias=False)
         self.bn2: nn.Module = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, outputs, 1, bias=False)
         self.bn3: nn.Module = nn.BatchNorm2d(outputs)
         self.downsample: nn.Sequential | None = None
-        if down:
+        if shortcut is not None:
+            kernel, pad, rate = shortcut
             self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+                nn.Conv2d(inputs, outputs, kernel, stride, pad, rate, bias=False),
+                nn.BatchNorm2d(outputs),
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,12 +141,17 @@ class ResNet50(nn.Module):
     """ResNet-50 up to stride 32 with torchvision's names, so ImageNet files load as they are.
 
     ``dilated`` keeps stride 8 in the last two stages (rates 2 and 4), as SiamRPN++ does; DuML
-    (Appendix B) keeps the original strides and interpolates the features instead.
+    (Appendix B) keeps the original strides and interpolates the features instead. ``unpadded`` is
+    SiamRPN++ to the letter: crops of 32 k - 1 pixels, of which cell i at stride 8 sees pixel
+    8 i + 7.
     """
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        if config.unpadded and not config.dilated:
+            raise ConfigError("network.backbone.unpadded needs network.backbone.dilated=true")
+        self.unpadded = config.unpadded
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 0 if config.unpadded else 3, bias=False)
         self.bn1: nn.Module = nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         self._inputs = 64
@@ -152,12 +170,20 @@ class ResNet50(nn.Module):
     def _stage(self, width: int, count: int, stride: int, dilation: int) -> nn.Sequential:
         stage = nn.Sequential()
         for block in range(count):
-            first = block == 0
-            stage.append(
-                Bottleneck(self._inputs, width, stride if first else 1, dilation, down=first)
-            )
+            layout = self._block(stride, dilation) if block == 0 else (1, dilation, dilation, None)
+            stage.append(Bottleneck(self._inputs, width, *layout))
             self._inputs = 4 * width
         return stage
+
+    def _block(self, stride: int, dilation: int) -> tuple[int, int, int, tuple[int, int, int]]:
+        """Stride, dilation, padding and shortcut of the first block of a stage."""
+        if not self.unpadded or stride == dilation == 1:
+            return stride, dilation, dilation, (1, 0, 1)
+        if stride > 1:
+            return stride, 1, 0, (3, 0, 1)
+        # SiamRPN++'s first block has half the stage's rate.
+        half = dilation // 2
+        return 1, half, half, (3, half, half)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         out = {2: torch.relu_(self.bn1(self.conv1(x)))}

@@ -56,11 +56,19 @@ class CropNet(nn.Module):
 
     def cells(self, size: int) -> int:
         """Cells a side of the score map for a crop of ``size`` pixels."""
-        return (size - 1) // self.config.stride + 1
+        return (size - 1 - 2 * self.config.border) // self.config.stride + 1
+
+    def pixels(self, cells: int) -> int:
+        """Inverse of ``cells``: the size of the crop."""
+        return (cells - 1) * self.config.stride + 1 + 2 * self.config.border
 
     def normalise(self, crops: Tensor) -> Tensor:
         """RGB crops 0..255 [B, 3, S, S] of any dtype -> network input, channels last."""
-        x = (crops.float() - self.mean) / self.std
+        if self.config.pixels == "bgr":
+            # Of the network's type: only an exact copy of a public network is ever in fp64.
+            x = crops.to(self.mean.dtype).flip(1)
+        else:
+            x = (crops.float() - self.mean) / self.std
         return x.contiguous(memory_format=torch.channels_last)
 
     def levels(self, crops: Tensor) -> list[Tensor]:

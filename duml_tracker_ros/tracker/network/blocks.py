@@ -8,13 +8,20 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class ConvBn(nn.Module):
-    """Convolution, batch norm and an optional ReLU. Odd kernels, symmetric padding."""
+    """Convolution, batch norm and an optional ReLU. Odd kernels, symmetric padding or none."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, relu: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        stride: int = 1,
+        relu: bool = True,
+        padded: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        padding = kernel // 2 if padded else 0
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
         self.bn: nn.Module = nn.BatchNorm2d(outputs)
         self.relu = relu
 

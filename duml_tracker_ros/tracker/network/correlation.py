@@ -13,23 +13,24 @@ def centre(features: Tensor, cells: int) -> Tensor:
     return features[..., start : start + cells, start : start + cells]
 
 
-def depthwise_correlation(search: Tensor, kernel: Tensor) -> Tensor:
+def depthwise_correlation(search: Tensor, kernel: Tensor, padded: bool = True) -> Tensor:
     """Correlate each channel with its own kernel (SiamRPN++), same size as the search map.
 
-    search [B, C, H, W], kernel [B, C, k, k], k odd -> [B, C, H, W].
+    search [B, C, H, W], kernel [B, C, k, k], k odd -> [B, C, H, W], k - 1 less without padding.
     """
     b, c, h, w = search.shape
     k = kernel.shape[-1]
+    padding = k // 2 if padded else 0
     if b == 1:
-        out = F.conv2d(search, kernel.view(c, 1, k, k), padding=k // 2, groups=c)
+        out = F.conv2d(search, kernel.reshape(c, 1, k, k), padding=padding, groups=c)
     else:
         out = F.conv2d(
             search.reshape(1, b * c, h, w),
             kernel.reshape(b * c, 1, k, k),
-            padding=k // 2,
+            padding=padding,
             groups=b * c,
         )
-    return out.view(b, c, h, w)
+    return out.view(b, c, *out.shape[-2:])
 
 
 def pixelwise_correlation(search: Tensor, kernel: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from .anchors import anchor_grid, anchor_shapes
 from .base import CropNet
 from .heads import LevelHead, OfflineHead, OfflineOutput, ScoreHead, ScoreLevel
 from .neck import Neck
+from .rpn import RpnHead, RpnLevel
 
 
 class SiameseNet(CropNet):
@@ -19,23 +20,25 @@ class SiameseNet(CropNet):
 
     With ``OFC-1s`` and towers of their own for class and box this is SiamRCR: one square anchor a
     cell is no more than the unit in which (w, h, dx, dy) are given. With ``FC`` it is SiamFC, which
-    scores and predicts no box.
+    scores and predicts no box, with ``RPN`` SiamRPN++.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
         self.neck = Neck(self.backbone.channels, config.neck)
-        full = config.offline_branch == "FC"
-        self.offline: OfflineHead | ScoreHead = ScoreHead(config) if full else OfflineHead(config)
+        heads: dict[str, type[OfflineHead | ScoreHead | RpnHead]]
+        heads = {"FC": ScoreHead, "RPN": RpnHead}
+        self.offline = heads.get(config.offline_branch, OfflineHead)(config)
 
     def half_parts(self) -> list[nn.Module]:
-        levels = (cast(LevelHead | ScoreLevel, level) for level in self.offline.levels)
+        levels = (cast(LevelHead | ScoreLevel | RpnLevel, level) for level in self.offline.levels)
         return [self.neck, *(m for level in levels for m in level.towers())]
 
     def anchor_grid(self, size: int) -> Tensor:
         """Anchors (cx, cy, w, h) [A, H, W, 4] in pixels of a crop of ``size``."""
-        shapes = anchor_shapes(self.config.anchor_size, self.config.ratios)
-        return anchor_grid(shapes, self.cells(size), self.config.stride, size)
+        n = self.config
+        shapes = anchor_shapes(n.anchor_size, n.ratios, n.anchor_grain)
+        return anchor_grid(shapes, self.cells(size), n.stride, size)
 
     def extract(self, crops: Tensor) -> list[Tensor]:
         """RGB crops 0..255 [B, 3, S, S] -> neck levels [B, C, H, W], all of one resolution."""

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..crop import crop_array
 from ..geometry import Window, cxcywh_to_xyxy, iou, search_window, template_window
 from ..localize import Finding
 from ..network.anchors import decode
@@ -57,8 +56,8 @@ class DrolTracker(SiameseTracker[SiameseNet]):
     def make_target(self, track: TargetTrack, kernels: list[Tensor]) -> DrolTarget:
         return DrolTarget(track, kernels)
 
-    def online_input(self, levels: Sequence[Tensor]) -> Tensor:
-        return torch.cat(list(levels), 1).float()
+    def online_input(self, levels: Sequence[Tensor]) -> Tensor | None:
+        return torch.cat(list(levels), 1).float() if self.config.classifier.active else None
 
     def make_online(self, features: Tensor, cells: Tensor, z: Sequence[Tensor]) -> OnlineClassifier:
         return OnlineClassifier(self.config.classifier, self.config.online, features, cells)
@@ -101,8 +100,7 @@ class DrolTracker(SiameseTracker[SiameseNet]):
     def _peak(self, out: OfflineOutput) -> tuple[Tensor, Tensor]:
         """Highest class score [B] and the box there, (cx, cy, w, h) [B, 4]."""
         assert out.cls is not None
-        n = self.config.network
-        size = (out.cls.shape[-1] - 1) * n.stride + 1
+        size = self.net.pixels(out.cls.shape[-1])
         score, index = out.cls.float().flatten(1).max(1)
         deltas = out.deltas.float().flatten(1, 3)
         chosen = deltas.gather(1, index[:, None, None].expand(-1, -1, 4))[:, 0]
@@ -119,7 +117,7 @@ class DrolTracker(SiameseTracker[SiameseNet]):
         sure = finding.state is TrackState.TRACKING and peak.robust > rule.template_score
         if sure and peak.robust > target.best.score:
             window = template_window(track.box, self.config.network.template_size)
-            target.best.keep(peak.robust, crop_array(image, window, track.fill, order))
+            target.best.keep(peak.robust, self.cut(image, window, track, order))
         if track.frame % rule.template_interval == 0:
             crop = target.best.take()
             if crop is not None:

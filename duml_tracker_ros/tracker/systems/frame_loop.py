@@ -19,7 +19,7 @@ from ..augment import augment_search
 from ..checkpoint import Checkpoint
 from ..colour import chroma
 from ..config import TrackerConfig
-from ..crop import check_image, crop_array, mean_colour
+from ..crop import check_image, crop_array, crop_whole, mean_colour
 from ..errors import TrackerError
 from ..geometry import Window, map_region, search_window, validate_box
 from ..localize import Finding, judge
@@ -137,7 +137,8 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         """Learn a target from its first image. Raises BoxError or ImageError."""
         width, height = check_image(image, order)
         box = validate_box(box, width, height)
-        return self.begin(TargetTrack(box, mean_colour(image, order)), image, order)
+        fill = mean_colour(image, order, sparse=self.config.network.crop == "exact")
+        return self.begin(TargetTrack(box, fill), image, order)
 
     @abstractmethod
     def begin(self, track: TargetTrack, image: np.ndarray, order: str) -> T:
@@ -187,7 +188,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         views = [
             (t, dataclasses.replace(w, side=w.side * s)) for t, w in searched for s in rule.scales
         ]
-        crops = [crop_array(image, window, t.track.fill, order) for t, window in views]
+        crops = [self.cut(image, window, t.track, order) for t, window in views]
         clock.lap("crop")
         features = self.net.extract(self.upload(crops))
         clock.lap("backbone")
@@ -206,6 +207,11 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         clock.lap("online")
         return results
 
+    def cut(self, image: np.ndarray, window: Window, track: TargetTrack, order: str) -> np.ndarray:
+        """The window as the network wants it, uint8 RGB [S, S, 3]."""
+        how = crop_array if self.config.network.crop == "exact" else crop_whole
+        return how(image, window, track.fill, order)
+
     def upload(self, crops: Sequence[np.ndarray]) -> Tensor:
         """Crops uint8 [S, S, 3] -> uint8 [B, 3, S, S] on the device, channels last."""
         batch = crops[0][None] if len(crops) == 1 else np.stack(crops)
@@ -222,7 +228,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         """
         n, box = self.config.network, track.box
         window = search_window(box, n.template_size, n.search_size)
-        crop = crop_array(image, window, track.fill, order)
+        crop = self.cut(image, window, track, order)
         sides = box[2] * window.scale, box[3] * window.scale
         crops, boxes = augment_search(crop, sides, self.config.online.init_samples)
         return self.upload(list(crops)), torch.from_numpy(boxes)

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..crop import crop_array
 from ..geometry import Window, template_window
 from ..localize import Finding, second_peak
+from ..network.correlation import centre
 from ..network.heads import OfflineOutput
 from ..network.siamese import SiameseNet
 from ..online.policy import Decision, decide, trustworthy
@@ -79,7 +79,7 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
 
     def begin(self, track: TargetTrack, image: np.ndarray, order: str) -> SiameseTarget:
         n, net = self.config.network, self.net
-        template = crop_array(image, template_window(track.box, n.template_size), track.fill, order)
+        template = self.cut(image, template_window(track.box, n.template_size), track, order)
         z = net.extract(self.upload([template]))
         kernels = [k.contiguous() for k in net.template_kernels(z)]
         target = self.make_target(track, kernels)
@@ -148,7 +148,9 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
     def _grid(self, size: int) -> tuple[Tensor, Tensor]:
         if size not in self._grids:
             anchors = self.net.anchor_grid(size).to(self.device)
-            self._grids[size] = anchors, hann_window(self.net.cells(size)).to(self.device)
+            closed = self.config.postprocess.window == "closed"
+            window = hann_window(self.net.cells(size), closed).to(self.device)
+            self._grids[size] = anchors, window
         return self._grids[size]
 
     def _locate(
@@ -166,7 +168,9 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
             # A target that was lost may come back anywhere.
             p = dataclasses.replace(p, window_influence=0.0)
         last = torch.tensor([box[2] * window.scale, box[3] * window.scale], device=self.device)
-        robust, first = scores if scores is not None else (None, None)
+        # Without padding the score map is smaller than the features.
+        cells = hann.shape[-1]
+        robust, first = (centre(s, cells) for s in scores) if scores is not None else (None, None)
         best = select(out, robust, anchors, last, hann, p)
         half = last / (2 * self.config.network.stride) * rule.neighbourhood
         score = best.robust_map

@@ -1,0 +1,52 @@
+"""`duml-tracker import`: weights that other projects publish, as weight files of this package."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .common import CliError, epilog, writable_file
+
+DESCRIPTION = """\
+Turn a public checkpoint into a weight file of this package. Nothing in the file is run: tensors are
+read with torch's restricted unpickler, and a file that holds more than is known to be harmless is
+refused. The first key that is missing or does not fit is named.
+
+  pysot   SiamRPN++ with ResNet-50 (siamrpn_r50_l234_dwxcorr): complete weights of --tracker
+          drol_rpn --size pysot, which need no training
+"""
+PROJECTS = ("pysot",)
+
+
+def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "import",
+        parents=parents,
+        help="take over weights that other projects publish",
+        description=DESCRIPTION,
+        epilog=epilog(
+            (
+                "DROL's online module beside PySOT's SiamRPN++",
+                "duml-tracker import pysot model.pth --out siamrpn.safetensors\n"
+                "  duml-tracker track in.mp4 --box 310,150,40,28 --tracker drol_rpn --size pysot "
+                "--weights siamrpn.safetensors",
+            ),
+        ),
+    )
+    parser.add_argument("project", choices=PROJECTS, help="whose file it is")
+    parser.add_argument("file", metavar="FILE", help="the public checkpoint")
+    parser.add_argument("--out", required=True, metavar="OUT", help="a .safetensors file to write")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..tracker.checkpoint.pysot import import_pysot
+
+    out = writable_file(args.out, "--out")
+    if out.suffix != ".safetensors":
+        raise CliError(f"--out {out}: the name must end in .safetensors")
+    digest = import_pysot(Path(args.file).expanduser(), out)
+    print(f"written: {out} (sha256 {digest})")
+    print(f"to use it: --tracker drol_rpn --size pysot --weights {out}")
+    return 0
