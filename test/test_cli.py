@@ -53,7 +53,8 @@ def evaluate(root: Path, *argv: object) -> int:
 
 def test_every_command_teaches_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
     for words in ([], *([m.__name__.rsplit(".", 1)[-1]] for m in COMMANDS)):
-        words = [w.replace("evaluate", "eval") for w in words]
+        names = {"evaluate": "eval", "import_weights": "import"}
+        words = [names.get(w, w) for w in words]
         with pytest.raises(SystemExit) as stop:
             build_parser().parse_args([*words, "--help"])
         assert stop.value.code == 0

@@ -74,7 +74,7 @@ def test_tracker_is_the_public_one(imported: Path) -> None:
     beside the same network learns on its features, of which the score map covers the middle.
     """
     # Boxes are compared to a hundredth of a pixel: not in bf16, whatever the processor is good at.
-    few = {"precision": "fp32", "online.init_samples": 2, "online.memory": 3}
+    few = {"precision": "fp32", "online.init_samples": 1, "online.memory": 2}
     few |= {"classifier.first_steps": 1, "classifier.first_iterations": 3}
     whole = create_tracker("drol_rpn", weights=str(imported), size="pysot", device="cpu", **few)
     images, box = frames(len(PUBLIC["siamrpn_boxes"]) + 1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..evaluation.participants import TrackerSpec
+    from ..evaluation.variants import Outcome
 
 DEFAULT_TRACKER = "duml"
 
@@ -87,7 +88,7 @@ def add_tracker_options(parser: argparse._ActionsContainer) -> None:
         metavar="FILE",
         help="a .safetensors file (default: the weights in the package)",
     )
-    parser.add_argument("--size", metavar="NAME", help="network size: compact (default) or r50")
+    parser.add_argument("--size", metavar="NAME", help="network size: compact (default), r50, ...")
     parser.add_argument(
         "--set",
         dest="settings",
@@ -171,6 +172,32 @@ def writable_file(path: str | Path, option: str) -> Path:
     except OSError as error:
         raise CliError(f"{option} {target}: {error.strerror}") from None
     return target
+
+
+def parse_files(pairs: Sequence[str]) -> dict[tuple[str, str], str]:
+    """``NAME[:SIZE]=FILE`` arguments by tracker and size (compact where none is named)."""
+    from ..tracker import TRACKERS
+    from ..tracker.config import sizes
+
+    files = {}
+    for pair in pairs:
+        what, _, file = pair.partition("=")
+        name, _, size = what.partition(":")
+        size = size or "compact"
+        if not file or name not in TRACKERS or size not in sizes(name):
+            raise CliError(
+                f"--weights {pair!r} is not NAME[:SIZE]=FILE, for example duml=my.safetensors or "
+                "drol_rpn:pysot=siamrpn.safetensors"
+            )
+        files[name, size] = file
+    return files
+
+
+def outcome_cells(outcome: Outcome) -> list[str]:
+    """Scores of a variant for a table: AUC, P@20, nP@0.20, lost targets and frames."""
+    mean = outcome.mean
+    scores = [f"{mean[k]:.3f}" for k in ("auc", "precision20", "norm_precision20")]
+    return [*scores, str(mean["lost_sequences"]), f"{mean['lost_frames']:.1%}"]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

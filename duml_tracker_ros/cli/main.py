@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from . import (
+    ablation,
     bag,
     bench,
     calibrate,
+    compare,
     console,
     evaluate,
     export,
@@ -30,6 +32,8 @@ COMMANDS = (
     bag,
     console,
     evaluate,
+    compare,
+    ablation,
     study,
     bench,
     train,
@@ -113,7 +117,9 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """Errors whose text is meant for the user."""
     from ..evaluation.datasets import DatasetError, SequenceError
     from ..evaluation.peers import PeerError
+    from ..evaluation.sections import SectionError
     from ..messages.bag_images import BagError
     from ..tracker.errors import TrackerError
 
-    return (CliError, BagError, DatasetError, SequenceError, PeerError, TrackerError, OSError)
+    given = (CliError, BagError, DatasetError, SequenceError, PeerError, SectionError)
+    return (*given, TrackerError, OSError)

@@ -6,7 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import CliError, add_threads, add_tracker_options, epilog, positive, table
+from .common import (
+    CliError,
+    add_threads,
+    add_tracker_options,
+    epilog,
+    outcome_cells,
+    positive,
+    table,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.variants import Outcome
@@ -112,10 +120,5 @@ def run(args: argparse.Namespace) -> int:
 
 def _rows(outcomes: list[Outcome]) -> str:
     header = ["variant", "AUC", "P@20", "nP@0.20", "lost", "lost frames"]
-    rows = []
-    for outcome in outcomes:
-        mean = outcome.mean
-        scores = [f"{mean[k]:.3f}" for k in ("auc", "precision20", "norm_precision20")]
-        lost = [str(mean["lost_sequences"]), f"{mean['lost_frames']:.1%}"]
-        rows.append([outcome.name, *scores, *lost])
+    rows = [[outcome.name, *outcome_cells(outcome)] for outcome in outcomes]
     return table(header, rows)

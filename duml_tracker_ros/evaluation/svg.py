@@ -23,7 +23,7 @@ def colour(index: int) -> str:
 
 @dataclass(frozen=True)
 class Series:
-    """One line: points in data units; a NaN breaks the line."""
+    """One line: points in data units; a NaN breaks the line. ``note`` stands at its first point."""
 
     label: str
     x: Values
@@ -31,6 +31,7 @@ class Series:
     colour: str
     dashed: bool = False
     markers: bool = False
+    note: str = ""
     low: Values | None = None
     high: Values | None = None
 
@@ -162,6 +163,13 @@ def line_chart(
             f'<path d="{"".join(commands)}" fill="none" stroke="{line.colour}" '
             f'stroke-width="2" stroke-linejoin="round"{dash}/>'
         )
+        if line.note:
+            # To the left of points at the right edge, so that the text stays inside.
+            x0, end = px(line.x[0]), x.share(line.x[0]) > 0.7
+            out.append(
+                f'<text x="{x0 + (-7 if end else 7):.1f}" y="{py(line.y[0]) + 4:.1f}" '
+                f'text-anchor="{"end" if end else "start"}">{html.escape(line.note)}</text>'
+            )
         if legend:
             at = height + 17 * index + 4
             out.append(

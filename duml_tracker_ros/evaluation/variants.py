@@ -57,7 +57,7 @@ class Variants:
         spec = dataclasses.replace(
             self.spec, overrides=changed, weights=weights or self.spec.weights
         )
-        result = evaluate([spec], self.clips, out=self.out / _slug(name), **self.options)  # type: ignore[arg-type]
+        result = evaluate([spec], self.clips, out=self.out / slug(name), **self.options)  # type: ignore[arg-type]
         for sequence, reason in result.problems.items():
             raise DatasetError(f"{sequence}: {reason}")
         scores = result.trackers[spec.name]
@@ -96,7 +96,7 @@ def coordinate_search(
     return taken
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9.+=-]+", "_", name)
     if len(plain) <= 80:
         return plain

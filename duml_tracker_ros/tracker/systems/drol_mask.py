@@ -32,7 +32,7 @@ class DrolMaskTracker(DrolTracker):
     has_mask = True
     net: MaskNet
 
-    def online_input(self, levels: Sequence[Tensor]) -> Tensor:
+    def online_input(self, levels: Sequence[Tensor]) -> Tensor | None:
         return super().online_input(self.net.matching(levels))
 
     def refine(

@@ -1,0 +1,125 @@
+"""`duml-tracker ablation`: the papers' comparisons within each tracker, one table a tracker."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .common import (
+    CliError,
+    add_device,
+    add_threads,
+    epilog,
+    outcome_cells,
+    parse_files,
+    positive,
+    table,
+)
+
+if TYPE_CHECKING:
+    from ..evaluation.ablations import Row
+    from ..evaluation.variants import Outcome
+
+DESCRIPTION = """\
+Run the rows of the papers' own comparisons with the weights at hand: settings while tracking, one
+table a tracker. `plug_on` is DROL's claim: each Siamese tracker of this package alone, with DROL's
+online classifier, and with classifier and short-term template, none of them trained again. Rows
+that need another network are listed with the command that makes it.
+
+Finished rows under --out are not run again. --docs writes the tables into a Markdown page.
+"""
+
+
+def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "ablation",
+        parents=parents,
+        help="the papers' comparisons within each tracker",
+        description=DESCRIPTION,
+        epilog=epilog(
+            ("one tracker", "duml-tracker ablation --root sequences --tracker fcot"),
+            (
+                "all, into the documentation",
+                "duml-tracker ablation --root sequences --docs docs/comparison.md",
+            ),
+        ),
+    )
+    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the clips")
+    parser.add_argument("--sequences", metavar="GLOB", help="only these; commas between several")
+    parser.add_argument(
+        "--tracker", nargs="+", metavar="NAME", help="trackers, or plug_on (default: all of it)"
+    )
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="NAME[:SIZE]=FILE",
+        help="weights of your own; may be repeated",
+    )
+    parser.add_argument("--size", default="compact", metavar="NAME", help="network size (compact)")
+    add_device(parser)
+    parser.add_argument("--docs", metavar="PAGE", help="Markdown page to fill")
+    parser.add_argument("--out", default="runs/ablation", metavar="DIR", help="raw results, tables")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
+    add_threads(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..evaluation.ablations import ablation_names, ablation_rows, run_row, variants_of
+    from ..evaluation.comparison import own_contestants
+    from ..evaluation.datasets import load_dataset
+    from ..evaluation.participants import TrackerSpec
+    from ..evaluation.sections import check_sections, fill_section
+    from ..tracker import TRACKERS
+
+    names = args.tracker or list(ablation_names())
+    for name in names:
+        if name not in ablation_names():
+            known = ", ".join(ablation_names())
+            raise CliError(f"--tracker {name!r} has no ablation; choose from {known}")
+    if args.docs:
+        check_sections(Path(args.docs).expanduser(), [f"ablation {n}" for n in names])
+    clips = load_dataset("folder", args.root, args.sequences)
+    there, _ = own_contestants(TRACKERS, parse_files(args.weights), args.device)
+    files = {c.spec.name: c.spec.weights for c in there if c.spec.size == args.size}
+    out = Path(args.out).expanduser()
+    options = {"jobs": args.jobs, "threads": args.threads, "progress": not args.quiet}
+    spec = TrackerSpec("", device=args.device, size=args.size)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        rows = ablation_rows(name, args.size)
+        variants = variants_of(rows, spec, clips=clips, out=out / name, **options)
+        done: list[tuple[Row, Outcome]] = []
+        lacking: dict[str, str] = {}
+        for row in rows:
+            found = run_row(row, variants, files, args.size)
+            if isinstance(found, str):
+                lacking[row.name] = found
+            else:
+                done.append((row, found))
+        text = _table(done, lacking)
+        (out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+        if args.docs:
+            fill_section(Path(args.docs).expanduser(), f"ablation {name}", text)
+        print(f"### {name}\n\n{text}\n")
+    return 0
+
+
+def _table(done: list[tuple[Row, Outcome]], lacking: dict[str, str]) -> str:
+    """Scores of the rows; better and worse count clips against the first row of the group."""
+    parts = []
+    if done:
+        header = ["row", "paper", "AUC", "P@20", "nP@0.20", "lost", "lost frames", "better, worse"]
+        first: dict[str, Outcome] = {}
+        lines = []
+        for row, outcome in done:
+            better, worse = outcome.against(first.setdefault(row.group, outcome))
+            lines.append([row.name, row.paper, *outcome_cells(outcome), f"{better}, {worse}"])
+        parts.append(table(header, lines))
+    if lacking:
+        lines = [[name, f"`{command}`"] for name, command in lacking.items()]
+        parts.append(table(["needs a network first", "how to make it"], lines))
+    return "\n\n".join(parts)

@@ -1,0 +1,175 @@
+"""`duml-tracker compare`: every tracker that has weights, and OpenCV's, on the same clips."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .common import CliError, add_device, add_threads, epilog, parse_files, positive, table
+
+if TYPE_CHECKING:
+    from ..evaluation.comparison import Entry
+
+DESCRIPTION = """\
+Run all trackers of this package that have weights, in every size, and those of OpenCV that this
+build has, over labelled clips: accuracy, targets and frames lost, then milliseconds per update
+(median and 95 % quantile on frames in memory), init time and memory, each in a process of its own.
+Trackers without weights are listed with the command that makes some.
+
+Finished runs under --out are not made again: run once on a busy machine with --no-speed, then again
+on a quiet one for the times. --docs writes tables, plots and the guide into a Markdown page.
+"""
+IMAGES = "images"
+
+
+def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "compare",
+        parents=parents,
+        help="all trackers beside each other and beside OpenCV's",
+        description=DESCRIPTION,
+        epilog=epilog(
+            ("print the tables", "duml-tracker compare --root sequences"),
+            (
+                "write the page of the documentation",
+                "duml-tracker compare --root sequences --docs docs/comparison.md",
+            ),
+            (
+                "with weights of your own",
+                "duml-tracker compare --root sequences --tracker drol_rpn opencv_csrt "
+                "--weights drol_rpn:pysot=siamrpn.safetensors",
+            ),
+        ),
+    )
+    parser.add_argument("--dataset", default="folder", metavar="KIND", help="as in eval (folder)")
+    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the clips")
+    parser.add_argument("--sequences", metavar="GLOB", help="only these; commas between several")
+    parser.add_argument(
+        "--tracker", nargs="+", metavar="NAME", help="only these; `opencv` stands for all of OpenCV"
+    )
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="NAME[:SIZE]=FILE",
+        help="weights of your own; may be repeated",
+    )
+    parser.add_argument(
+        "--model",
+        dest="models",
+        action="append",
+        default=[],
+        metavar="NAME=FILE[,FILE]",
+        help="model files of an OpenCV peer; may be repeated",
+    )
+    add_device(parser)
+    parser.add_argument("--no-speed", action="store_true", help="leave times and memory out")
+    parser.add_argument("--frames", type=positive, default=100, metavar="N", help="timed (100)")
+    parser.add_argument("--docs", metavar="PAGE", help="Markdown page to fill, plots beside it")
+    parser.add_argument("--out", default="runs/compare", metavar="DIR", help="raw results, tables")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
+    add_threads(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..evaluation.comparison import compare, measure_speed, own_contestants, peer_contestants
+    from ..evaluation.datasets import load_dataset
+    from ..evaluation.peers import PEERS, peer_models
+    from ..evaluation.sections import check_sections
+    from ..tracker import TRACKERS
+
+    wanted = args.tracker or [*TRACKERS, "opencv"]
+    for name in wanted:
+        if name not in (*TRACKERS, *PEERS, "opencv"):
+            known = ", ".join((*TRACKERS, "opencv", *PEERS))
+            raise CliError(f"--tracker {name!r} is not known; choose from {known}")
+    if args.docs:
+        check_sections(Path(args.docs).expanduser(), ("compare", "guide"))
+    clips = load_dataset(args.dataset, args.root, args.sequences)
+    own, missing = own_contestants(
+        [n for n in TRACKERS if n in wanted], parse_files(args.weights), args.device
+    )
+    peers, absent = peer_contestants(peer_models(args.models))
+    if "opencv" not in wanted:
+        peers = [p for p in peers if p.label in wanted]
+        absent = {n: reason for n, reason in absent.items() if n in wanted}
+    if not own and not peers:
+        raise CliError("no tracker to compare: " + "; ".join((*missing.values(), *absent.values())))
+    out = Path(args.out).expanduser()
+    options = {"jobs": args.jobs, "threads": args.threads, "progress": not args.quiet}
+    entries, problems = compare([*own, *peers], clips, out / "runs", **options)
+    if not args.no_speed:
+
+        def tell(entry: Entry) -> None:
+            assert entry.speed is not None
+            print(f"{entry.contestant.label}: {entry.speed.median:.2f} ms", file=sys.stderr)
+
+        entries = measure_speed(entries, args.frames, args.threads, tell)
+    for label, reason in problems.items():
+        print(f"not compared: {label}: {reason}", file=sys.stderr)
+    if not entries:
+        return 1
+    _write(args, out, entries, missing, absent)
+    return 1 if problems else 0
+
+
+def _write(
+    args: argparse.Namespace,
+    out: Path,
+    entries: list[Entry],
+    missing: dict[str, str],
+    absent: dict[str, str],
+) -> None:
+    """Print the tables, and write them and the plots."""
+    from ..evaluation.comparison import clip_table, comparison_plots, comparison_table, guide
+    from ..evaluation.sections import fill_section
+
+    origin = _origin(args, entries)
+    parts = [table(*comparison_table(entries))]
+    if missing:
+        lacking = "\n".join(f"- {n}: `{command}`" for n, command in missing.items())
+        parts.append(f"Without weights, and how to make some:\n\n{lacking}")
+    if absent:
+        parts.append("Not here:\n\n" + "\n".join(f"- {reason}" for reason in absent.values()))
+    needs = (f"- {need}: `{label}` ({why})" for need, label, why in guide(entries))
+    chosen = "\n".join(needs)
+    by_clip = table(*clip_table(entries))
+    plots = comparison_plots(entries)
+    text = "\n\n".join([*parts, chosen, by_clip])
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "compare.md").write_text(f"{origin}\n\n{text}\n", encoding="utf-8")
+    folder = out
+    if args.docs:
+        page = Path(args.docs).expanduser()
+        folder = page.parent / IMAGES
+        folder.mkdir(parents=True, exist_ok=True)
+        shown = [f"![{name}]({IMAGES}/compare_{name}.svg)" for name in plots]
+        whole = [origin, *parts, *shown, "AUC on each clip:", by_clip]
+        fill_section(page, "compare", "\n\n".join(whole))
+        fill_section(page, "guide", f"{origin}\n\n{chosen}")
+    for name, svg in plots.items():
+        (folder / f"compare_{name}.svg").write_text(svg + "\n", encoding="utf-8")
+    print(text)
+    print(f"\nwritten: {out / 'compare.md'}" + (f", {args.docs}" if args.docs else ""))
+
+
+def _origin(args: argparse.Namespace, entries: list[Entry]) -> str:
+    """What was run, when and on what."""
+    from ..evaluation.environment import processor_name, usable_processors
+
+    command = "duml-tracker compare --root CLIPS"
+    command += f" --threads {args.threads}" if args.threads else ""
+    today = datetime.date.today().isoformat()
+    clips = sorted(entries[0].scores.scores)
+    digests = [(e.contestant.label, e.about.get("sha256")) for e in entries]
+    weights = ", ".join(f"`{label}` {digest[:8]}" for label, digest in digests if digest)
+    return (
+        f"Printed by `{command}` on {today} with {usable_processors()} processors "
+        f"({processor_name()}) on {len(clips)} clips: {', '.join(clips)}. "
+        f"Weights, by the first digits of their checksum: {weights or 'none'}."
+    )

@@ -1,0 +1,102 @@
+"""The papers' own comparisons as data: which settings make which row, for every tracker."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..tracker.checkpoint.store import how_to_make
+from ..tracker.config import load_config, load_yaml
+from .participants import TrackerSpec
+from .variants import Outcome, Variants
+
+TABLE = Path(__file__).parent / "ablations.yaml"
+PLUG_ON = "plug_on"
+"""Name of the comparison of Siamese trackers without and with DROL's online module."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a comparison.
+
+    Attributes:
+        name: what is changed.
+        tracker: which tracker runs, with the weights of ``weights`` (a tracker's name).
+        settings: dotted keys; ``training`` those of a network that has to be trained first.
+        paper: where the row stands in the papers.
+        group: rows of one group are compared with the first of it.
+    """
+
+    name: str
+    tracker: str
+    weights: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    paper: str = ""
+    group: str = ""
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return load_yaml(TABLE)
+
+
+def ablation_names() -> tuple[str, ...]:
+    """Trackers that have a table of their own, and `PLUG_ON`."""
+    return (*_table()["systems"], PLUG_ON)
+
+
+def ablation_rows(name: str, size: str = "compact") -> list[Row]:
+    """The rows of one comparison."""
+    return list(_plug_on(size) if name == PLUG_ON else _system(name))
+
+
+def _system(name: str) -> Iterator[Row]:
+    for entry in _table()["systems"][name]:
+        settings, training = entry.get("set", {}), entry.get("train", {})
+        yield Row(entry["row"], name, name, settings, training, entry.get("paper", ""))
+
+
+def _plug_on(size: str) -> Iterator[Row]:
+    table = _table()
+    for base in table["plug_on"]:
+        network = _network_settings(base["network"], base["tracker"], size)
+        for entry in table["plug_on_rows"]:
+            settings = {**network, **base.get("set", {}), **entry.get("set", {})}
+            name = f"{base['base']} {entry['row']}"
+            yield Row(name, base["tracker"], base["network"], settings, group=base["base"])
+
+
+def _network_settings(source: str, target: str, size: str) -> dict[str, Any]:
+    """What tells the network of one tracker from that of another, as dotted keys."""
+    theirs = dataclasses.asdict(load_config(size, name=source).network)
+    own = dataclasses.asdict(load_config(size, name=target).network)
+    return {f"network.{key}": value for key, value in theirs.items() if own[key] != value}
+
+
+def run_row(
+    row: Row, variants: Mapping[str, Variants], files: Mapping[str, str], size: str
+) -> Outcome | str:
+    """Scores of a row, or the text that says what has to be made before it can run.
+
+    Args:
+        variants: by tracker.
+        files: weight files by tracker, where there are some.
+    """
+    if row.training:
+        changes = " ".join(f"--set {k}={str(v).lower()}" for k, v in row.training.items())
+        return f"{how_to_make(size, row.weights)} {changes}"
+    if row.weights not in files:
+        return how_to_make(size, row.weights)
+    name = f"{row.weights} {row.name}"
+    return variants[row.tracker].run(name, row.settings, files[row.weights])
+
+
+def variants_of(rows: list[Row], spec: TrackerSpec, **options: Any) -> dict[str, Variants]:
+    """What runs the rows, one for each tracker among them; ``options`` are those of `Variants`."""
+    names = {row.tracker for row in rows}
+    return {n: Variants(dataclasses.replace(spec, name=n), **options) for n in sorted(names)}
