@@ -15,8 +15,10 @@ refused. The first key that is missing or does not fit is named.
 
   pysot   SiamRPN++ with ResNet-50 (siamrpn_r50_l234_dwxcorr): complete weights of --tracker
           drol_rpn --size pysot, which need no training
+  dimp    PyTracking's DiMP-50: backbone and online optimiser of --tracker duml --size r50, whose
+          necks and heads then have to be trained
 """
-PROJECTS = ("pysot",)
+PROJECTS = ("pysot", "dimp")
 
 
 def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -32,6 +34,12 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
                 "  duml-tracker track in.mp4 --box 310,150,40,28 --tracker drol_rpn --size pysot "
                 "--weights siamrpn.safetensors",
             ),
+            (
+                "train DuML from DiMP's backbone and optimiser",
+                "duml-tracker import dimp dimp50.pth --out dimp.safetensors\n"
+                "  duml-tracker train duml_r50 --set data.root=DIR "
+                "--set warm_from=dimp.safetensors",
+            ),
         ),
     )
     parser.add_argument("project", choices=PROJECTS, help="whose file it is")
@@ -41,12 +49,20 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..tracker.checkpoint.dimp import import_dimp
     from ..tracker.checkpoint.pysot import import_pysot
 
     out = writable_file(args.out, "--out")
     if out.suffix != ".safetensors":
         raise CliError(f"--out {out}: the name must end in .safetensors")
-    digest = import_pysot(Path(args.file).expanduser(), out)
-    print(f"written: {out} (sha256 {digest})")
-    print(f"to use it: --tracker drol_rpn --size pysot --weights {out}")
+    file = Path(args.file).expanduser()
+    if args.project == "pysot":
+        digest = import_pysot(file, out)
+        use = f"to use it: --tracker drol_rpn --size pysot --weights {out}"
+    else:
+        digest, left = import_dimp(file, out)
+        parts = sorted({".".join(name.split(".")[:2]) for name in left})
+        use = f"no counterpart: {', '.join(parts)}\n"
+        use += f"to train from it: duml-tracker train duml_r50 --set warm_from={out}"
+    print(f"written: {out} (sha256 {digest})\n{use}")
     return 0

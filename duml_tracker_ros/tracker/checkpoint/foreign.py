@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -52,18 +53,14 @@ def _damaged(path: Path, error: Exception) -> str:
 
 
 def _unknown_class(message: str) -> str | None:
-    """The class that torch's restricted unpickler refused, from what it says."""
-    for mark in ("Unsupported global: GLOBAL ", "Unsupported class "):
-        _, found, rest = message.partition(mark)
-        if found:
-            return rest.split()[0]
-    return None
+    """The class or function that torch's restricted unpickler refused, from what it says."""
+    found = re.search(r"unsupported (?:global: )?(?:GLOBAL|class) ([\w.]+)", message, re.IGNORECASE)
+    return found[1] if found else None
 
 
 @contextmanager
 def _stand_ins(names: Iterable[str]) -> Iterator[None]:
     """Let torch's restricted unpickler make empty classes of these names."""
-    before = torch.serialization.get_safe_globals()
     made: list[Any] = []
     for name in names:
         module, _, short = name.rpartition(".")
@@ -72,8 +69,10 @@ def _stand_ins(names: Iterable[str]) -> Iterator[None]:
     try:
         yield
     finally:
+        # Parts of torch that were loaded meanwhile may have allowed classes of their own.
+        others = [kept for kept in torch.serialization.get_safe_globals() if kept not in made]
         torch.serialization.clear_safe_globals()
-        torch.serialization.add_safe_globals(before)
+        torch.serialization.add_safe_globals(others)
 
 
 def tensors(path: str | Path, found: Any, group: str) -> dict[str, Tensor]:

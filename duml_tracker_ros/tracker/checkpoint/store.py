@@ -163,7 +163,9 @@ def load_state(net: nn.Module, checkpoint: Checkpoint) -> None:
     own = {k: v for k, v in net.state_dict().items() if not k.endswith(COUNTER)}
     for key, value in own.items():
         if key not in checkpoint.state:
-            raise WeightsError(f"{checkpoint.path}: tensor {key!r} is missing")
+            part = checkpoint.notes.get("part")
+            why = f"; the file holds a part only: {part}" if part else ""
+            raise WeightsError(f"{checkpoint.path}: tensor {key!r} is missing{why}")
         if checkpoint.state[key].shape != value.shape:
             raise WeightsError(
                 f"{checkpoint.path}: tensor {key!r} has shape "
