@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import cv2
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from .evidence import Evidence
     from .voting import Votes
 
 Box = tuple[float, float, float, float]
@@ -100,6 +101,7 @@ class TrackResult:
         votes: boxes that the box was voted from; None where the tracker does not vote.
         mask: the target's pixels; None in a tracker without masks, while the target is lost, and
             where the mask cannot be believed.
+        evidence: what decided it; None from trackers that do not tell.
     """
 
     box: Box
@@ -110,6 +112,7 @@ class TrackResult:
     score_maps: ScoreMaps
     votes: Votes | None = None
     mask: TargetMask | None = None
+    evidence: Evidence | None = field(default=None, kw_only=True)
 
 
 class Tracker(ABC):

@@ -73,6 +73,10 @@ class SampleMemory:
         """Sample weights [1, used] on the memory's device."""
         return torch.tensor([self._weights[: self.used]], device=self.features.device)
 
+    def shares(self) -> tuple[float, ...]:
+        """Sample weights, first-frame samples first, without asking the device."""
+        return tuple(self._weights[: self.used])
+
     def view(self) -> tuple[Tensor, Tensor, Tensor]:
         """Features [1, used, C, H, W] (a view), targets [1, used, 4], weights [1, used]."""
         n = self.used

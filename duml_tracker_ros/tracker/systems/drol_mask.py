@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..evidence import Evidence
 from ..geometry import Window, cell_centres
-from ..localize import Finding
 from ..mask import box_of_mask
 from ..network.heads import OfflineOutput
 from ..network.mask_net import MaskNet
 from ..target import TargetTrack
 from ..types import Box, TargetMask, TrackResult, TrackState
 from .drol import DrolTracker
-from .frame_loop import Located, Peak
+from .frame_loop import Located
 from .siamese import SiameseLocated
 
 
@@ -45,11 +45,10 @@ class DrolMaskTracker(DrolTracker):
             one.mask = mask
         self.clock.lap("mask")
 
-    def result(
-        self, track: TargetTrack, peak: Peak, finding: Finding, found: Located, window: Window
-    ) -> TrackResult:
-        told = super().result(track, peak, finding, found, window)
-        if finding.state is TrackState.LOST:
+    def result(self, track: TargetTrack, found: Located, evidence: Evidence) -> TrackResult:
+        told = super().result(track, found, evidence)
+        peak, window = evidence.peak, evidence.window
+        if evidence.finding.state is TrackState.LOST:
             return told
         assert isinstance(found, SiameseLocated)
         assert found.mask is not None

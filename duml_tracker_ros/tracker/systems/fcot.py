@@ -16,7 +16,8 @@ from ..network.deformable import cell_points, sample_points
 from ..network.encoder_decoder import COARSE, FINE, EncoderDecoderNet, OnlineFeatures
 from ..online.box_regressor import BoxRegressor
 from ..online.localizer import OnlineLocalizer
-from ..online.policy import Decision, Surest, trustworthy
+from ..online.memory import SampleMemory
+from ..online.policy import NOTHING, Decision, Surest, trustworthy
 from ..online.sides import box_of
 from ..postprocess import hann_window, size_change
 from ..target import TargetTrack
@@ -39,6 +40,11 @@ class FcotTarget(Target):
     fine: OnlineLocalizer
     box: BoxRegressor
     best: Surest[Sample] = field(default_factory=Surest)
+
+    @property
+    def memory(self) -> SampleMemory:
+        """That of the coarse classifier; the others remember the same frames."""
+        return self.coarse.memory
 
 
 @dataclass
@@ -138,12 +144,12 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
 
     def learn(
         self, target: FcotTarget, found: Located, peak: Peak, finding: Finding, window: Window
-    ) -> None:
+    ) -> Decision:
         """Keep the surest frame; when its time has come, let all three models learn from it."""
         assert isinstance(found, FcotLocated)
         rule = self.config.online
         if rule.update == "never":
-            return
+            return NOTHING
         trusted = trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
         usual = window.size == self.config.network.search_size
         if trusted and usual and peak.fused > target.best.score:
@@ -153,12 +159,13 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
             target.best.keep(peak.fused, sample)
         interval = 1 if rule.update == "every_frame" else rule.interval
         if target.track.frame % interval:
-            return
+            return NOTHING
         chosen = target.best.take()
         if chosen is None:
-            return
+            return NOTHING
         decision = Decision(True, rule.rate, rule.iterations)
         seen = chosen.features
         target.coarse.learn(seen.coarse, chosen.coarse, None, decision)
         target.fine.learn(seen.fine, chosen.fine, None, decision)
         target.box.learn(seen.box, chosen.fine, decision)
+        return decision

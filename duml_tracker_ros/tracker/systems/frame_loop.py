@@ -21,9 +21,12 @@ from ..colour import chroma
 from ..config import TrackerConfig
 from ..crop import check_image, crop_array, crop_whole, mean_colour
 from ..errors import TrackerError
+from ..evidence import Evidence
 from ..geometry import Window, map_region, search_window, validate_box
 from ..localize import Finding, judge
 from ..network.base import CropNet
+from ..online.memory import SampleMemory
+from ..online.policy import Decision
 from ..postprocess import best_views
 from ..target import TargetTrack
 from ..timing import StageClock
@@ -36,6 +39,11 @@ class Target:
     """One target of a tracker; subclasses add what they learned of it."""
 
     track: TargetTrack
+
+    @property
+    def memory(self) -> SampleMemory | None:
+        """What the online model learns from; None without one."""
+        return None
 
 
 @dataclass
@@ -157,8 +165,11 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
     @abstractmethod
     def learn(
         self, target: T, found: Located, peak: Peak, finding: Finding, window: Window
-    ) -> None:
-        """Learn from a frame, if it is sure enough. ``target.track`` has moved already."""
+    ) -> Decision:
+        """Learn from a frame, if it is sure enough. ``target.track`` has moved already.
+
+        Returns what was done.
+        """
 
     def finish(
         self, target: T, image: np.ndarray, order: str, peak: Peak, finding: Finding
@@ -200,10 +211,12 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         for chosen in best_views([p.fused for p in peaks], rule):
             (target, window), one, peak = views[chosen], found[chosen], peaks[chosen]
             seen = chroma(crops[chosen], peak[:4])
+            usual = target.track.usual
             finding = self._settle(target.track, peak, seen, window, image.shape[1::-1])
-            self.learn(target, one, peak, finding, window)
+            decision = self.learn(target, one, peak, finding, window)
             self.finish(target, image, order, peak, finding)
-            results.append(self.result(target.track, peak, finding, one, window))
+            evidence = Evidence(peak, finding, decision, usual, target.memory, window)
+            results.append(self.result(target.track, one, evidence))
         clock.lap("online")
         return results
 
@@ -257,10 +270,9 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         track.move(peak[:4], trust, window, image_size, self.config.postprocess)
         return finding
 
-    def result(
-        self, track: TargetTrack, peak: Peak, finding: Finding, found: Located, window: Window
-    ) -> TrackResult:
+    def result(self, track: TargetTrack, found: Located, evidence: Evidence) -> TrackResult:
         """What is told of a frame; ``track`` has moved already."""
+        window, finding = evidence.window, evidence.finding
         region = map_region(window, found.maps["fused"].shape[-1], found.stride)
         return TrackResult(
             track.box,
@@ -270,6 +282,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             window.region,
             ScoreMaps(found.maps, region),
             Votes(found.ballot, window) if found.ballot is not None else None,
+            evidence=evidence,
         )
 
 

@@ -19,7 +19,8 @@ from ..localize import Finding, second_peak
 from ..network.correlation import centre
 from ..network.heads import OfflineOutput
 from ..network.siamese import SiameseNet
-from ..online.policy import Decision, decide, trustworthy
+from ..online.memory import SampleMemory
+from ..online.policy import NOTHING, Decision, decide, trustworthy
 from ..postprocess import hann_window, select
 from ..target import TargetTrack
 from ..types import Box
@@ -28,6 +29,8 @@ from .frame_loop import FrameTracker, Located, Peak, Target, box_cells
 
 class OnlineModule(Protocol):
     """What learns one target while it is tracked."""
+
+    memory: SampleMemory
 
     def scores(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Scores [A, H, W] of a frame's features [1, C, H, W]: now, and as of the first frame."""
@@ -49,6 +52,10 @@ class SiameseTarget(Target):
 
     kernels: list[Tensor]
     online: OnlineModule | None = None
+
+    @property
+    def memory(self) -> SampleMemory | None:
+        return self.online.memory if self.online is not None else None
 
 
 @dataclass
@@ -195,18 +202,19 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
         peak: Peak,
         finding: Finding,
         window: Window,
-    ) -> None:
+    ) -> Decision:
         """Remember the frame and improve the filter, if the policy says so."""
         assert isinstance(found, SiameseLocated)
         if target.online is None or found.features is None:
-            return
+            return NOTHING
         rule = self.config.online
         trusted = trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
         decision = decide(finding, trusted, target.track.frame, rule)
         if not decision.insert or window.size != self.config.network.search_size:
-            return
+            return NOTHING
         assert found.scores is not None
         x, y, w, h = window.to_crop(target.track.box)
         box = torch.tensor([x + w / 2, y + h / 2, w, h])
         cells = self._cells(box, found.features.shape[-1]).to(self.device)
         target.online.learn(found.features, cells, found.scores[0], decision)
+        return decision

@@ -14,8 +14,9 @@ from ..geometry import Window, cxcywh_to_xyxy, iou
 from ..localize import Finding, second_peak
 from ..network.proposal_net import ProposalNet
 from ..online.deformable import DeformableModel
+from ..online.memory import SampleMemory
 from ..online.point_localizer import PointLocalizer
-from ..online.policy import decide, trustworthy
+from ..online.policy import NOTHING, Decision, decide, trustworthy
 from ..online.sides import box_of
 from ..postprocess import hann_window, size_change
 from ..target import TargetTrack
@@ -28,6 +29,11 @@ class TlpgTarget(Target):
 
     stages: tuple[PointLocalizer, PointLocalizer]
     modulation: Tensor
+
+    @property
+    def memory(self) -> SampleMemory:
+        """That of the first stage; the second one remembers the same frames."""
+        return self.stages[0].memory
 
 
 @dataclass
@@ -136,19 +142,20 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
 
     def learn(
         self, target: TlpgTarget, found: Located, peak: Peak, finding: Finding, window: Window
-    ) -> None:
+    ) -> Decision:
         """Remember the frame and improve both stages, if the policy says so."""
         assert isinstance(found, TlpgLocated)
         rule = self.config.online
         trusted = trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
         decision = decide(finding, trusted, target.track.frame, rule)
         if not decision.insert or window.size != self.config.network.search_size:
-            return
+            return NOTHING
         x, y, w, h = window.to_crop(target.track.box)
         box = torch.tensor([x + w / 2, y + h / 2, w, h])
         cells = self._cells(box, found.features[0].shape[-1])
         for stage, features in zip(target.stages, found.features, strict=True):
             stage.learn(features, cells, decision)
+        return decision
 
 
 def _at(cells: Tensor, side: int) -> Tensor:

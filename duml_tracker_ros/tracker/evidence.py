@@ -1,0 +1,43 @@
+"""What decided a frame, for those who want to know why a track went as it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .geometry import Window
+from .localize import Finding
+from .online.memory import SampleMemory
+from .online.policy import Decision
+from .types import Box
+
+if TYPE_CHECKING:
+    from .systems.frame_loop import Peak
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """References to what the frame loop had at hand; nothing is computed before it is looked at.
+
+    Attributes:
+        peak: scores at the chosen place and at the second highest one.
+        finding: the verdict on the frame.
+        decision: what was learned from it.
+        usual: score that the target usually reached before this frame.
+        memory: what the online model learns from; None without one. It lives on: look at it
+            before the next frame.
+    """
+
+    peak: Peak
+    finding: Finding
+    decision: Decision
+    usual: float
+    memory: SampleMemory | None
+    window: Window
+
+    @property
+    def candidate(self) -> Box:
+        """The box at the peak (x, y, w, h) in image pixels, before size smoothing and verdict."""
+        # Both map as the near corner of a box would, so one call serves centre and sides.
+        x, y, w, h = self.window.to_image((self.peak.cx, self.peak.cy, self.peak.w, self.peak.h))
+        return x - w / 2, y - h / 2, w, h
