@@ -17,6 +17,7 @@ from . import (
     compare,
     console,
     evaluate,
+    explain,
     export,
     import_weights,
     info,
@@ -30,6 +31,7 @@ from .common import CliError, epilog
 COMMANDS = (
     track,
     bag,
+    explain,
     console,
     evaluate,
     compare,
@@ -118,8 +120,9 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from ..evaluation.datasets import DatasetError, SequenceError
     from ..evaluation.peers import PeerError
     from ..evaluation.sections import SectionError
+    from ..explain.trace import TraceError
     from ..messages.bag_images import BagError
     from ..tracker.errors import TrackerError
 
     given = (CliError, BagError, DatasetError, SequenceError, PeerError, SectionError)
-    return (*given, TrackerError, OSError)
+    return (*given, TraceError, TrackerError, OSError)

@@ -319,7 +319,7 @@ def _worst(result: Evaluation, scored: dict[str, TrackerScores], colours: dict[s
                 continue
             picture = _draw(image, sequence, there, colours, index)
             figures.append(
-                f"<figure><img alt='frame {index}' src='{_data_url(picture)}'>"
+                f"<figure><img alt='frame {index}' src='{data_url(picture)}'>"
                 f"<figcaption>frame {index}</figcaption></figure>"
             )
         out.append(f"<div class='strip'>{''.join(figures)}</div>")
@@ -382,7 +382,8 @@ def picture_window(
     return int(corner[0]), int(corner[1]), int(part[0]), int(part[1])
 
 
-def _data_url(image: NDArray[np.uint8]) -> str:
+def data_url(image: NDArray[np.uint8]) -> str:
+    """A BGR image as the ``src`` of an ``<img>``, a JPEG within the page."""
     done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])
     if not done:
         raise RuntimeError("OpenCV could not encode a JPEG picture")

@@ -67,11 +67,14 @@ def draw_target(
     return out
 
 
-def draw_box(rgb: RgbImage, box: Box, colour: Rgb, dashed: bool = False) -> RgbImage:
-    """A thin plain box, such as the truth."""
+def draw_box(
+    rgb: RgbImage, box: Box, colour: Rgb, dashed: bool = False, width: int | None = None
+) -> RgbImage:
+    """A plain box, such as the truth; thin unless its width in pixels is given."""
     out = _check(rgb).copy()
     if _usable(box):
-        _rectangle(out, box, colour, max(1, line_width(out) // 2), dashed)
+        width = max(1, line_width(out) // 2) if width is None else width
+        _rectangle(out, box, colour, width, dashed)
     return out
 
 
@@ -106,10 +109,14 @@ def heatmap_overlay(rgb: RgbImage, heat: NDArray[np.floating], alpha: float = 0.
 
 
 def contact_sheet(
-    images: Sequence[RgbImage], captions: Sequence[str] = (), columns: int = 4
+    images: Sequence[RgbImage],
+    captions: Sequence[str] = (),
+    columns: int = 4,
+    scale: float | None = None,
 ) -> RgbImage:
     """Images side by side, row by row, each with a caption below; cells have the largest size.
 
+    scale: OpenCV font scale of the captions; None suits the first image's width.
     Raises ValueError without images, for columns < 1 or for more captions than images.
     """
     if not images:
@@ -122,7 +129,8 @@ def contact_sheet(
     height = max(i.shape[0] for i in images)
     width = max(i.shape[1] for i in images)
     gap = 4
-    strip = text_size(images[0], "Xg")[1] + 4 if captions else 0
+    scale = text_scale(images[0]) if scale is None else scale
+    strip = text_size(images[0], "Xg", scale)[1] + 4 if captions else 0
     rows = math.ceil(len(images) / columns)
     sheet = np.full(
         (rows * (height + strip + gap) + gap, columns * (width + gap) + gap, 3), 24, np.uint8
@@ -136,7 +144,7 @@ def contact_sheet(
             image
         )
         if k < len(captions):
-            put_text(cell, captions[k], (2.0, height + 1.0), WHITE, scale=text_scale(images[0]))
+            put_text(cell, captions[k], (2.0, height + 1.0), WHITE, scale=scale)
     return sheet
 
 
@@ -153,9 +161,9 @@ def text_scale(image: RgbImage) -> float:
     return max(0.38, image.shape[1] / 1300)
 
 
-def text_size(image: RgbImage, text: str) -> tuple[int, int]:
+def text_size(image: RgbImage, text: str, scale: float | None = None) -> tuple[int, int]:
     """Width and height in pixels that `put_text` covers."""
-    scale = text_scale(image)
+    scale = text_scale(image) if scale is None else scale
     (w, h), base = cv2.getTextSize(text, _FONT, scale, _text_width(scale))
     return w + 4, h + base + 3
 

@@ -1,0 +1,217 @@
+"""`duml-tracker explain`: where a track went wrong, and how, as one page of pictures and plots."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .common import (
+    DEFAULT_TRACKER,
+    CliError,
+    add_device,
+    add_threads,
+    epilog,
+    parse_box,
+    parse_settings,
+    positive,
+    writable_file,
+)
+
+if TYPE_CHECKING:
+    from ..explain.story import Story
+    from ..explain.trace import Trace
+    from .clips import Clip
+
+DESCRIPTION = """\
+Follow a target through a clip, or read the trace that the node wrote (parameter record_debug),
+and show what the tracker saw: pictures around the first failure, scores, states, sizes, what was
+learned.
+
+With true boxes (groundtruth_rect.txt beside the images, or --truth) the first failure is found
+and its kind named: lost, distractor, drift or scale.
+"""
+LIMIT_MIB = 1024
+
+
+def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "explain",
+        parents=parents,
+        help="show where a track went wrong, and how",
+        description=DESCRIPTION,
+        epilog=epilog(
+            ("a folder with img/ and groundtruth_rect.txt", "duml-tracker explain Diving/"),
+            ("a video", "duml-tracker explain in.mp4 --box 310,150,40,28 --out why"),
+            ("a trace that the node wrote", "duml-tracker explain traces/target_3"),
+            (
+                "the generated scene, its strip of pictures too",
+                "duml-tracker explain scene --picture strip.jpg",
+            ),
+        ),
+    )
+    parser.add_argument(
+        "clip",
+        metavar="CLIP",
+        help="folder of images, video, trace of the node, or scene[:SEED], the generated scene",
+    )
+    target = parser.add_argument_group("target")
+    target.add_argument(
+        "--box",
+        type=parse_box,
+        metavar="X,Y,W,H",
+        help="target in the first frame, in pixels (default: its true box)",
+    )
+    target.add_argument("--truth", metavar="FILE", help="true boxes, x,y,w,h from 0 in each line")
+    target.add_argument(
+        "--start", type=int, default=0, metavar="N", help="begin with this frame, from 0"
+    )
+    target.add_argument("--frames", type=positive, metavar="N", help="stop after that many frames")
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--out", metavar="FOLDER", help="of the page index.html (default: explain_<clip>)"
+    )
+    output.add_argument("--picture", metavar="FILE", help="write a strip of pictures, too")
+    output.add_argument(
+        "--failure",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="which failure the picture shows (default: the first)",
+    )
+    output.add_argument("--trace", metavar="FOLDER", help="keep the trace in this new folder")
+    output.add_argument("--quiet", action="store_true", help="no progress bar")
+    trackers = parser.add_argument_group("tracker")
+    trackers.add_argument(
+        "--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml"
+    )
+    add_device(trackers)
+    trackers.add_argument("--weights", default="default", metavar="FILE")
+    trackers.add_argument("--size", default="compact", metavar="NAME", help="compact or r50")
+    trackers.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a tracker setting; may be repeated",
+    )
+    add_threads(trackers)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..evaluation.datasets import read_boxes
+    from ..evaluation.runner import limit_threads
+    from ..explain.page import write_page
+    from ..explain.story import tell, verdict
+    from ..explain.trace import is_trace, read_trace
+    from .clips import truth_beside
+
+    if args.start < 0:
+        raise CliError(f"--start {args.start}: frames are counted from 0")
+    picture = writable_file(args.picture, "--picture") if args.picture else None
+    if args.threads is not None:
+        limit_threads(args.threads)
+    path = Path(args.clip).expanduser()
+    if is_trace(path):
+        trace, name = read_trace(path), path.resolve().name
+        file = Path(args.truth).expanduser() if args.truth else truth_beside(path)
+        truth = read_boxes(file, name) if file is not None else None
+    else:
+        trace, name, truth = follow(args)
+    try:
+        story = tell(name, trace, truth, args.start)
+    except ValueError as error:
+        raise CliError(f"--truth: {error}") from None
+    out = Path(args.out or f"explain_{name.replace(' ', '_')}").expanduser()
+    page = write_page(out, story)
+    print(verdict(story))
+    print(f"page: {page}")
+    if picture is not None:
+        write_picture(picture, story, args.failure)
+        print(f"picture: {picture}")
+    return 0
+
+
+def follow(args: argparse.Namespace) -> tuple[Trace, str, Any]:
+    """Track the clip; its trace, name and truth."""
+    from .clips import open_clip
+
+    clip = open_clip(args.clip, args.truth)
+    box = args.box
+    if box is None:
+        if clip.truth is None:
+            raise CliError(f"{clip.name} has no true boxes: give the target with --box x,y,w,h")
+        if args.start >= len(clip.truth) or not clip.truth[args.start].min() > float("-inf"):
+            raise CliError(f"--start {args.start}: there is no true box in that frame; give --box")
+        box = tuple(clip.truth[args.start].tolist())
+    with ExitStack() as stack:
+        if args.trace:
+            folder = Path(args.trace).expanduser()
+            if folder.exists():
+                raise CliError(f"--trace {folder} exists already: name another folder")
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "trace"
+        return track(args, clip, box, folder), clip.name, clip.truth
+
+
+def track(args: argparse.Namespace, clip: Clip, box: Any, folder: Path) -> Trace:
+    """Follow the target and write its trace."""
+    from tqdm import tqdm
+
+    from ..evaluation.runner import seed_all
+    from ..explain.trace import Budget, TraceWriter, read_trace
+    from ..tracker import create_tracker
+    from .clips import TRUTH_FILE
+
+    tracker = create_tracker(
+        args.tracker,
+        weights=args.weights,
+        device=args.device,
+        size=args.size,
+        **parse_settings(args.settings),
+    )
+    seed_all()
+    frames = itertools.islice(clip.frames(args.start), args.frames)
+    first = next(frames, None)
+    if first is None:
+        raise CliError(f"{clip.name} has no frame that can be read")
+    tracker.init(first, box, "bgr")
+    about = {"clip": clip.name, "start": args.start, "box": box, "tracker": tracker.info()}
+    writer = TraceWriter(folder, Budget(LIMIT_MIB << 20), about)
+    total = args.frames or (clip.total - args.start if clip.total is not None else None)
+    with tqdm(total=total, unit="frame", disable=args.quiet, dynamic_ncols=True) as bar:
+        bar.update()
+        for image in frames:
+            writer.add(0, image, "bgr", tracker.update(image, "bgr"))
+            bar.update()
+    writer.flush()
+    if not folder.exists():
+        raise CliError(f"{clip.name} has one frame only: there is nothing to explain")
+    if clip.truth is not None:
+        np.savetxt(folder / TRUTH_FILE, clip.truth, fmt="%.6g", delimiter=",")
+    return read_trace(folder)
+
+
+def write_picture(path: Path, story: Story, number: int) -> None:
+    """Write the strip of a failure, from 1, or of the whole track where there is none."""
+    import cv2
+
+    from ..explain.strip import strip
+
+    if story.failures and number > len(story.failures):
+        raise CliError(f"--failure {number}: there are {len(story.failures)}")
+    failure = story.failures[number - 1] if story.failures else None
+    image = cv2.cvtColor(strip(story, failure), cv2.COLOR_RGB2BGR)
+    try:
+        done = cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 82])
+    except cv2.error:
+        done = False
+    if not done:
+        raise CliError(f"--picture {path}: OpenCV cannot write it; use .jpg or .png")
