@@ -187,7 +187,7 @@ def test_kinds_are_told_by_their_rules():
     (weak,) = judge([0] * 10 + [3] * 20, weak=range(10, 30))
     assert weak.kind is Kind.LOST
     # A box of half the side that sits in the target's corner: it clings to a part.
-    (part,) = judge([0] * 10 + [0.2] * 20, [1] * 10 + [0.5] * 20)
+    (part,) = judge([0] * 10 + [0.35] * 20, [1] * 10 + [0.5] * 20)
     assert (part.kind, part.outside) == (Kind.DRIFT, False)
 
 

@@ -234,6 +234,20 @@ class Settings:
         high=100000.0,
         unit="m",
     )
+    record_debug: str = _parameter(
+        "",
+        ANY_TIME,
+        "folder in which a trace of every target is written, for duml-tracker explain; empty = "
+        "none, at no cost",
+    )
+    record_debug_limit: int = _parameter(
+        512,
+        ANY_TIME,
+        "disk space for the traces of one run; the oldest parts go first",
+        low=1,
+        high=1048576,
+        unit="MiB",
+    )
     diagnostics_period: float = _parameter(
         1.0, START, "time between two messages on /diagnostics", low=0.1, high=60.0, unit="s"
     )

@@ -34,6 +34,7 @@ from .publishers import Publishers, output_qos
 from .selection import STEADY, Selector
 from .statistics import Statistics
 from .stream import ImageStream
+from .track_recorder import TrackRecorder
 from .worker import TrackerWorker
 
 SUCCESS = TransitionCallbackReturn.SUCCESS
@@ -85,6 +86,7 @@ class TrackerNode(LifecycleNode):
         # Nothing is published once the gate is shut: the worker may still be at a frame then.
         self._gate = threading.Lock()
         self._open = False
+        self._recorder = TrackRecorder(self._describe_tracker, self.fault)
         self._selector = Selector(self)
         self._selector.take_clicks(self.settings.mouse_left)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", output_qos(10))
@@ -202,6 +204,10 @@ class TrackerNode(LifecycleNode):
         self._last_error = text
         self.get_logger().error(text)
 
+    def _describe_tracker(self) -> dict[str, Any]:
+        worker = self._worker
+        return worker.info if worker is not None else {}
+
     def _make_worker(self, settings: Settings) -> TrackerWorker:
         def create() -> Any:
             return create_tracker(
@@ -232,6 +238,7 @@ class TrackerNode(LifecycleNode):
             *([stream.destroy] if stream is not None else []),
             *([self._guidance.stop] if self._guidance is not None else []),
             self._release_target,
+            self._recorder.close,
             *([functools.partial(super().on_deactivate, state)] if state is not None else []),
         )
 
@@ -340,8 +347,11 @@ class TrackerNode(LifecycleNode):
             self._statistics.add_stages(worker.stage_times())
         if (guidance := self._guidance) is not None:
             guidance.publish(outcome)
-        for publish in outputs.render_debug(outcome, self.settings):
+        settings = self.settings
+        for publish in outputs.render_debug(outcome, settings):
             self._send(publish)
+        if settings.record_debug or self._recorder.folder:
+            self._recorder.take(outcome, settings)
 
     def _send(self, publish: Callable[[], None]) -> None:
         with self._gate:
