@@ -10,7 +10,15 @@ from generated_sequence import render
 from mask_squares import SMALL, Lesson, mask_lesson
 from train_harness import warm_file
 
-from duml_tracker_ros.tracker import BoxError, ConfigError, TrackState, create_tracker
+from duml_tracker_ros.scene import AerialScene
+from duml_tracker_ros.tracker import (
+    BoxError,
+    ConfigError,
+    TrackState,
+    WeightsError,
+    create_tracker,
+)
+from duml_tracker_ros.tracker.checkpoint import default_weights
 from duml_tracker_ros.tracker.config import MaskConfig, NetworkConfig, build, load_config
 from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.mask import bounds, box_of_mask, largest_part, upright
@@ -114,7 +122,7 @@ def test_upright_box_of_a_turned_rectangle() -> None:
 
 
 def test_masks_that_cannot_be_believed_have_no_box() -> None:
-    region, rule = (0.0, 0.0, 65.0, 65.0), MaskConfig()
+    region, rule = (0.0, 0.0, 65.0, 65.0), MaskConfig(threshold=0.5)
     mask = np.zeros((65, 65), np.float32)
     near = (20.0, 30.0, 20.0, 12.0)
     assert box_of_mask(mask, region, near, rule) is None
@@ -169,7 +177,9 @@ def gliding(count: int = 14):
 
 
 def test_a_tiny_trained_network_masks_what_it_tracks(lesson: Lesson) -> None:
-    tracker = create_tracker("drol_mask", weights=lesson.path, device="cpu", **small())
+    tracker = create_tracker(
+        "drol_mask", weights=lesson.path, device="cpu", **small(**{"mask.threshold": 0.5})
+    )
     images, truth = gliding()
     tracker.init(images[0], truth[0])
     masked = 0
@@ -270,3 +280,30 @@ def test_paper_size_has_siammasks_levels() -> None:
     assert [m.shape[-1] for m in x] == [33, 129, 65]
     assert masks.shape == (1, 65, 65)
     assert not hasattr(net.backbone, "layer4")
+
+
+def test_shipped_masks_on_the_generated_scene() -> None:
+    """The mask of a car seen from above lies in its exact box and fills most of it."""
+    scene = AerialScene()
+    first = scene.render(0)
+    tracker = create_tracker("drol_mask", device="cpu", **QUICK)
+    tracker.init(first.image, first.box)
+    inside, filled = [], []
+    for index in range(1, 9):
+        frame = scene.render(index)
+        result = tracker.update(frame.image)
+        assert result.mask is not None
+        shown = result.mask.to_image(640, 480)
+        x, y, w, h = (round(v) for v in frame.box)
+        part = shown[y - 2 : y + h + 2, x - 2 : x + w + 2].sum()
+        inside.append(part / shown.sum())
+        filled.append(part / (w * h))
+    assert np.median(inside) > 0.9
+    assert 0.5 < np.median(filled) < 1.1
+
+
+def test_other_weights_have_to_be_trained() -> None:
+    with pytest.raises(WeightsError, match="train drol_mask_r50"):
+        create_tracker("drol_mask", size="r50", device="cpu")
+    with pytest.raises(WeightsError, match=r"network\.kind = 'dual_modal'"):
+        create_tracker("drol_mask", weights=str(default_weights("compact")), device="cpu")

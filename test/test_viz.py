@@ -172,3 +172,22 @@ def test_errors_name_the_value(tmp_path: Path) -> None:
         contact_sheet([])
     with pytest.raises(ValueError, match="alpha"):
         heatmap_overlay(grey(), np.zeros((2, 2)), 1.5)
+
+
+def test_mask_is_tinted_inside_and_nowhere_else() -> None:
+    image = grey()
+    mask = np.zeros((240, 320), bool)
+    mask[110:180, 120:250] = True
+    box = (120, 110, 130, 70)
+    plain = draw_target(image, box, "tracking", float("nan"))
+    drawn = draw_target(image, box, "tracking", float("nan"), mask=mask)
+    changed = (plain != drawn).any(2)
+    assert changed[116:174, 126:244].all()
+    assert not changed[~mask].any()
+    colour = np.array(state_colour("tracking"))
+    assert np.abs(drawn[140, 180] - (image[140, 180] * 0.55 + colour * 0.45)).max() <= 1
+    nothing = draw_target(image, None, "lost", float("nan"))
+    empty = draw_target(image, None, "lost", float("nan"), mask=np.zeros_like(mask))
+    assert np.array_equal(empty, nothing)
+    with pytest.raises(ValueError, match="a mask of"):
+        draw_target(image, None, "lost", float("nan"), mask=mask[:20])

@@ -272,8 +272,8 @@ class MaskConfig:
     """
 
     box: str = "minmax"
-    threshold: float = 0.5
-    overlap: float = 0.4
+    threshold: float = 0.3
+    overlap: float = 0.5
 
     def __post_init__(self) -> None:
         if self.box not in ("minmax", "rotated", "regressed"):
