@@ -130,7 +130,9 @@ def test_labels_are_where_the_tracker_looks_for_them() -> None:
     )
     window = Window(96.5, 96.5, 193.0, 193)
     region = tracker._region(4 * 25 + 19, 49, window)
-    box = box_of_mask(label[0].numpy(), region, (140.0, 20.0, 30.0, 24.0), MaskConfig())
+    box = box_of_mask(
+        label[0].numpy(), region, (140.0, 20.0, 30.0, 24.0), MaskConfig(threshold=0.5)
+    )
     assert box == pytest.approx((140, 20, 30, 24), abs=0.6)
 
 
