@@ -103,7 +103,7 @@ def test_a_token_is_needed_beyond_loopback(tmp_path):
     guard = Guard(Settings(), token)
     assert guard.needs_token
     assert guard.token_fits("correct horse battery")
-    for wrong in ("", "correct", "correct horse battery ", "\u00e4" * 21):
+    for wrong in ("", "correct", "correct horse battery ", "\u00e4" * 21, "\ud800"):
         assert not guard.token_fits(wrong)
 
 

@@ -297,7 +297,7 @@ def test_nothing_is_shown_without_the_right_token(base):
             assert words in watcher.texts[-1]["message"], token
 
     async def act():
-        wrong = ("correct-horse", TOKEN + "x", TOKEN.upper(), "\u00e4")
+        wrong = ("correct-horse", TOKEN + "x", TOKEN.upper(), "\u00e4", "\ud800")
         # At once: each wrong token is answered late.
         await asyncio.gather(enter("", "is needed"), *(enter(token, "wrong") for token in wrong))
 

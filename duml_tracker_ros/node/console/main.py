@@ -65,18 +65,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         bridge = Bridge()
     except (ConsoleError, ParameterException, ValueError, RuntimeError) as error:
+        end_within(ENDING, 1)
+        rclpy.try_shutdown()
         return _fail(str(error))
     spinner = Spinner(bridge)
+    status = 1
     try:
         asyncio.run(serve(bridge))
-        return 0
+        status = 0
     except ConsoleError as error:
-        return _fail(str(error))
+        _fail(str(error))
     finally:
-        end_within(ENDING, 1 if sys.exc_info()[0] else 0)
+        sys.stdout.flush()
+        end_within(ENDING, status)
         spinner.stop()
         bridge.destroy_node()
         rclpy.try_shutdown()
+    return status
 
 
 def _fail(reason: str) -> int:

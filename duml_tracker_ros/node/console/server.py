@@ -96,7 +96,7 @@ class Server:
         if not reason and request.path == "/live":
             reason = self._guard.origin_refusal(host, request.headers.get("Origin", ""))
         if reason:
-            return web.Response(status=403, text=f"403: {reason}\n", headers=_headers(host))
+            return web.Response(status=403, text=f"403: {reason}\n", headers=_headers(""))
         try:
             return await handler(request)
         except web.HTTPException as error:
@@ -215,8 +215,8 @@ async def _send(socket: web.WebSocketResponse, message: dict[str, Any]) -> None:
 
 
 def _headers(host: str) -> dict[str, str]:
-    # 'self' does not cover WebSockets in older browsers.
-    sockets = f"ws://{host} wss://{host}" if host.isascii() and host.isprintable() else ""
+    # 'self' does not cover WebSockets in older browsers. A host that was refused is not repeated.
+    sockets = f"ws://{host} wss://{host}" if host else ""
     return {
         "Content-Security-Policy": (
             "default-src 'none'; script-src 'self'; style-src 'self'; "
