@@ -9,7 +9,7 @@ import threading
 import time
 
 import aiohttp
-from node_harness import NAMESPACE, WAIT, NodeProcess, Talker, reset
+from node_harness import NAMESPACE, WAIT, NodeProcess, Talker, reset, stamp_of
 
 from duml_tracker_ros.node.console.protocol import unpack
 from duml_tracker_ros.scene import AerialScene
@@ -28,6 +28,9 @@ def overlap(a, b):
 class Feed(threading.Thread):
     """A camera that shows the scene there and back, at a steady rate; it remembers the truth.
 
+    The next image is shown once the tracker has answered this one, and this one again until then:
+    on a busy machine the target must not leap.
+
     Attributes:
         truth: true box of the target by stamp.
         playing: while this is not set, the first image is shown again and again.
@@ -44,14 +47,18 @@ class Feed(threading.Thread):
         self._ended = threading.Event()
 
     def run(self):
-        index, due = 0, time.monotonic()
+        index, first, due = 0, 0, time.monotonic()
         while not self._ended.is_set():
             frame = self._shown[index % len(self._shown)]
-            self.truth[self._talker.publish(pixels=frame.image, encoding="rgb8")] = frame.box
-            index += self.playing.is_set()
+            stamp = self._talker.publish(pixels=frame.image, encoding="rgb8")
+            self.truth[stamp] = frame.box
+            first = first or stamp
             due = max(due + self._period, time.monotonic())
             while time.monotonic() < due:
                 self._talker.executor.spin_once(timeout_sec=max(0.0, due - time.monotonic()))
+            answered = any(stamp_of(target) >= first for target in self._talker.targets[-1:])
+            if answered and self.playing.is_set():
+                index, first = index + 1, 0
 
     def __enter__(self):
         self.start()
