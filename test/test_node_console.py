@@ -41,6 +41,7 @@ def idle(address):
 
     async def act():
         async with Watcher(address) as watcher:
+            await watcher.scene(lambda scene: scene["targets"], "an answered image")
             await stop_all(watcher)
 
     asyncio.run(act())
@@ -68,7 +69,8 @@ async def select(watcher, feed, **more):
 
 
 async def stop_all(watcher):
-    assert (await watcher.ask(type="stop", target=0))["ok"]
+    answer = await watcher.ask(type="stop", target=0)
+    assert answer["ok"], answer
     await watcher.scene(lambda s: s["targets"] and s["targets"][0]["state"] == "idle", "idle")
 
 

@@ -59,7 +59,7 @@ class Bridge(Node):
         self._began = 0.0
         self._todo: deque[Callable[[], None]] = deque()
         self._inits, self._points, self._stops = (
-            self.create_client(kind, f"{self._name}/{service}")
+            self.create_client(kind, self.resolve_service_name(f"{self._name}/{service}"))
             for kind, service in ((Init, "init"), (InitPoint, "init_point"), (Stop, "stop"))
         )
         self._changed = self.create_guard_condition(self._catch_up)
