@@ -1,6 +1,8 @@
 """What people look at, over DDS: score maps, pictures, markers; and clicks as rqt sends them."""
 
 import math
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -189,6 +191,28 @@ def test_clicks_of_rqt_select_only_when_asked_for(active, process, mice):
     active.spin_until(
         lambda: not any(mouse.get_subscription_count() for mouse in mice.values()), "no clicks"
     )
+
+
+def test_documented_topics_are_those_of_the_node(active):
+    root = Path(__file__).resolve().parents[1]
+    sys.path.insert(0, str(root / "tools"))
+    try:
+        import node_graph
+    finally:
+        sys.path.pop(0)
+    assert node_graph.draw() == node_graph.TARGET.read_text(), "run: python tools/node_graph.py"
+    into, out = node_graph.entries()
+    namespace, _, name = NODE.rpartition("/")
+    found = active.node.get_publisher_names_and_types_by_node(name, namespace)
+    real = {topic.replace(NODE, "~"): types[0].rpartition("/")[2] for topic, types in found}
+    own = {"/parameter_events", "/rosout", "~/transition_event"}
+    documented = {topic: kind.split(" ")[0] for topic, kind, _ in out}
+    assert {t: k for t, k in real.items() if t not in own}.items() <= documented.items()
+    # These depend on other packages, or on a tracker with masks.
+    assert documented.keys() - real.keys() <= {"~/detections", "~/annotations", "~/mask"}
+    found = active.node.get_subscriber_names_and_types_by_node(name, namespace)
+    heard = {topic.replace(NODE, "~").replace(f"{namespace}/", "") for topic, _ in found}
+    assert heard - own <= {topic for topic, *_ in into}
 
 
 def test_annotations_for_foxglove(result):

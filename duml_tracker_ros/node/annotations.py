@@ -28,6 +28,9 @@ def annotations_message(outcome: Outcome) -> Any:
     """
     message = ImageAnnotations()
     stamp = outcome.frame.header.stamp
+    # Newer ones have a stamp of their own, which tells of an image without targets, too.
+    if hasattr(message, "timestamp"):
+        message.timestamp = stamp
     for sighting in outcome.sightings:
         result = sighting.result
         if result is None:
