@@ -112,12 +112,13 @@ def _table(done: list[tuple[Row, Outcome]], lacking: dict[str, str]) -> str:
     """Scores of the rows; better and worse count clips against the first row of the group."""
     parts = []
     if done:
-        header = ["row", "paper", "AUC", "P@20", "nP@0.20", "lost", "lost frames", "better, worse"]
+        header = ["row", "AUC", "P@20", "nP@0.20", "lost", "lost frames", "better, worse"]
         first: dict[str, Outcome] = {}
         lines = []
         for row, outcome in done:
             better, worse = outcome.against(first.setdefault(row.group, outcome))
-            lines.append([row.name, row.paper, *outcome_cells(outcome), f"{better}, {worse}"])
+            name = f"{row.name} ({row.paper})" if row.paper else row.name
+            lines.append([name, *outcome_cells(outcome), f"{better}, {worse}"])
         parts.append(table(header, lines))
     if lacking:
         lines = [[name, f"`{command}`"] for name, command in lacking.items()]
