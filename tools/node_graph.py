@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "docs" / "node.md"
 TARGET = ROOT / "docs" / "images" / "node_graph.svg"
 STEP, TOP, SIDE, BOX = 24, 46, 400, 210
+Entry = tuple[str, str, str]
+"""Name, type and colour."""
 INPUT, OUTPUT, SERVICE = "#0072b2", "#009e73", "#d55e00"
 
 
@@ -23,9 +25,10 @@ def rows(title: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def entries() -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
-    """Name, type and colour of what goes in and of what comes out."""
-    into, out = [], []
+def entries() -> tuple[list[Entry], list[Entry]]:
+    """What goes in and what comes out."""
+    into: list[Entry] = []
+    out: list[Entry] = []
     for name, kind, *_ in rows("Topics"):
         if not kind.startswith("`"):
             continue
