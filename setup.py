@@ -42,11 +42,19 @@ setup(
     ],
     extras_require={
         "bag": ["rosbags>=0.11"],
+        # `duml-tracker export`, and engine=onnxruntime.
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.2"],
+        # engine=openvino.
+        "openvino": ["openvino>=2025.0"],
         "plot": ["matplotlib>=3.7"],
         "test": [
             "hypothesis>=6.100",
             "matplotlib>=3.7",
             "mypy==2.4.1",
+            "onnx>=1.16",
+            "onnxruntime>=1.18",
+            "onnxscript>=0.2",
+            "openvino>=2025.0",
             "pytest>=8.0",
             "pytest-rerunfailures>=15.0",
             "pytest-timeout>=2.3",

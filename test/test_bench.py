@@ -74,7 +74,7 @@ def test_measure_tells_the_parts_of_our_own_tracker() -> None:
     overrides = {"online.update": "every_frame", "online.init_iterations": 1}
     spec = TrackerSpec("duml", device="cpu", weights="random", overrides=overrides)
     result = measure(BenchCase("base", "duml", spec, 320, 240, frames=6))
-    assert {"crop", "backbone", "heads", "localize"} <= set(result.parts)
+    assert {"crop", "network", "localize"} <= set(result.parts)
     assert all(v > 0 for v in result.parts.values())
     for name, (low, high) in result.parts_spread.items():
         assert 0 <= low <= high

@@ -276,34 +276,6 @@ def test_track_mistakes_are_told_in_one_line(
     assert "cannot be opened" in fails(capsys, "track", root / "text.mp4", "--box", "1,2,9,9")
 
 
-def test_export_writes_graphs_that_compute_the_same(tmp_path: Path) -> None:
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(package)
-    import onnxruntime
-
-    out = tmp_path / "onnx"
-    argv = ["export", "--weights", "random", "--search-size", "161", "--out", str(out)]
-    assert main(argv) == 0
-    described = json.loads((out / "duml_compact.json").read_text())
-    assert described["search_size"] == 161
-    # The two graphs fit together: the kernels of the one feed the other.
-    sessions = {
-        part: onnxruntime.InferenceSession(str(out / graph["file"]))
-        for part, graph in described["graphs"].items()
-    }
-    size = described["template_size"]
-    made = sessions["template"].run(None, {"crop": np.full((1, 3, size, size), 99, np.float32)})
-    feed = {"crop": np.full((1, 3, 161, 161), 99, np.float32)}
-    feed |= {f"kernel{i}": kernel for i, kernel in enumerate(made[:-1])}
-    cls, deltas, iou, features = sessions["search"].run(None, feed)
-    anchors = len(described["anchor_ratios"])
-    assert cls.shape == iou.shape == (1, anchors, 21, 21)
-    assert deltas.shape == (1, anchors, 21, 21, 4)
-    assert features.shape[1] == made[-1].shape[1]
-    for graph in described["graphs"].values():
-        assert graph["difference"] < 1e-3
-
-
 def test_export_mistakes_are_told_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,12 +11,13 @@ import torch.nn.functional as F
 
 from duml_tracker_ros.tracker.config import LocalizeConfig, OnlineConfig
 from duml_tracker_ros.tracker.localize import Finding, judge, second_peak
-from duml_tracker_ros.tracker.online.filters import MANY, apply_filter, filter_gradient
+from duml_tracker_ros.tracker.online.filters import apply_filter, filter_gradient
 from duml_tracker_ros.tracker.online.labels import bernoulli_label
 from duml_tracker_ros.tracker.online.localizer import OnlineLocalizer
 from duml_tracker_ros.tracker.online.memory import SampleMemory
 from duml_tracker_ros.tracker.online.policy import Decision, decide, trustworthy
 from duml_tracker_ros.tracker.online.problem import DiscriminativeModel, FilterProblem
+from duml_tracker_ros.tracker.online.sample_line import SampleLine, from_taps, to_taps
 from duml_tracker_ros.tracker.online.solver import steepest_descent
 from duml_tracker_ros.tracker.target import TargetTrack
 from duml_tracker_ros.tracker.types import TrackState
@@ -60,17 +61,26 @@ def test_gradient_is_the_transpose() -> None:
     assert left.item() == pytest.approx(right.item(), rel=1e-10)
 
 
-def test_many_maps_take_the_same_way_as_few() -> None:
-    """Without a gradient, many maps are folded by shifts: same sums as F.fold and F.unfold."""
+@pytest.mark.parametrize("kernel", [3, 4, 5])
+@pytest.mark.parametrize("used", [1, 3, 6])
+def test_samples_on_a_line_take_the_way_of_maps(kernel: int, used: int) -> None:
+    """The same sums as F.fold and F.unfold, also at the corners and with room to spare."""
     torch.manual_seed(1)
-    memory = torch.randn(1, MANY + 1, 6, 9, 11).double()
-    weight = torch.randn(1, 2, 6, 5, 5).double()
-    residual = torch.randn(1, MANY + 1, 2, 9, 11).double()
-    with torch.enable_grad():
-        scores, gradient = apply_filter(memory, weight), filter_gradient(memory, residual, 5)
-    with torch.no_grad():
-        assert (apply_filter(memory, weight) - scores).abs().max() < 1e-10
-        assert (filter_gradient(memory, residual, 5) - gradient).abs().max() < 1e-10
+    line = SampleLine((6, 9, 11), 6, kernel, torch.device("cpu"))
+    memory, weight = torch.randn(6, 6, 9, 11), torch.randn(1, 2, 6, kernel, kernel)
+    more = (kernel + 1) % 2
+    residual = torch.randn(1, 6, 2, 9 + more, 11 + more)
+    for n in range(1, used + 1):
+        line.features[n - 1] = memory[n - 1]
+        spread = line.zeros(2)
+        line.inner(spread).copy_(residual)
+        for _ in range(2):
+            gradient = from_taps(line.adjoint(spread[:, :n]), kernel)
+            scores = line.inner(line.scores(to_taps(weight), n))
+    wanted = apply_filter(memory[None, :used], weight)
+    assert (scores - wanted).abs().max() < 1e-4
+    transposed = filter_gradient(memory[None, :used], residual[:, :used], kernel)
+    assert (gradient - transposed).abs().max() < 1e-4
 
 
 def test_step_direction_matches_autograd(shapes) -> None:
@@ -195,7 +205,7 @@ def test_carried_scores_are_those_of_the_filter(shapes, update: str) -> None:
         localizer.learn(features[0], target, scores, Decision(True, 0.1, int(i % 3 == 0)))
     features, targets, gamma = localizer.memory.view()
     problem = model.problem(features, targets, gamma)
-    carried = localizer._scores[:, : localizer.memory.used]
+    carried = localizer.memory.line.inner(localizer._scores)[:, : localizer.memory.used]
     assert (carried - problem.scores(localizer.filter)).abs().max() < 1e-5
     assert torch.equal(localizer.first_filter, first)
     *_, (stepped, _) = steepest_descent(problem, localizer.filter, 1, model.step)
@@ -204,7 +214,7 @@ def test_carried_scores_are_those_of_the_filter(shapes, update: str) -> None:
 
 
 def test_memory_protects_the_first_frame() -> None:
-    memory = SampleMemory(3, 5, 5, 8, torch.device("cpu"))
+    memory = SampleMemory((3, 5, 5), 8, torch.device("cpu"))
     memory.start(torch.ones(4, 3, 5, 5), torch.zeros(4, 4))
     slots = [memory.insert(torch.full((3, 5, 5), float(i)), torch.ones(4), 0.2) for i in range(30)]
     assert memory.used == 8
@@ -215,7 +225,7 @@ def test_memory_protects_the_first_frame() -> None:
     assert weights.sum().item() == pytest.approx(1, abs=1e-5)
     assert weights[0, :4].sum().item() >= 0.25 - 1e-5
     assert 29.0 in features[0, :, 0, 0, 0].tolist()
-    full = SampleMemory(3, 5, 5, 4, torch.device("cpu"))
+    full = SampleMemory((3, 5, 5), 4, torch.device("cpu"))
     full.start(torch.ones(4, 3, 5, 5), torch.zeros(4, 4))
     assert full.insert(torch.zeros(3, 5, 5), torch.zeros(4), 0.5) is None
     with pytest.raises(ValueError, match="do not fit"):
@@ -255,8 +265,8 @@ def test_second_peak_looks_outside_the_neighbourhood() -> None:
     score[5, 18] = 1.0
     score[6, 19] = 0.9
     score[20, 3] = 0.4
-    cell = torch.tensor(5 * 25 + 18)
-    found = second_peak(score, cell, torch.tensor(3.0), torch.tensor(3.0))
+    cell = torch.tensor([5 * 25 + 18])
+    found = second_peak(score, cell, (3.0, 3.0))
     assert found.item() == pytest.approx(0.4)
 
 

@@ -58,7 +58,7 @@ def test_votes_name_the_heaviest_boxes_in_image_pixels() -> None:
 
 
 def test_size_change_is_symmetric_and_one_for_no_change() -> None:
-    last = torch.tensor([40.0, 20.0])
+    last = (40.0, 20.0)
     same = size_change(torch.tensor(40.0), torch.tensor(20.0), last)
     assert same.item() == pytest.approx(1)
     double = size_change(torch.tensor(80.0), torch.tensor(40.0), last)
@@ -86,7 +86,7 @@ def test_select_finds_a_box_off_the_diagonal() -> None:
     box = (150.0, 44.0, 61.0, 29.0)
     out, robust, anchors = dense(box, (5, 18), 2)
     config = PostprocessConfig(voting=False)
-    best = select(out, robust, anchors, torch.tensor([60.0, 30.0]), hann_window(25), config)
+    best = select(out, robust, anchors, (60.0, 30.0), hann_window(25), config)
     assert best.box.tolist() == pytest.approx(box, abs=1e-3)
     assert divmod(int(best.cell), 25) == (5, 18)
     assert best.robust.item() == pytest.approx(0.9)
@@ -97,7 +97,7 @@ def test_fusion_weight_moves_the_peak() -> None:
     out, robust, anchors = dense((150.0, 44.0, 48.0, 48.0), (5, 18), 1)
     robust = torch.zeros(1, 25, 25)
     robust[0, 20, 4] = 0.9
-    last, hann = torch.tensor([48.0, 48.0]), hann_window(25)
+    last, hann = (48.0, 48.0), hann_window(25)
     for mu, cell in ((0.9, (20, 4)), (0.1, (5, 18))):
         config = PostprocessConfig(mu=mu, window_influence=0.0, voting=False)
         best = select(out, robust, anchors, last, hann, config)
@@ -107,7 +107,7 @@ def test_fusion_weight_moves_the_peak() -> None:
 def test_branches_broadcast_and_stand_in_for_each_other() -> None:
     """Scores of one scale are broadcast over the anchors; a missing branch has the other's."""
     out, robust, anchors = dense((150.0, 44.0, 48.0, 48.0), (5, 18), 1)
-    last, hann, config = torch.tensor([48.0, 48.0]), hann_window(25), PostprocessConfig()
+    last, hann, config = (48.0, 48.0), hann_window(25), PostprocessConfig()
     assert out.cls is not None
     single = out._replace(cls=out.cls.amax(1, keepdim=True))
     scales = robust.expand(3, -1, -1) * torch.tensor([0.2, 1.0, 0.1])[:, None, None]

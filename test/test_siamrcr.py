@@ -87,7 +87,7 @@ def test_tracking_score_is_class_times_localisation() -> None:
     deltas = torch.zeros(*shape, 4)
     deltas[0, 0, 6, 18] = torch.tensor([0.25, -0.125, 0.0, 0.0])
     grid = SiameseNet(build(NetworkConfig, SMALL)).anchor_grid(193)
-    last = torch.tensor([48.0, 48.0])
+    last = (48.0, 48.0)
     best = select(OfflineOutput(cls, deltas, loc), None, grid, last, hann_window(25), config)
     assert divmod(int(best.cell), 25) == (6, 18)
     score = torch.sigmoid(torch.tensor(2.0)) * torch.sigmoid(torch.tensor(2.5))

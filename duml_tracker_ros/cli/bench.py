@@ -23,6 +23,7 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..evaluation.bench import BenchResult
+    from ..evaluation.participants import TrackerSpec
 
 DESCRIPTION = """\
 Measure a tracker on frames in memory: median milliseconds per update with the 5 to 95 % range, the
@@ -56,6 +57,10 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
             ("everything, with plots", "duml-tracker bench --sweep all --report speed"),
             ("only one configuration", "duml-tracker bench --sweep none --image 1280x720"),
             ("what further targets cost", "duml-tracker bench --sweep targets"),
+            (
+                "where the time of an update goes",
+                "duml-tracker bench --profile --set online.update=every_frame",
+            ),
             ("original strides against dilation", "duml-tracker bench --sweep backbone"),
         ),
     )
@@ -84,6 +89,11 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         help="of `long` (default: 10000)",
     )
     add_threads(parser)
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="instead of sweeps: stages against what the processor could do, and operators",
+    )
     parser.add_argument("--json", metavar="FILE", help="all numbers")
     parser.add_argument("--report", metavar="DIR", help="write DIR/index.html: tables and plots")
     return parser
@@ -112,6 +122,8 @@ def run(args: argparse.Namespace) -> int:
     if spec.name in PEERS and set(sweeps) - {"image", "peers", "long"}:
         sweeps = [s for s in sweeps if s in ("image", "peers", "long")]
     create_participant(spec)
+    if args.profile:
+        return _profile(spec, args)
     peers = []
     for name in PEERS_MEASURED:
         try:
@@ -171,6 +183,20 @@ def run(args: argparse.Namespace) -> int:
     for name, reason in problems.items():
         print(f"not measured: {name}: {reason}", file=sys.stderr)
     return 1 if problems else 0
+
+
+def _profile(spec: TrackerSpec, args: argparse.Namespace) -> int:
+    from ..evaluation.peers import PEERS
+    from ..evaluation.profile import profile_tables, profile_update
+
+    if spec.name in PEERS:
+        raise CliError(f"--profile: {spec.name} is OpenCV's; it tells nothing of its parts")
+    if args.device not in ("auto", "cpu"):
+        raise CliError(f"--profile is for CPUs; --device {args.device} takes --sweep")
+    found = profile_update(spec, args.image, args.frames, args.threads)
+    print("\n\n".join(table(*rows) for rows in profile_tables(found)))
+    print(f"\nmatrix products {found.flop_rate:.0f} GFLOP/s, reads {found.byte_rate:.0f} GB/s")
+    return 0
 
 
 def _mean(values: tuple[float, ...]) -> float:

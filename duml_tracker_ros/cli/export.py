@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.util
-import io
 import json
-import logging
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import CliError, epilog
+from .common import DEFAULT_TRACKER, CliError, epilog
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
-    from ..tracker.network.dual_modal import DualModalNet
+    from ..tracker.network.base import CropNet
+    from ..tracker.network.graphs import Graph
 
 DESCRIPTION = """\
-Write the learned networks of DuML as two ONNX graphs, for other runtimes:
+Write the learned networks of a tracker as ONNX graphs of fixed shapes, for other runtimes:
 
-  NAME_template.onnx   template crop -> matching kernels and the first online filter (once a target)
-  NAME_search.onnx     search crop and kernels -> class logits, box deltas, IoU logits and the
-                       features of the online branch (every frame)
-  NAME.json            sizes, inputs and outputs, anchors, checksum of the weights
+  NAME_template.onnx   template crop -> matching kernels and what the online branch starts from
+                       (once a target; trackers without a template have none)
+  NAME_search.onnx     search crop and kernels -> dense predictions and the features of the online
+                       branch (every frame)
+  NAME.json            sizes, inputs and outputs, anchors, checksum of the weights; the graphs carry
+                       the same as metadata
 
-The online filter's updates, the localisation and the score voting are no networks and are not in
-the graphs. Needs the packages onnx and onnxscript; onnxruntime, where installed, checks the graphs.
+What is learned online, the localisation and the score voting are no networks and are not in the
+graphs. Needs the packages onnx and onnxscript; onnxruntime, where installed, checks the graphs.
 """
-OPSET = 18
 TOLERANCE = 1e-3
 
 
@@ -48,9 +45,14 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
                 "duml-tracker export --weights runs/first/duml_compact.safetensors "
                 "--search-size 257 --out onnx",
             ),
+            (
+                "another tracker",
+                "duml-tracker export --tracker siamrcr --weights siamrcr.safetensors --out onnx",
+            ),
         ),
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the files")
+    parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
     parser.add_argument(
         "--weights",
         default="default",
@@ -67,21 +69,30 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..tracker.factory import SYSTEMS, load_network
+
     missing = [p for p in ("onnx", "onnxscript") if importlib.util.find_spec(p) is None]
     if missing:
         raise CliError(f"{' and '.join(missing)} missing; pip install {' '.join(missing)}")
-    net, weights, digest = load_network(args.weights, args.size)
-    search = args.search_size or net.config.search_size
-    if search % 32 != 1 or search < 97:
-        raise CliError(f"--search-size {search}: must be 32 k + 1 and at least 97, such as 193")
+    overrides = {} if args.search_size is None else {"network.search_size": args.search_size}
+    config, net, checkpoint = load_network(args.tracker, args.weights, args.size, overrides)
+    if config.network.search_size < 97:
+        raise CliError(f"--search-size {args.search_size}: must be at least 97, such as 193")
     folder = Path(args.out).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CliError(f"--out {folder}: {error.strerror}") from None
-    name = f"duml_{args.size}"
-    described = export_network(net, folder, name, search)
-    described["weights"] = {"path": weights, "sha256": digest}
+    name = f"{args.tracker}_{args.size}"
+    about = {
+        "tracker": args.tracker,
+        "size": args.size,
+        "weights": checkpoint.path.name if checkpoint else "random",
+        "sha256": checkpoint.sha256 if checkpoint else "",
+        **describe(net),
+    }
+    template, search = SYSTEMS[args.tracker].graphs(net)
+    described = {"graphs": export_graphs(net, template, search, folder, name, about), **about}
     manifest = folder / f"{name}.json"
     manifest.write_text(json.dumps(described, indent=1) + "\n")
     for graph in described["graphs"].values():
@@ -97,156 +108,75 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def load_network(weights: str, size: str) -> tuple[DualModalNet, str, str | None]:
-    """The network in eval mode with batch norms folded, the file's path and its checksum.
+def describe(net: CropNet) -> dict[str, Any]:
+    """What a user of the graphs has to know."""
+    config = net.config
+    return {
+        "crop": "float32 [1, 3, S, S], RGB, 0..255",
+        "template_size": config.template_size,
+        "search_size": config.search_size,
+        "stride": config.stride,
+        "anchor_size": config.anchor_size,
+        "anchor_ratios": list(config.ratios),
+        "anchors": "cell (i, j) centred on crop pixel centre (stride j, stride i)",
+        "deltas": "dx, dy in anchor sizes, log w, log h",
+    }
 
-    ``random`` gives seeded random weights, to look at graphs before there are trained ones.
-    """
+
+def export_graphs(
+    net: CropNet,
+    template: Graph | None,
+    search: Graph,
+    folder: Path,
+    name: str,
+    about: dict[str, Any],
+) -> dict[str, Any]:
+    """Write the graphs and return their descriptions."""
     import torch
 
-    from ..tracker.checkpoint.store import default_weights, load_checkpoint, load_state
-    from ..tracker.config import load_config
-    from ..tracker.network.blocks import fold_batch_norms
-    from ..tracker.network.dual_modal import DualModalNet
-
-    path, digest = weights, None
-    if weights == "random":
-        torch.manual_seed(0)
-        net = DualModalNet(load_config(size).network)
-    else:
-        load_config(size)  # names the known sizes when this one is unknown
-        checkpoint = load_checkpoint(default_weights(size) if weights == "default" else weights)
-        if checkpoint.network.kind != "dual_modal":
-            raise CliError(
-                f"{checkpoint.path} is a network of kind {checkpoint.network.kind!r}; "
-                "only those of DuML can be exported"
-            )
-        net = DualModalNet(checkpoint.network)
-        load_state(net, checkpoint)
-        path, digest = checkpoint.path.name, checkpoint.sha256
-    net.eval()
-    fold_batch_norms(net)
-    return net, path, digest
-
-
-def export_network(net: DualModalNet, folder: Path, name: str, search: int) -> dict[str, Any]:
-    """Write both graphs and return their description."""
-    import torch
-
-    template_graph, search_graph = _graphs(net)
-    levels = len(net.config.backbone.strides)
-    kernels = [f"kernel{i}" for i in range(levels)]
     generator = torch.Generator().manual_seed(0)
 
     def crop(size: int) -> torch.Tensor:
         return torch.rand(1, 3, size, size, generator=generator) * 255
 
-    with torch.no_grad():
-        template = crop(net.config.template_size)
-        made = template_graph(template)
-    graphs = {
-        "template": _export(
-            template_graph,
-            (template,),
-            folder / f"{name}_template.onnx",
-            ["crop"],
-            [*kernels, "filter"],
-        ),
-        "search": _export(
-            search_graph,
-            (crop(search), *made[:-1]),
-            folder / f"{name}_search.onnx",
-            ["crop", *kernels],
-            ["cls", "deltas", "iou", "online_features"],
-        ),
-    }
-    config = net.config
-    return {
-        "graphs": graphs,
-        "crop": "float32 [1, 3, S, S], RGB, 0..255",
-        "template_size": config.template_size,
-        "search_size": search,
-        "stride": config.stride,
-        "anchor_size": config.anchor_size,
-        "anchor_ratios": list(config.anchor_ratios),
-        "anchors": "cell (i, j) centred on crop pixel centre (stride j, stride i)",
-        "deltas": "dx, dy in anchor sizes, log w, log h",
-        "opset": OPSET,
-    }
+    graphs, kernels = {}, ()
+    if template is not None:
+        example = (crop(net.config.template_size),)
+        with torch.no_grad():
+            kernels = template(*example)[: len(search.inputs) - 1]
+        graphs["template"] = export_graph(
+            template, example, folder / f"{name}_template.onnx", about
+        )
+    example = (crop(net.config.search_size), *kernels)
+    graphs["search"] = export_graph(search, example, folder / f"{name}_search.onnx", about)
+    return graphs
 
 
-def _graphs(net: DualModalNet) -> tuple[nn.Module, nn.Module]:
-    from torch import Tensor, nn
-
-    class Template(nn.Module):
-        """What is computed once for a target."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-
-        def forward(self, crop: Tensor) -> tuple[Tensor, ...]:
-            features = self.net.extract(crop)
-            return (*self.net.template_kernels(features), self.net.initial_filter(features))
-
-    class Search(nn.Module):
-        """What is computed on every frame."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-
-        def forward(self, crop: Tensor, *kernels: Tensor) -> tuple[Tensor, ...]:
-            features = self.net.extract(crop)
-            out = self.net.predict(kernels, features)
-            # All sizes have both branches; only networks of a study lack one.
-            assert out.cls is not None
-            assert self.net.online_features is not None
-            return (out.cls, out.deltas, out.iou, self.net.online_features(features))
-
-    # The exporter puts a graph back into the mode it found; train mode would reach the network.
-    return Template().eval(), Search().eval()
-
-
-def _export(
-    graph: nn.Module,
-    inputs: tuple[torch.Tensor, ...],
-    path: Path,
-    input_names: list[str],
-    output_names: list[str],
+def export_graph(
+    graph: Graph, example: tuple[torch.Tensor, ...], path: Path, about: dict[str, Any]
 ) -> dict[str, Any]:
+    """Write one graph; raises CliError when it does not compute what torch does."""
     import torch
 
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        torch.no_grad(),
-    ):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            graph,
-            inputs,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=input_names,
-            output_names=output_names,
-            verbose=False,
-        )
-        assert program is not None
-        program.save(str(path))
-        expected = graph(*inputs)
+    from ..tracker.engine.onnx_graph import OPSET, to_onnx
+
+    program = to_onnx(graph, example)
+    program.model.metadata_props.update({k: str(v) for k, v in about.items()})
+    program.save(str(path))
+    with torch.no_grad():
+        expected = graph(*example)
     return {
         "file": path.name,
-        "inputs": {n: list(t.shape) for n, t in zip(input_names, inputs, strict=True)},
-        "outputs": {n: list(t.shape) for n, t in zip(output_names, expected, strict=True)},
-        "difference": _difference(path, input_names, inputs, expected),
+        "opset": OPSET,
+        "inputs": {n: list(t.shape) for n, t in zip(graph.inputs, example, strict=True)},
+        "outputs": {n: list(t.shape) for n, t in zip(graph.outputs, expected, strict=True)},
+        "difference": _difference(path, graph.inputs, example, expected),
     }
 
 
 def _difference(
     path: Path,
-    names: list[str],
+    names: tuple[str, ...],
     inputs: tuple[torch.Tensor, ...],
     expected: tuple[torch.Tensor, ...],
 ) -> float | None:

@@ -69,6 +69,7 @@ class BenchResult:
         parts: median of each stage (mean of the online step, which most frames go without), from
             a run of its own with profiling on; empty for peers.
         parts_spread: 5 and 95 % quantiles of each stage.
+        late: 99 % quantile of the updates.
         init: median of several starts; init_spread: the shortest and the longest.
         memory: resident memory of the process at the end, above an empty one with the libraries.
         growth: memory gained between the first tenth of the updates and the end.
@@ -82,6 +83,7 @@ class BenchResult:
     mean: float
     low: float
     high: float
+    late: float
     init: float
     init_spread: tuple[float, float]
     parts: dict[str, float]
@@ -123,7 +125,7 @@ def make_frames(width: int, height: int, count: int = 12) -> tuple[list[NDArray[
     return frames, (float(left), float(top), float(patch.shape[1]), float(patch.shape[0]))
 
 
-def _there_and_back(count: int, index: int) -> int:
+def there_and_back(count: int, index: int) -> int:
     """Frame to show at step ``index``: 0, 1, ..., count-1, ..., 1, 0, 1, ... without a jump."""
     period = 2 * (count - 1)
     at = index % period
@@ -160,12 +162,12 @@ def measure(case: BenchCase) -> BenchResult:
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     for index in range(1, case.warm_up + 1):
-        tracker.update(frames[_there_and_back(len(frames), index)])
+        tracker.update(frames[there_and_back(len(frames), index)])
     times = np.empty(case.frames)
     lost = 0
     early = resident_memory()
     for index in range(case.frames):
-        image = frames[_there_and_back(len(frames), index + case.warm_up + 1)]
+        image = frames[there_and_back(len(frames), index + case.warm_up + 1)]
         start = time.perf_counter()
         seen = tracker.update(image)
         times[index] = time.perf_counter() - start
@@ -175,7 +177,7 @@ def measure(case: BenchCase) -> BenchResult:
     end = resident_memory()
     times *= 1e3
     slices = np.array_split(times, min(CURVE_POINTS, case.frames))
-    low, middle, high = np.percentile(times, [5, 50, 95])
+    low, middle, high, late = np.percentile(times, [5, 50, 95, 99])
     device_memory = torch.cuda.max_memory_allocated() / 2**20 if cuda else None
     parts, spread = _measure_parts(case, frames, box)
     return BenchResult(
@@ -184,6 +186,7 @@ def measure(case: BenchCase) -> BenchResult:
         mean=float(times.mean()),
         low=float(low),
         high=float(high),
+        late=float(late),
         init=float(np.median(inits) * 1e3),
         init_spread=(min(inits) * 1e3, max(inits) * 1e3),
         parts=parts,
@@ -219,7 +222,7 @@ def _measure_parts(
     tracker.init(frames[0], box)
     found: dict[str, list[float]] = {}
     for index in range(1, min(case.frames, 100) + case.warm_up + 1):
-        tracker.update(frames[_there_and_back(len(frames), index)])
+        tracker.update(frames[there_and_back(len(frames), index)])
         if index > case.warm_up:
             for name, value in tracker.tracker.stage_times().items():
                 found.setdefault(name, []).append(value)
@@ -371,13 +374,14 @@ def bench_table(
 ) -> tuple[list[str], list[list[str]]]:
     """Header and rows for printing; ``ratio`` is the time against ``base``."""
     names = list(dict.fromkeys(p for r in results for p in r.parts))
-    header = ["case", "median ms", "5-95 %", "ratio", *names, "init ms", "MiB", "seen"]
+    header = ["case", "median ms", "5-95 %", "99 %", "ratio", *names, "init ms", "MiB", "seen"]
     device = any(r.device_memory is not None for r in results)
     if device:
         header.insert(-1, "GPU MiB")
     rows = []
     for r in results:
         row = [f"{r.case.group} {r.case.label}", f"{r.median:.2f}", f"{r.low:.2f}-{r.high:.2f}"]
+        row.append(f"{r.late:.2f}")
         row.append(f"{r.median / base.median:.2f}" if base else "")
         row += [f"{r.parts[n]:.2f}" if n in r.parts else "" for n in names]
         row += [f"{r.init:.1f}", f"{r.memory:.0f}"]

@@ -317,12 +317,16 @@ class TrackerConfig:
     """Everything a tracker is made of.
 
     ``precision`` of backbone and heads: ``fp32``, ``bf16``, or ``auto`` (bf16 where the processor
-    multiplies bf16 matrices). The online step is always in fp32.
+    multiplies bf16 matrices). What is learned online is kept in fp32; its products with the memory
+    are in bf16, too.
+
+    ``engine`` runs the networks: ``torch``, or on a CPU ``openvino`` or ``onnxruntime``.
     """
 
     name: str = "duml"
     size: str = "compact"
     precision: str = "auto"
+    engine: str = "torch"
     network: NetworkConfig = field(default_factory=NetworkConfig)
     postprocess: PostprocessConfig = field(default_factory=PostprocessConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
@@ -335,6 +339,8 @@ class TrackerConfig:
         o, p = self.online, self.postprocess
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision = {self.precision!r}: choose from {PRECISIONS}")
+        if self.engine not in ENGINES:
+            raise ConfigError(f"engine = {self.engine!r}: choose from {', '.join(ENGINES)}")
         if o.update not in UPDATE_RULES:
             raise ConfigError(f"online.update = {o.update!r}: choose from {UPDATE_RULES}")
         if p.penalise not in ("fused", "offline"):
@@ -355,6 +361,7 @@ class TrackerConfig:
 
 
 PRECISIONS = ("auto", "fp32", "bf16")
+ENGINES = ("torch", "openvino", "onnxruntime")
 UPDATE_RULES = ("paper", "every_frame", "never")
 KINDS = ("dual_modal", "siamese", "encoder_decoder", "proposals", "mask")
 OFFLINE = ("OFC-5s", "OFC-1s", "OFR", "none")

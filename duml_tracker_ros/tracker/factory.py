@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from .checkpoint import Checkpoint, default_weights, load_checkpoint
 from .checkpoint.store import load_state
 from .config import TrackerConfig, load_config
+from .engine import make_engine
 from .errors import ConfigError, TrackerError, WeightsError
-from .network.blocks import fold_batch_norms
+from .network.base import CropNet
 from .systems.drol import DrolFcTracker, DrolTracker
 from .systems.drol_mask import DrolMaskTracker
 from .systems.duml import DumlTracker
@@ -62,6 +63,17 @@ def has_fast_bf16(device: torch.device) -> bool:
     return bool(probe()) if probe is not None else False
 
 
+def explicit_tf32(device: torch.device, precision: str) -> None:
+    """Say for the process what fp32 means on CUDA.
+
+    The online step and the last layers are exact; convolutions may use TF32 unless fp32 is asked
+    for.
+    """
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = precision != "fp32"
+
+
 def create_tracker(
     name: str = "duml",
     weights: str = "default",
@@ -85,9 +97,28 @@ def create_tracker(
         ConfigError: unknown tracker, size, key or device.
         WeightsError: missing or damaged weights.
     """
+    place = resolve_device(device)
+    config, plain, checkpoint = load_network(name, weights, size, overrides)
+    half = config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(place))
+    engine = make_engine(config.engine, place, half)
+    net = plain if engine is None else copy.deepcopy(plain)
+    try:
+        net.deploy(place, half)
+    except RuntimeError as error:
+        raise TrackerError(f"device {device!r} failed: {error}") from error
+    explicit_tf32(place, config.precision)
+    return SYSTEMS[name](config, net, place, checkpoint, profile, engine, plain)
+
+
+def load_network(
+    name: str, weights: str, size: str, overrides: Mapping[str, Any]
+) -> tuple[TrackerConfig, CropNet, Checkpoint | None]:
+    """Configuration and network of a tracker, in eval mode with batch norms folded, on the host.
+
+    Arguments and errors are those of ``create_tracker``.
+    """
     if name not in TRACKERS:
         raise ConfigError(f"unknown tracker {name!r}; choose from {', '.join(TRACKERS)}")
-    place = resolve_device(device)
     config = load_config(size, _dotted(overrides), name)
     checkpoint: Checkpoint | None = None
     make = SYSTEMS[name].network
@@ -102,16 +133,8 @@ def create_tracker(
         _check_network(config, checkpoint)
         net = make(config.network)
         load_state(net, checkpoint)
-    net.eval().requires_grad_(False)
-    fold_batch_norms(net)
-    if config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(place)):
-        net.half()
-    try:
-        net.to(place)
-        convert_conv2d_weight_memory_format(net, torch.channels_last)
-    except RuntimeError as error:
-        raise TrackerError(f"device {device!r} failed: {error}") from error
-    return SYSTEMS[name](config, net, place, checkpoint, profile)
+    net.freeze()
+    return config, net, checkpoint
 
 
 def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:

@@ -116,6 +116,13 @@ def cell_centres(cells: int, stride: int, size: int) -> Tensor:
     return first + stride * torch.arange(cells, dtype=torch.float32)
 
 
+def box_cells(boxes: Tensor, size: int, cells: int, stride: int) -> Tensor:
+    """Boxes (cx, cy, w, h) in crop pixels [..., 4] -> (row, column, height, width) in cells."""
+    first = size / 2 - stride * (cells - 1) / 2
+    centre = (boxes[..., :2] - first) / stride
+    return torch.cat((centre.flip(-1), boxes[..., 2:].flip(-1) / stride), -1)
+
+
 def map_region(window: Window, cells: int, stride: int) -> Box:
     """Image rectangle that a map of ``cells`` x ``cells`` covers edge to edge."""
     side = cells * stride / window.scale

@@ -31,14 +31,30 @@ class Finding:
     weak: bool
 
 
-def second_peak(score: Tensor, cell: Tensor, half_height: Tensor, half_width: Tensor) -> Tensor:
-    """Highest score [H, W] outside the neighbourhood of a cell; sides in cells, scalars."""
+def second_peak(score: Tensor, cell: Tensor, half: tuple[float, float]) -> Tensor:
+    """Highest score [H, W] outside the neighbourhood of a cell.
+
+    Args:
+        cell: index of the flattened map [1].
+        half: half the height and width of the neighbourhood in cells.
+    """
     height, width = score.shape
-    row, col = cell // width, cell % width
-    rows = torch.arange(height, device=score.device)
-    cols = torch.arange(width, device=score.device)
-    near = ((rows - row).abs() <= half_height)[:, None] & ((cols - col).abs() <= half_width)
-    return score.masked_fill(near, -1.0).max()
+    index = torch.arange(max(height, width), device=score.device)
+    row, col = torch.div(cell, width, rounding_mode="floor"), cell % width
+    near_row = (index[:height] - row).abs_() <= half[0]
+    near_col = (index[:width] - col).abs_() <= half[1]
+    return score.masked_fill(near_row[:, None] & near_col, -1.0).amax()
+
+
+def neighbourhood(
+    last: tuple[float, float], stride: int, rule: LocalizeConfig
+) -> tuple[float, float]:
+    """Half the height and width in cells of what counts as one peak.
+
+    last: (w, h) of the last box in crop pixels.
+    """
+    w, h = (max(0.5 * side / stride * rule.neighbourhood, 2.0) for side in last)
+    return h, w
 
 
 def judge(

@@ -22,8 +22,7 @@ class Candidate(NamedTuple):
         penalty: size penalty of the chosen box, scalar in (0, 1].
         fused, robust, accurate: scores at the peak, scalars. A branch that does not exist has the
             scores of the other one.
-        quality: predicted IoU of the chosen box.
-        cell: index of the chosen cell in the flattened map.
+        cell: index of the chosen cell in the flattened map [1].
         fused_map, robust_map, accurate_map: [H, W], highest over anchors.
         ballot: what the box was voted from; None without voting.
     """
@@ -33,7 +32,6 @@ class Candidate(NamedTuple):
     fused: Tensor
     robust: Tensor
     accurate: Tensor
-    quality: Tensor
     cell: Tensor
     fused_map: Tensor
     robust_map: Tensor
@@ -48,19 +46,27 @@ def hann_window(cells: int, closed: bool = False) -> Tensor:
     return torch.outer(axis, axis)
 
 
-def size_change(width: Tensor, height: Tensor, last: Tensor) -> Tensor:
-    """Penalised change of size and ratio against the last box (w, h), >= 1 (SiamRPN)."""
+def size_change(width: Tensor, height: Tensor, last: tuple[float, float]) -> Tensor:
+    """Penalised change of size and ratio against the last box (w, h), >= 1 (SiamRPN).
 
-    def symmetric(r: Tensor) -> Tensor:
-        return torch.maximum(r, 1 / r)
+    The size is ``sqrt((w + p) (h + p))`` with ``p = (w + h) / 2``, whose square is
+    ``w h + 3/4 (w + h)^2``.
+    """
+    w, h = last
+    total = width + height
+    area = torch.addcmul(width * height, total, total, value=0.75)
+    change = area.mul_(1 / (w * h + 0.75 * (w + h) ** 2))
+    ratio = (width / height).mul_(h / w)
+    change = torch.maximum(change, change.reciprocal()).sqrt_()
+    return change.mul_(torch.maximum(ratio, ratio.reciprocal()))
 
-    def padded(w: Tensor, h: Tensor) -> Tensor:
-        pad = (w + h) / 2
-        return torch.sqrt((w + pad) * (h + pad))
 
-    change = symmetric(padded(width, height) / padded(last[0], last[1]))
-    ratio = symmetric((last[0] / last[1]) / (width / height))
-    return change * ratio
+def size_penalty(
+    width: Tensor, height: Tensor, last: tuple[float, float], config: PostprocessConfig
+) -> Tensor:
+    """Factor on the score of boxes that change size or ratio, in (0, 1]."""
+    k = config.penalty_k
+    return size_change(width, height, last).mul_(-k).add_(k).exp_()
 
 
 def _fuse(
@@ -77,14 +83,14 @@ def _fuse(
     assert accurate is not None
     if config.fusion == "product":
         return robust, quality, robust * quality
-    return robust, accurate, config.mu * robust.clamp(0, 1.2) + (1 - config.mu) * accurate
+    return robust, accurate, torch.lerp(accurate, robust.clamp(0, 1.2), config.mu)
 
 
 def select(
     out: OfflineOutput,
     robust: Tensor | None,
     anchors: Tensor,
-    last_size: Tensor,
+    last: tuple[float, float],
     window: Tensor,
     config: PostprocessConfig,
 ) -> Candidate:
@@ -95,7 +101,7 @@ def select(
         robust: online scores s_r [A, H, W], or [1, H, W] to broadcast over the anchors (DuML
             eq. 1); None without an online branch.
         anchors: (cx, cy, w, h) [A, H, W, 4] in crop pixels.
-        last_size: (w, h) of the last box in crop pixels [2].
+        last: (w, h) of the last box in crop pixels.
         window: cosine window [H, W].
     """
     quality = torch.sigmoid(out.iou[0].float())
@@ -103,44 +109,45 @@ def select(
     # Without another branch the offline score is all there is.
     penalise_offline = config.penalise == "offline" and robust is not None
     robust, accurate, fused = _fuse(out, robust, quality, config)
-    fused = fused.expand(quality.shape)
-    penalty = torch.exp(
-        (1 - size_change(boxes[..., 2], boxes[..., 3], last_size)) * config.penalty_k
-    )
+    penalty = size_penalty(boxes[..., 2], boxes[..., 3], last, config)
     ranked = fused * penalty
     if penalise_offline:
         ranked = fused - (1 - config.mu) * accurate * (1 - penalty)
-    influence = config.window_influence
-    ranked = ranked * (1 - influence) + window * influence
-    best = ranked.flatten().argmax()
+    ranked = torch.lerp(ranked, window, config.window_influence)
+    # Indices stay tensors of one element: a scalar one would be fetched by the host.
+    best = ranked.flatten().argmax(0, keepdim=True)
     flat = boxes.flatten(0, 2)
-    chosen = flat[best]
+    chosen = flat.index_select(0, best)[0]
     ballot = None
     if config.voting:
-        ballot = Ballot(
-            flat,
-            fused.flatten(),
-            quality.flatten(),
-            chosen,
-            config.voting_epsilon,
-            config.voting_sigma,
-        )
+        scores = fused.expand(quality.shape).flatten()
+        rule = config.voting_epsilon, config.voting_sigma
+        ballot = Ballot(flat, scores, quality.flatten(), chosen, *rule)
         chosen = ballot.elect()
-    cell = best % robust[0].numel()
-    fused_map, robust_map, accurate_map = fused.amax(0), robust.amax(0), accurate.amax(0)
+    cell = best % window.numel()
+    fused_map, robust_map, accurate_map = (highest(scores) for scores in (fused, robust, accurate))
     return Candidate(
         chosen,
-        penalty.flatten()[best],
-        fused_map.flatten()[cell],
-        robust_map.flatten()[cell],
-        accurate_map.flatten()[cell],
-        quality.flatten()[best],
+        pick(penalty, best),
+        pick(fused_map, cell),
+        pick(robust_map, cell),
+        pick(accurate_map, cell),
         cell,
         fused_map,
         robust_map,
         accurate_map,
         ballot,
     )
+
+
+def pick(values: Tensor, index: Tensor) -> Tensor:
+    """The scalar at an index [1] of the flattened values."""
+    return values.flatten().index_select(0, index)[0]
+
+
+def highest(scores: Tensor) -> Tensor:
+    """Highest score over the anchors: [A or 1, H, W] -> [H, W]."""
+    return scores[0] if len(scores) == 1 else scores.amax(0)
 
 
 def best_views(scores: Sequence[float], config: PostprocessConfig) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .geometry import Window, cxcywh_to_xyxy, iou
+from .geometry import Window
 from .types import Box
 
 
@@ -35,17 +35,24 @@ class Ballot:
 
     def weights(self) -> Tensor:
         """Weight ``w o`` of each box [N]; 0 for those that take no part."""
-        overlap = iou(cxcywh_to_xyxy(self.boxes), cxcywh_to_xyxy(self.start))
-        weight = self.scores.clamp_min(0) * self.quality
-        weight = weight * (-(1 - overlap).square() / self.sigma).exp()
-        return weight * (overlap > self.epsilon)
+        planes = self.boxes.T
+        low, high = _corners(planes)
+        own_low, own_high = _corners(self.start[:, None])
+        shared = torch.minimum(high, own_high).sub_(torch.maximum(low, own_low)).clamp_(min=0)
+        inter = shared[0] * shared[1]
+        own = self.start[2] * self.start[3]
+        union = torch.addcmul(own - inter, planes[2], planes[3])
+        overlap = inter / union.clamp_(min=1e-9)
+        weight = (overlap - 1).square_().mul_(-1 / self.sigma).exp_()
+        weight.mul_(self.scores.clamp_min(0)).mul_(self.quality)
+        return weight.mul_(overlap > self.epsilon)
 
     def elect(self) -> Tensor:
         """The voted box [4] (cx, cy, w, h); ``start`` when no box has any weight."""
         weight = self.weights()
         total = weight.sum()
-        voted = (weight[:, None] * self.boxes).sum(0) / total.clamp_min(1e-12)
-        return voted.where(total > 1e-12, self.start)
+        voted = torch.mv(self.boxes.T, weight).div_(total.clamp_min(1e-12))
+        return torch.where(total > 1e-12, voted, self.start)
 
 
 class Votes:
@@ -75,3 +82,9 @@ class Votes:
         # Both map as the near corner of a box would, so one call serves centre and sides.
         x, y, w, h = self._window.to_image((cx, cy, w, h))
         return x - w / 2, y - h / 2, w, h
+
+
+def _corners(planes: Tensor) -> tuple[Tensor, Tensor]:
+    """(cx, cy, w, h) [4, N] -> low and high corners [2, N]."""
+    centre, sides = planes[:2], planes[2:]
+    return torch.sub(centre, sides, alpha=0.5), torch.add(centre, sides, alpha=0.5)

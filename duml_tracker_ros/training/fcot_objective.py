@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..tracker.geometry import cxcywh_to_xyxy, giou, iou, xywh_to_xyxy, xyxy_to_cxcywh
+from ..tracker.geometry import box_cells, cxcywh_to_xyxy, giou, iou, xywh_to_xyxy, xyxy_to_cxcywh
 from ..tracker.network.encoder_decoder import COARSE, FINE, EncoderDecoderNet
 from ..tracker.online.box_regressor import patches_at
 from ..tracker.online.filters import apply_filter
 from ..tracker.online.sides import box_of, nearest_cells, side_distances
 from ..tracker.online.solver import steepest_descent
-from .online_objective import FilterLoss, box_cells, filter_loss
+from .online_objective import FilterLoss, filter_loss
 
 
 @dataclass(frozen=True)

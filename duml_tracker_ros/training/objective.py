@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..tracker.geometry import cxcywh_to_xyxy, giou, iou, xywh_to_xyxy, xyxy_to_cxcywh
+from ..tracker.geometry import box_cells, cxcywh_to_xyxy, giou, iou, xywh_to_xyxy, xyxy_to_cxcywh
 from ..tracker.network.anchors import anchor_grid, anchor_shapes, decode, encode
 from ..tracker.network.dual_modal import DualModalNet
 from ..tracker.network.heads import OfflineOutput
@@ -21,7 +21,7 @@ from .losses import (
     penalty_reduced_focal_loss,
     regressive_focal_loss,
 )
-from .online_objective import FilterLoss, box_cells, filter_loss
+from .online_objective import FilterLoss, filter_loss
 
 BOX_CANDIDATES = 15
 """Anchors of the highest IoU that learn the box."""

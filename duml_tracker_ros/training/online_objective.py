@@ -34,13 +34,6 @@ class Judged(NamedTuple):
     hit: Tensor
 
 
-def box_cells(boxes: Tensor, size: int, cells: int, stride: int) -> Tensor:
-    """(cx, cy, w, h) in crop pixels -> (row, column, height, width) in cells, [..., 4]."""
-    first = size / 2 - stride * (cells - 1) / 2
-    centre = (boxes[..., :2] - first) / stride
-    return torch.cat((centre.flip(-1), boxes[..., 2:].flip(-1) / stride), -1)
-
-
 def filter_loss(
     model: DiscriminativeModel,
     features: Tensor,

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..tracker.geometry import cxcywh_to_xyxy, iou, xywh_to_xyxy, xyxy_to_cxcywh
+from ..tracker.geometry import box_cells, cxcywh_to_xyxy, iou, xywh_to_xyxy, xyxy_to_cxcywh
 from ..tracker.network.deformable import cell_points
 from ..tracker.network.proposal_net import ProposalNet
 from ..tracker.online.deformable import DeformableModel
 from ..tracker.online.labels import region_label
 from ..tracker.online.sides import box_of, side_distances
-from .online_objective import ONLINE_SCALE, box_cells
+from .online_objective import ONLINE_SCALE
 
 JITTERED = 16
 """Boxes around the truth whose IoU IoU-Net learns to predict."""

@@ -28,20 +28,27 @@ def anchor_shapes(size: float, ratios: Sequence[float], grain: float = 0.0) -> T
 
 
 def anchor_grid(shapes: Tensor, cells: int, stride: int, crop_size: int) -> Tensor:
-    """Anchors (cx, cy, w, h) in crop pixels, [A, cells, cells, 4]; axis 1 is y, axis 2 is x."""
+    """Anchors (cx, cy, w, h) in crop pixels, [A, cells, cells, 4]; axis 1 is y, axis 2 is x.
+
+    In memory the last axis is the outermost one: whole planes of cx, cy, w, h.
+    """
     axis = cell_centres(cells, stride, crop_size)
-    grid = torch.empty(len(shapes), cells, cells, 4)
-    grid[..., 0] = axis[None, None, :]
-    grid[..., 1] = axis[None, :, None]
-    grid[..., 2:] = shapes[:, None, None, :]
-    return grid
+    grid = torch.empty(4, len(shapes), cells, cells)
+    grid[0] = axis
+    grid[1] = axis[:, None]
+    grid[2:] = shapes.T[:, :, None, None]
+    return grid.movedim(0, -1)
 
 
 def decode(deltas: Tensor, anchors: Tensor) -> Tensor:
-    """(dx, dy, log w, log h) [..., 4] on anchors (cx, cy, w, h) -> boxes (cx, cy, w, h)."""
-    centre = anchors[..., :2] + deltas[..., :2] * anchors[..., 2:]
-    sides = anchors[..., 2:] * deltas[..., 2:].clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
-    return torch.cat((centre, sides), -1)
+    """(dx, dy, log w, log h) [..., 4] on anchors (cx, cy, w, h) -> boxes (cx, cy, w, h).
+
+    In memory the boxes are planes, as the anchors are.
+    """
+    unit = anchors[..., 2:]
+    centre = torch.addcmul(anchors[..., :2], deltas[..., :2], unit)
+    sides = unit * deltas[..., 2:].clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
+    return torch.cat((centre.movedim(-1, 0), sides.movedim(-1, 0))).movedim(0, -1)
 
 
 def encode(boxes: Tensor, anchors: Tensor) -> Tensor:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from ..config import BackboneConfig
 from ..errors import ConfigError
 from .blocks import ConvBn
+from .packed import convolve
 
 
 class BasicBlock(nn.Module):
@@ -22,13 +22,14 @@ class BasicBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.conv1 = ConvBn(inputs, outputs, 3, stride)
-        self.conv2 = ConvBn(outputs, outputs, 3, relu=False)
+        self.conv2 = ConvBn(outputs, outputs, 3)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             self.shortcut = ConvBn(inputs, outputs, 1, stride, relu=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu_(self.conv2(self.conv1(x)) + self.shortcut(x))
+        out: Tensor = self.conv2(self.conv1(x), self.shortcut(x))
+        return out
 
 
 def _channels(
@@ -114,11 +115,10 @@ class Bottleneck(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        out = torch.relu_(self.bn1(self.conv1(x)))
-        out = torch.relu_(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
+        out = convolve(self.conv1, self.bn1, x, True)
+        out = convolve(self.conv2, self.bn2, out, True)
         shortcut = x if self.downsample is None else self.downsample(x)
-        return torch.relu_(out + shortcut)
+        return convolve(self.conv3, self.bn3, out, True, shortcut)
 
     def fold(self) -> None:
         """Fold the batch norms into the convolutions (inference only)."""
@@ -186,7 +186,7 @@ class ResNet50(nn.Module):
         return 1, half, half, (3, half, half)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        out = {2: torch.relu_(self.bn1(self.conv1(x)))}
+        out = {2: convolve(self.conv1, self.bn1, x, True)}
         out[4] = self.layer1(self.maxpool(out[2]))
         out[8] = x = self.layer2(out[4])
         if max(self.strides) >= 16:

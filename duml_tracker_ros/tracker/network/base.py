@@ -7,9 +7,12 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from ..config import NetworkConfig
 from .backbone import build_backbone
+from .blocks import fold_batch_norms
+from .packed import pack_convolutions
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -30,6 +33,7 @@ class CropNet(nn.Module):
         super().__init__()
         self.config = config
         self.dtype = torch.float32
+        self.learned = 0
         self.backbone = build_backbone(config.backbone)
         for name, values in (("mean", IMAGE_MEAN), ("std", IMAGE_STD)):
             scaled = 255 * torch.tensor(values).view(1, 3, 1, 1)
@@ -54,6 +58,27 @@ class CropNet(nn.Module):
         self.dtype = torch.bfloat16
         return self
 
+    def freeze(self: Net) -> Net:
+        """Take the form for inference: batch norms folded, sums of levels merged."""
+        if not self.learned:
+            self.learned = sum(p.numel() for p in self.parameters())
+        self.eval().requires_grad_(False)
+        fold_batch_norms(self)
+        return self
+
+    def deploy(self: Net, device: torch.device, half: bool) -> Net:
+        """Make a frozen network ready to track on a device, for good: it cannot be saved any more.
+
+        ``half`` computes in bf16; on a CPU weights are laid out as the processor wants them.
+        """
+        if half:
+            self.half()
+        self.to(device)
+        convert_conv2d_weight_memory_format(self, torch.channels_last)
+        if device.type == "cpu":
+            pack_convolutions(self)
+        return self
+
     def cells(self, size: int) -> int:
         """Cells a side of the score map for a crop of ``size`` pixels."""
         return (size - 1 - 2 * self.config.border) // self.config.stride + 1
@@ -67,9 +92,12 @@ class CropNet(nn.Module):
         if self.config.pixels == "bgr":
             # Of the network's type: only an exact copy of a public network is ever in fp64.
             x = crops.to(self.mean.dtype).flip(1)
-        else:
-            x = (crops.float() - self.mean) / self.std
-        return x.contiguous(memory_format=torch.channels_last)
+            return x.contiguous(memory_format=torch.channels_last)
+        b, c, h, w = crops.shape
+        # Rows of pixels, so that the innermost axis is as long as a row, not the three channels.
+        rows = crops.permute(0, 2, 3, 1).reshape(b, h, w * c)
+        x = (rows.float() - self.mean.view(c).repeat(w)).div_(self.std.view(c).repeat(w))
+        return x.view(b, h, w, c).permute(0, 3, 1, 2)
 
     def levels(self, crops: Tensor) -> list[Tensor]:
         """RGB crops 0..255 [B, 3, S, S] -> backbone levels, finest first."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .packed import convolve
 
 
 class ConvBn(nn.Module):
@@ -21,24 +25,24 @@ class ConvBn(nn.Module):
     ) -> None:
         super().__init__()
         padding = kernel // 2 if padded else 0
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
+        self.conv: nn.Module = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
         self.bn: nn.Module = nn.BatchNorm2d(outputs)
         self.relu = relu
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.bn(self.conv(x))
-        return torch.relu_(x) if self.relu else x
+    def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """``add`` comes before the ReLU; packed convolutions overwrite it."""
+        return convolve(self.conv, self.bn, x, self.relu, add)
 
     def fold(self) -> None:
         """Fold the batch norm into the convolution (inference only)."""
         if isinstance(self.bn, nn.BatchNorm2d):
-            self.conv = fuse_conv_bn_eval(self.conv, self.bn)
+            self.conv = fuse_conv_bn_eval(cast(nn.Conv2d, self.conv), self.bn)
             self.bn = nn.Identity()
 
 
 def unit_power(x: Tensor, scale: float) -> Tensor:
     """Scale features [B, C, H, W] so that a cell's mean squared norm is ``scale``^2."""
-    power = x.square().sum(1, keepdim=True).mean((2, 3), keepdim=True)
+    power = x.square().sum((1, 2, 3), keepdim=True) / (x.shape[2] * x.shape[3])
     return x * (scale * torch.rsqrt(power + 1e-6))
 
 

@@ -39,5 +39,6 @@ def pixelwise_correlation(search: Tensor, kernel: Tensor) -> Tensor:
     search [B, C, H, W], kernel [B, C, k, k] -> [B, k * k, H, W].
     """
     b, c, h, w = search.shape
-    out = torch.bmm(kernel.reshape(b, c, -1).transpose(1, 2), search.reshape(b, c, h * w))
-    return out.view(b, -1, h, w)
+    cells = search.permute(0, 2, 3, 1).reshape(b, h * w, c)
+    out = torch.bmm(cells, kernel.reshape(b, c, -1))
+    return out.view(b, h, w, -1).permute(0, 3, 1, 2)

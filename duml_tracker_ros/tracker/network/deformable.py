@@ -13,9 +13,9 @@ def sample_points(maps: Tensor, points: Tensor) -> Tensor:
     0 outside the map. Returns [B, C, ...]. torchvision's operators are not needed.
     """
     height, width = maps.shape[-2:]
-    scale = points.new_tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)])
-    grid = points.flip(-1) * scale - 1
-    flat = grid.reshape(len(maps), 1, -1, 2)
+    across = points[..., 1] * (2 / max(width - 1, 1)) - 1
+    down = points[..., 0] * (2 / max(height - 1, 1)) - 1
+    flat = torch.stack((across, down), -1).reshape(len(maps), 1, -1, 2)
     values = F.grid_sample(maps, flat, mode="bilinear", padding_mode="zeros", align_corners=True)
     return values.reshape(*maps.shape[:2], *points.shape[1:-1])
 

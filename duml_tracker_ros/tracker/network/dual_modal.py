@@ -28,11 +28,18 @@ class OnlineFeatures(nn.Module):
         self.beta = nn.Parameter(torch.zeros(len(config.backbone.strides)))
         self.project = ConvBn(config.neck, config.online_channels, 3, relu=False)
         self.scale = 1.0 / config.online_kernel
+        self._shares: list[float] = []
+
+    def fold(self) -> None:
+        """Take the shares of the levels as numbers (inference only)."""
+        self._shares = self.beta.softmax(0).tolist()
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        beta = self.beta.softmax(0)
-        x = self.project(sum(b * f for b, f in zip(beta, features, strict=True)))
-        return unit_power(x.float(), self.scale)
+        shares = self._shares or self.beta.softmax(0)
+        mixed = features[0] * shares[0]
+        for share, level in zip(shares[1:], features[1:], strict=True):
+            mixed = mixed.add_(level, alpha=share) if self._shares else mixed + share * level
+        return unit_power(self.project(mixed).float(), self.scale)
 
 
 def online_shapes(config: NetworkConfig) -> list[tuple[float, float]]:
@@ -60,6 +67,14 @@ class DualModalNet(SiameseNet):
     def half_parts(self) -> list[nn.Module]:
         online = [] if self.online_features is None else [self.online_features.project]
         return [*super().half_parts(), *online]
+
+    def starts_online(self) -> bool:
+        return self.online_features is not None
+
+    def online_input(self, levels: Sequence[Tensor]) -> Tensor:
+        assert self.online_features is not None
+        features: Tensor = self.online_features(levels)
+        return features
 
     def initial_filter(self, features: Sequence[Tensor]) -> Tensor:
         """Neck levels of the template -> first online filters [B, A, C, k, k].

@@ -72,20 +72,19 @@ class LevelHead(nn.Module):
         kernel = centre(self.template_conv(z), self.kernel_cells)
         return kernel / kernel.shape[1] ** 0.5 if self.pixelwise else kernel
 
-    def forward(
-        self, kernel: Tensor, x: Tensor
-    ) -> tuple[Tensor | None, Tensor, tuple[Tensor, Tensor]]:
-        """Kernel and search features -> class [B, A or 1, H, W], box [B, 5 A, H, W], and the
-        features [B, hidden, H, W] before and behind the tower of the box."""
+    def match(self, kernel: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Kernel and search features -> features of class, of box, and before their towers.
+
+        Each [B, hidden, H, W].
+        """
         x = self.search_conv(x)
         if self.pixelwise:
             x = torch.cat((pixelwise_correlation(x, kernel), x), 1)
         else:
             x = depthwise_correlation(x, kernel)
-        mixed, kind = self.mix(x), self.box.weight.dtype
-        x = self.tower(mixed).to(kind)
-        y = x if self.box_tower is None else self.box_tower(mixed).to(kind)
-        return self.cls(x) if self.cls is not None else None, self.box(y), (mixed, y)
+        mixed = self.mix(x)
+        x = self.tower(mixed)
+        return x, x if self.box_tower is None else self.box_tower(mixed), mixed
 
 
 class ScoreLevel(nn.Module):
@@ -156,6 +155,7 @@ class OfflineHead(nn.Module):
             nn.init.normal_(level.box.weight, std=0.01)
             nn.init.zeros_(level.box.bias)  # type: ignore[arg-type]
         self.levels = nn.ModuleList(levels)
+        self.last: nn.ModuleList | None = None
 
     def template(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Neck features of the template, one a level -> matching kernels."""
@@ -163,14 +163,82 @@ class OfflineHead(nn.Module):
         return [cast(LevelHead, level).template(z) for level, z in pairs]
 
     def forward(self, kernels: Sequence[Tensor], features: Sequence[Tensor]) -> OfflineOutput:
-        outputs = [level(k, x) for level, k, x in zip(self.levels, kernels, features, strict=True)]
-        cls = None
-        if self.alpha is not None:
-            pairs = zip(self.alpha.softmax(0), outputs, strict=True)
-            cls = sum(a * out[0] for a, out in pairs)
-        alpha_box = self.alpha_box.softmax(0)
-        box = sum(a * out[1] for a, out in zip(alpha_box, outputs, strict=True))
+        levels = (cast(LevelHead, level) for level in self.levels)
+        found = [level.match(k, x) for level, k, x in zip(levels, kernels, features, strict=True)]
+        scored, boxed, mixed = zip(*found, strict=True)
+        cls, box = self._last_layers(scored, boxed)
         b, _, h, w = box.shape
         box = box.view(b, self.anchors, 5, h, w)
-        matched = tuple(m for out in outputs for m in out[2])
+        matched = tuple(m for pair in zip(mixed, boxed, strict=True) for m in pair)
         return OfflineOutput(cls, box[:, :, :4].permute(0, 1, 3, 4, 2), box[:, :, 4], matched)
+
+    def _last_layers(
+        self, scored: Sequence[Tensor], boxed: Sequence[Tensor]
+    ) -> tuple[Tensor | None, Tensor]:
+        """Features of class and box, one a level -> class [B, A or 1, H, W], box [B, 5 A, H, W]."""
+        if self.last is None:
+            levels = [cast(LevelHead, level) for level in self.levels]
+            box = _mix(self.alpha_box, [level.box for level in levels], boxed)
+            return None if self.alpha is None else _mix(self.alpha, _classes(levels), scored), box
+        layers = [cast(nn.Linear, layer) for layer in self.last]
+        out = _project(layers[0], torch.cat(list(boxed), 1))
+        if len(layers) > 1:
+            return _project(layers[1], torch.cat(list(scored), 1)), out
+        box = out[:, : 5 * self.anchors]
+        return None if self.alpha is None else out[:, 5 * self.anchors :], box
+
+    def fold(self) -> None:
+        """Make one convolution of the levels' last layers and their sum (inference only).
+
+        They are linear. Class and box share it where they share a tower.
+        """
+        levels = [cast(LevelHead, level) for level in self.levels]
+        if self.last is not None:
+            return
+        parts = [_merge(self.alpha_box, [level.box for level in levels])]
+        if self.alpha is not None:
+            parts.append(_merge(self.alpha, _classes(levels)))
+        if levels[0].box_tower is None:
+            weight, bias = (torch.cat(p) for p in zip(*parts, strict=True))
+            parts = [(weight, bias)]
+        self.last = nn.ModuleList(_linear(*part) for part in parts)
+        for level in levels:
+            del level.cls, level.box
+
+
+def _classes(levels: Sequence[LevelHead]) -> list[nn.Conv2d]:
+    return [cast(nn.Conv2d, level.cls) for level in levels]
+
+
+def _mix(alpha: Tensor, layers: Sequence[nn.Conv2d], maps: Sequence[Tensor]) -> Tensor:
+    """Learned sum over levels of their last layers."""
+    triples = zip(alpha.softmax(0), layers, maps, strict=True)
+    parts = [a * layer(x.to(layer.weight.dtype)) for a, layer, x in triples]
+    return sum(parts[1:], parts[0])
+
+
+def _merge(alpha: Tensor, layers: Sequence[nn.Conv2d]) -> tuple[Tensor, Tensor]:
+    """1x1 convolutions of the levels and their learned sum as one: weight [A, L C] and bias [A]."""
+    shares = alpha.detach().softmax(0)
+    pairs = zip(shares, layers, strict=True)
+    weight = torch.cat([a * x.weight.detach().flatten(1) for a, x in pairs], 1)
+    biases = [cast(Tensor, x.bias).detach() for x in layers]
+    return weight, (shares[:, None] * torch.stack(biases)).sum(0)
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    made = nn.Linear(weight.shape[1], weight.shape[0])
+    made.weight, made.bias = nn.Parameter(weight, False), nn.Parameter(bias, False)
+    return made
+
+
+def _project(layer: nn.Linear, x: Tensor) -> Tensor:
+    """A 1x1 convolution of [B, C, H, W] -> [B, A, H, W], a plane a channel in memory.
+
+    As one product that reads cell after cell and writes plane after plane.
+    """
+    b, c, h, w = x.shape
+    cells = x.permute(0, 2, 3, 1).reshape(b, h * w, c).to(layer.weight.dtype)
+    weight = layer.weight.expand(b, -1, -1)
+    out = torch.baddbmm(layer.bias[:, None], weight, cells.transpose(1, 2))
+    return out.view(b, -1, h, w)

@@ -45,6 +45,18 @@ class SiameseNet(CropNet):
         levels: list[Tensor] = self.neck(self.levels(crops))
         return levels
 
+    def starts_online(self) -> bool:
+        """Is there an online branch that was learned with the network?"""
+        return False
+
+    def online_input(self, levels: Sequence[Tensor]) -> Tensor:
+        """Neck levels -> features of the online branch [B, C, H, W]."""
+        raise NotImplementedError("this network has no online branch")
+
+    def initial_filter(self, levels: Sequence[Tensor]) -> Tensor:
+        """Neck levels of the template -> what the online branch starts from."""
+        raise NotImplementedError("this network has no online branch")
+
     def template_kernels(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Neck levels of the template -> matching kernels of the offline branch."""
         return self.offline.template(features)

@@ -113,7 +113,7 @@ class BoxRegressor:
     ) -> None:
         self.model, self.unit, self.merge = model, unit, config.merge
         k = start.shape[-1]
-        self.memory = SampleMemory(features.shape[1], k, k, config.memory, features.device)
+        self.memory = SampleMemory((features.shape[1], k, k), config.memory, features.device)
         patches, distances = self._sample(features, targets, k)
         self.memory.start(patches, distances)
         self.filter = start

@@ -7,11 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..config import ClassifierConfig, OnlineConfig
-from .filters import apply_filter, filter_gradient
+from .frame_scorer import FrameScorer
 from .gauss_newton import Vectors, conjugate_gradient, gauss_newton
 from .labels import centre_distance, score_grid
 from .memory import SampleMemory
 from .policy import Decision
+from .sample_line import from_taps, to_taps
 
 
 def attend(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -58,26 +59,36 @@ class OnlineClassifier:
         self.attention: tuple[Tensor, ...] = ()
         if config.attention:
             self.attention = random(c // 4, c), random(c, c // 4)
-        self.filter = torch.zeros(1, 1, c, k, k, device=features.device)
+        self._taps = torch.zeros(k * k, c, device=features.device)
         self._learn_first(features * self._scale, targets)
-        self.memory = SampleMemory(c, height, width, online.memory, features.device)
+        self.memory = SampleMemory((c, height, width), online.memory, features.device, k)
         self.memory.start(self._extract(features), targets)
-        self._labels = torch.zeros(
-            1, online.memory, 1, *self._label(targets[:1]).shape[-2:], device=features.device
-        )
-        self._labels[0, :count] = self._label(targets)
-        self.first_filter = self.filter
+        line = self.memory.line
+        self._labels, self._inside = line.zeros(1), line.zeros(1)[:, :1]
+        line.inner(self._labels)[0, :count] = self._label(targets)
+        line.inner(self._inside).fill_(1)
+        self._score = FrameScorer((c, height, width), k, features.device)
+        self._first = self._taps
+
+    @property
+    def filter(self) -> Tensor:
+        """The latest filter [1, 1, c, k, k]."""
+        return from_taps(self._taps, self.config.kernel)
+
+    @property
+    def first_filter(self) -> Tensor:
+        """That of the first frame."""
+        return from_taps(self._first, self.config.kernel)
 
     def scores(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Scores [1, H, W] of a frame's features [1, C, H, W], now and as of the first frame."""
-        both = torch.cat((self.filter, self.first_filter), 1)
-        raw = apply_filter(self._extract(features)[:, None], both)[0]
+        raw = self._score(self._extract(features), torch.cat((self._taps, self._first)))
         if raw.shape[-1] == features.shape[-1]:
-            return raw[0, :1], raw[0, 1:]
+            return raw[:1], raw[1:]
         # An even filter answers between the cells: cubic interpolation to half cells, every other
         # of which is a cell.
         size = (2 * raw.shape[-2] - 1, 2 * raw.shape[-1] - 1)
-        fine = F.interpolate(raw, size, mode="bicubic", align_corners=True)
+        fine = F.interpolate(raw[None], size, mode="bicubic", align_corners=True)
         fine = fine[0, :, 1::2, 1::2]
         return fine[:1], fine[1:]
 
@@ -87,7 +98,7 @@ class OnlineClassifier:
             return
         slot = self.memory.insert(self._extract(features[None])[0], target, decision.rate)
         if slot is not None:
-            self._labels[0, slot] = self._label(target)
+            self.memory.line.inner(self._labels)[0, slot] = self._label(target)
         if decision.iterations:
             self._optimise(decision.iterations)
 
@@ -123,18 +134,17 @@ class OnlineClassifier:
 
         start = (self.filter, self.compression, *self.attention)
         found = gauss_newton(residual, start, config.first_steps, config.first_iterations)
-        self.filter, self.compression, *rest = found
-        self.attention = tuple(rest)
+        weight, self.compression, *rest = found
+        self._taps, self.attention = to_taps(weight), tuple(rest)
 
     def _optimise(self, iterations: int) -> None:
         """The filter's linear problem on the samples in the memory."""
-        features, _, gamma = self.memory.view()
-        share = gamma[:, :, None, None, None]
-        labels, k = self._labels[:, : self.memory.used], self.config.kernel
+        line, n = self.memory.line, self.memory.used
+        share = self.memory.weights[:, :, None, None, None] * self._inside
 
         def product(w: Vectors) -> Vectors:
-            gradient = filter_gradient(features, share * apply_filter(features, w[0]), k)
-            return (gradient + self.config.regularisation * w[0],)
+            gradient = line.adjoint(share * line.scores(w[0], n))
+            return (torch.add(gradient, w[0], alpha=self.config.regularisation),)
 
-        right = filter_gradient(features, share * labels, k)
-        (self.filter,) = conjugate_gradient(product, (right,), (self.filter,), iterations)
+        right = line.adjoint(share * self._labels[:, :n])
+        (self._taps,) = conjugate_gradient(product, (right,), (self._taps,), iterations)

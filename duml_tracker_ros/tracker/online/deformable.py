@@ -104,13 +104,14 @@ class SpanProblem:
         least, greatest = axes.min(-1), axes.max(-1)
         index = torch.stack((least.indices, greatest.indices), -1)
         low, high = least.values, greatest.values
-        wanted = self.wanted[..., [2, 3, 0, 1]].unflatten(2, (2, 2))
+        wanted = self.wanted.unflatten(2, (2, 2)).flip(2)
         error = torch.stack((-low, high), -1) - wanted
-        sign = torch.tensor([-1.0, 1.0], device=w.device)
         gamma = self.gamma[..., None, None]
         empty = torch.zeros_like(axes)
         slope = empty.scatter_add(3, index, gamma / error.abs().clamp_min(1))
-        pull = empty.scatter_add(3, index, gamma * sign * error.clamp(-1, 1)).flatten(2)
+        bounded = gamma * error.clamp(-1, 1)
+        signed = torch.stack((-bounded[..., 0], bounded[..., 1]), -1)
+        pull = empty.scatter_add(3, index, signed).flatten(2)
         gradient = pull.transpose(1, 2) @ self.features
         return gradient + self.regularisation * (w - self.origin), slope.flatten(2)
 
@@ -201,9 +202,9 @@ class DeformableModel(nn.Module):
     ) -> SpanProblem:
         """Distances at the 3 x 3 cells around each centre."""
         b, m, c, height, width = features.shape
-        limit = torch.tensor([height - 1, width - 1], device=features.device)
         around = targets[..., None, :2].round() + taps(3, features.device)
-        at = torch.minimum(around.clamp_min(0), limit)
+        inside = around[..., 0].clamp(0, height - 1), around[..., 1].clamp(0, width - 1)
+        at = torch.stack(inside, -1)
         index = (at[..., 0] * width + at[..., 1]).long()
         own = features.flatten(3).gather(3, index[:, :, None].expand(-1, -1, c, -1))
         wanted = side_distances(targets[:, :, None], at, self.unit).flatten(1, 2)

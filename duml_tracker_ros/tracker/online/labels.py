@@ -16,7 +16,8 @@ def score_grid(targets: Tensor, height: int, width: int, kernel: int) -> tuple[T
     """
     if kernel % 2:
         return targets, height, width
-    return targets + targets.new_tensor([0.5, 0.5, 0, 0]), height + 1, width + 1
+    shifted = torch.cat((targets[..., :2] + 0.5, targets[..., 2:]), -1)
+    return shifted, height + 1, width + 1
 
 
 def centre_distance(targets: Tensor, height: int, width: int) -> Tensor:
@@ -57,7 +58,7 @@ def bernoulli_label(
     anchors[..., 0] = cols
     anchors[..., 1] = rows[:, None]
     anchors[..., 2:] = shapes[:, None, None]
-    truth = cxcywh_to_xyxy(targets[..., [1, 0, 3, 2]].float())
+    truth = cxcywh_to_xyxy(targets.unflatten(-1, (2, 2)).flip(-1).flatten(-2).float())
     overlap = iou(cxcywh_to_xyxy(anchors), truth[..., None, None, None, :])
     best = overlap.flatten(-3).amax(-1)[..., None, None, None]
     hit = (overlap > positive) | (overlap == best)

@@ -6,24 +6,26 @@ import torch
 from torch import Tensor
 
 from ..config import OnlineConfig
-from .filters import apply_filter
+from .frame_scorer import FrameScorer
 from .memory import SampleMemory
 from .policy import Decision
-from .problem import DiscriminativeModel, FilterProblem
+from .problem import DiscriminativeModel, LineProblem, SampleMaps
+from .sample_line import from_taps, to_taps
 from .solver import steepest_descent
 
 
 class OnlineLocalizer:
     """Robust localisation of one target (DuML eq. 3).
 
-    Label, mask and weight maps of a sample are made once, when it enters the memory. So are its
-    scores: they are linear in the filter, so that every step updates them with the scores of its
-    direction, and a step costs two matrix products instead of three.
+    Label, mask and weight maps of a sample are made once, when something is learned from it. Its
+    scores are those it was found with: they are linear in the filter, so that every step updates
+    them with the scores of its direction, and a step costs two matrix products instead of three.
 
     Args:
         features: first-frame samples [N, C, H, W].
         targets: (row, column, height, width) in cells of each [N, 4].
         start: filters to start from [1, A, C, k, k].
+        dtype: of the features in the memory and of the products with them.
     """
 
     def __init__(
@@ -33,30 +35,41 @@ class OnlineLocalizer:
         features: Tensor,
         targets: Tensor,
         start: Tensor,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.model = model
-        count, channels, height, width = features.shape
-        self.memory = SampleMemory(channels, height, width, config.memory, features.device)
+        self.model, self.merge = model, config.merge
+        self._size = features.shape[1], features.shape[2], features.shape[3]
+        device, self._kernel = features.device, start.shape[-1]
+        self.memory = SampleMemory(self._size, config.memory, device, self._kernel, dtype)
         self.memory.start(features, targets)
-        self.merge = config.merge
-        maps = model.maps(targets, height, width, start.shape[-1])
-        self._maps = [self._buffer(m, config.memory) for m in maps]
-        for buffer, values in zip(self._maps, maps, strict=True):
-            buffer[0, :count] = values
-        scores = apply_filter(self.memory.view()[0], start)
-        self._scores = self._buffer(scores[0], config.memory)
-        self._scores[:, :count] = scores
-        self.filter = start
+        line, channels = self.memory.line, model.channels
+        self._taps = to_taps(start)
+        self._scores = line.zeros(channels)
+        self._scores[:, : len(features)] = line.scores(self._taps, len(features))
+        shared = 1 if model.shapes is None else channels
+        self._maps = SampleMaps(line.zeros(channels), line.zeros(1), line.zeros(shared))
+        self._unmapped = list(range(len(features)))
+        self._score = FrameScorer(self._size, self._kernel, device)
         self.optimise(config.init_iterations)
-        self.first_filter = self.filter
+        self._first = self._taps
         self._stack()
+
+    @property
+    def filter(self) -> Tensor:
+        """The latest filters [1, A, C, k, k]."""
+        return from_taps(self._taps, self._kernel)
+
+    @property
+    def first_filter(self) -> Tensor:
+        """Those of the first frame."""
+        return from_taps(self._first, self._kernel)
 
     def scores(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Scores [A, H, W] of a frame's features [1, C, H, W].
 
         By the learning filter, and by that of the first frame, which has learned no mistake since.
         """
-        both = apply_filter(features[:, None], self._both)[0, 0]
+        both = self._score(features, self._both)
         count = self.model.channels
         return both[:count], both[count:]
 
@@ -75,38 +88,55 @@ class OnlineLocalizer:
             return
         slot = self.memory.insert(features, target, decision.rate)
         if slot is not None:
-            height, width = features.shape[-2:]
-            maps = self.model.maps(target, height, width, self.filter.shape[-1])
-            for buffer, values in zip(self._maps, maps, strict=True):
-                buffer[0, slot] = values
             if scores is None:
-                scores = apply_filter(features[None, None], self.filter)[0, 0]
-            self._scores[0, slot] = scores
+                scores = self._score(features[None], self._taps)
+            self.memory.line.inner(self._scores)[0, slot] = scores
+            if slot not in self._unmapped:
+                self._unmapped.append(slot)
         if decision.iterations:
             self.optimise(decision.iterations)
             self._stack()
 
     def optimise(self, iterations: int) -> None:
         """Steepest descent on the samples in the memory."""
+        self._map_samples()
         features, _, gamma = self.memory.view()
         n = self.memory.used
         label, mask, weight = (m[:, :n] for m in self._maps)
-        problem = FilterProblem(features, label, mask, weight, gamma, self.model.regularisation)
-        scores = self._scores[:, :n]
-        for step in steepest_descent(problem, self.filter, iterations, self.model.step, scores):
-            self.filter, scores = step
-        self._scores[:, :n] = scores
+        lam, line = self.model.regularisation, self.memory.line
+        problem = LineProblem(features, label, mask, weight, gamma, lam, line)
+        found = self._taps[None], self._scores[:, :n]
+        for step in steepest_descent(problem, found[0], iterations, self.model.step, found[1]):
+            found = step
+        self._taps = found[0][0]
+        self._scores[:, :n] = found[1]
+
+    def _map_samples(self) -> None:
+        """Label, mask and weight of the samples that have none yet."""
+        slots, self._unmapped = self._unmapped, []
+        for first, end in _runs(slots):
+            targets = self.memory.targets[0, first:end]
+            maps = self.model.maps(targets, self._size[1], self._size[2], self._kernel)
+            for buffer, values in zip(self._maps, maps, strict=True):
+                self.memory.line.inner(buffer)[0, first:end] = values
 
     def _stack(self) -> None:
         """Both filters in one tensor, so that a frame is correlated once.
 
         The one that scores is ``merge`` f_1 + (1 - ``merge``) f_latest (FCOT eq. 6).
         """
-        current = self.filter
+        current = self._taps
         if self.merge:
-            current = self.merge * self.first_filter + (1 - self.merge) * self.filter
-        self._both = torch.cat((current, self.first_filter), 1)
+            current = self.merge * self._first + (1 - self.merge) * self._taps
+        self._both = torch.cat((current, self._first))
 
-    @staticmethod
-    def _buffer(like: Tensor, capacity: int) -> Tensor:
-        return like.new_zeros(1, capacity, *like.shape[1:])
+
+def _runs(slots: list[int]) -> list[tuple[int, int]]:
+    """Slots as ranges [first, end): a slice needs no index on the device."""
+    ranges: list[tuple[int, int]] = []
+    for slot in sorted(slots):
+        if ranges and ranges[-1][1] == slot:
+            ranges[-1] = ranges[-1][0], slot + 1
+        else:
+            ranges.append((slot, slot + 1))
+    return ranges

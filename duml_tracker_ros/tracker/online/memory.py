@@ -5,21 +5,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..transfer import numbers
+from .sample_line import SampleLine
+
 
 class SampleMemory:
     """Features, targets and weights of at most ``capacity`` samples of one target.
 
-    Features are kept as one block [1, M, C, H, W], which the online step multiplies with.
+    Features are kept as one block, ready for products with filters of side ``kernel``.
     Weights sum to 1. A new sample takes share ``rate`` of the total; the first-frame samples
     together never fall below ``first_share``. When the memory is full, the sample with the
     smallest weight that is not protected makes room.
     """
 
     def __init__(
-        self, channels: int, height: int, width: int, capacity: int, device: torch.device
+        self,
+        size: tuple[int, int, int],
+        capacity: int,
+        device: torch.device,
+        kernel: int = 1,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
+        """``size``: channels, height and width of the features."""
         self.capacity = capacity
-        self.features = torch.zeros(1, capacity, channels, height, width, device=device)
+        self.line = SampleLine(size, capacity, kernel, device, dtype)
+        self.features = self.line.features[None]
         self.targets = torch.zeros(1, capacity, 4, device=device)
         # The bookkeeping is a few floats: on the host it costs no launch and no sync.
         self._weights = [0.0] * capacity
@@ -71,7 +81,7 @@ class SampleMemory:
     @property
     def weights(self) -> Tensor:
         """Sample weights [1, used] on the memory's device."""
-        return torch.tensor([self._weights[: self.used]], device=self.features.device)
+        return numbers(self._weights[: self.used], self.features.device)[None]
 
     def shares(self) -> tuple[float, ...]:
         """Sample weights, first-frame samples first, without asking the device."""

@@ -22,8 +22,8 @@ class PointLocalizer:
         self, model: DeformableModel, config: OnlineConfig, features: Tensor, targets: Tensor
     ) -> None:
         self.model = model
-        _, channels, height, width = features.shape
-        self.memory = SampleMemory(channels, height, width, config.memory, features.device)
+        size = features.shape[1], features.shape[2], features.shape[3]
+        self.memory = SampleMemory(size, config.memory, features.device)
         self.memory.start(features, targets)
         self.points = model.start(features[:1], targets[:1])
         self.optimise(config.init_iterations)

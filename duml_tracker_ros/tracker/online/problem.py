@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from .filters import apply_filter, filter_gradient
 from .labels import bernoulli_label, centre_distance, score_grid
+from .sample_line import SampleLine
 
 
 class SampleMaps(NamedTuple):
@@ -70,14 +71,31 @@ class FilterProblem:
         """
         slope = self.weight * torch.where(scores > 0, 1.0, self.mask)
         r = slope * scores - self.weight * self.label
-        gamma = self.gamma[:, :, None, None, None]
-        gradient = self.adjoint(gamma * slope * r, w.shape[-1])
-        return gradient + self.regularisation * w, gamma * slope.square()
+        weighted = self.gamma[:, :, None, None, None] * slope
+        gradient = self.adjoint(weighted * r, w.shape[-1])
+        return torch.addcmul(gradient, w, self.regularisation), weighted * slope
 
     def curvature(self, direction: Tensor, direction_scores: Tensor, slope: Tensor) -> Tensor:
         """g^T (J^T J + lambda) g of a direction [B, A, C, k, k]: [B]."""
         data = (slope * direction_scores.square()).flatten(1).sum(1)
         return data + self.regularisation * direction.square().flatten(1).sum(1)
+
+
+@dataclass
+class LineProblem(FilterProblem):
+    """The problem of one target on its memory; the filter is in taps [1, A k^2, C].
+
+    Attributes:
+        line: the samples; all maps have its empty cells, in which the weight is 0.
+    """
+
+    line: SampleLine
+
+    def scores(self, w: Tensor) -> Tensor:
+        return self.line.scores(w[0], self.memory.shape[1])
+
+    def adjoint(self, residual: Tensor, k: int) -> Tensor:
+        return self.line.adjoint(residual)[None]
 
 
 class DiscriminativeModel(nn.Module):
@@ -124,17 +142,17 @@ class DiscriminativeModel(nn.Module):
         distance = centre_distance(targets, height, width)[..., None, :, :]
         position = (distance / self.bin_width).clamp(max=self.bins - 1 - 1e-4)
         low = position.floor()
-        share = position - low
         index = low.long()
-
-        def interpolate(coefficients: Tensor) -> Tensor:
-            return coefficients[index] * (1 - share) + coefficients[index + 1] * share
-
-        mask, weight = torch.sigmoid(interpolate(self.mask)), interpolate(self.weight)
+        # One look-up for all: rows of a table.
+        label = () if self.shapes is not None else (self.label,)
+        table = torch.stack((self.mask, self.weight, *label))
+        below, above = (table[:, i] for i in (index, index + 1))
+        mask, weight, *wanted = torch.lerp(below, above, (position - low).to(table.dtype))
+        mask = torch.sigmoid(mask)
         if self.shapes is None:
-            return SampleMaps(interpolate(self.label), mask, weight)
-        label, care = bernoulli_label(targets, self.shapes, height, width)
-        return SampleMaps(label, mask, weight * care)
+            return SampleMaps(wanted[0], mask, weight)
+        hit, care = bernoulli_label(targets, self.shapes, height, width)
+        return SampleMaps(hit, mask, weight * care)
 
     @property
     def regularisation(self) -> Tensor:

@@ -8,8 +8,9 @@ from torch import Tensor
 
 def nearest_cells(cells: Tensor, height: int, width: int) -> Tensor:
     """Integer (row, column) [..., 2] nearest to (row, column, ...), inside the map."""
-    limit = torch.tensor([height - 1, width - 1], device=cells.device)
-    return torch.minimum(cells[..., :2].round().long().clamp_min(0), limit)
+    at = cells[..., :2].round()
+    inside = at[..., 0].clamp(0, height - 1), at[..., 1].clamp(0, width - 1)
+    return torch.stack(inside, -1).long()
 
 
 def side_distances(cells: Tensor, at: Tensor, unit: float) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -44,6 +45,11 @@ def steepest_descent(
         direction_scores = problem.scores(gradient)
         bend = problem.curvature(gradient, direction_scores, slope)
         length = step * gradient.flatten(1).square().sum(1) / bend.clamp_min(1e-8)
-        w = w - length.view(-1, *[1] * (w.dim() - 1)) * gradient
-        scores = scores - length.view(-1, *[1] * (scores.dim() - 1)) * direction_scores
+        w = torch.addcmul(w, gradient, _spread(length, w), value=-1)
+        scores = torch.addcmul(scores, direction_scores, _spread(length, scores), value=-1)
         yield w, scores
+
+
+def _spread(values: Tensor, like: Tensor) -> Tensor:
+    """One value a batch entry [B], to broadcast over the other axes."""
+    return values.view(-1, *[1] * (like.dim() - 1))

@@ -6,6 +6,7 @@ of DROL-FC is SiamFC.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -19,6 +20,7 @@ from ..localize import Finding
 from ..network.anchors import decode
 from ..network.base import CropNet
 from ..network.dual_modal import DualModalNet
+from ..network.graphs import SiameseGraph, TemplateGraph
 from ..network.heads import OfflineOutput
 from ..network.siamese import SiameseNet
 from ..online.classifier import OnlineClassifier
@@ -56,26 +58,32 @@ class DrolTracker(SiameseTracker[SiameseNet]):
     def make_target(self, track: TargetTrack, kernels: list[Tensor]) -> DrolTarget:
         return DrolTarget(track, kernels)
 
-    def online_input(self, levels: Sequence[Tensor]) -> Tensor | None:
-        return torch.cat(list(levels), 1).float() if self.config.classifier.active else None
+    @classmethod
+    def graphs(cls, net: SiameseNet) -> tuple[TemplateGraph, SiameseGraph]:
+        return TemplateGraph(net), SiameseGraph(net, levels=True)
 
-    def make_online(self, features: Tensor, cells: Tensor, z: Sequence[Tensor]) -> OnlineClassifier:
+    def online_input(self, seen: Sequence[Tensor]) -> Tensor | None:
+        return torch.cat(list(seen), 1).float() if self.config.classifier.active else None
+
+    def make_online(
+        self, features: Tensor, cells: Tensor, start: Sequence[Tensor]
+    ) -> OnlineClassifier:
         return OnlineClassifier(self.config.classifier, self.config.online, features, cells)
 
-    def predict(
-        self, targets: Sequence[SiameseTarget], features: Sequence[Tensor]
+    def reconsider(
+        self, out: OfflineOutput, targets: Sequence[SiameseTarget], seen: Sequence[Tensor]
     ) -> OfflineOutput:
-        first = super().predict(targets, features)
         recent = [t for t in targets if isinstance(t, DrolTarget) and t.short is not None]
         if not recent:
-            return first
+            return out
         pairs = [
             (t.short if isinstance(t, DrolTarget) and t.short is not None else t.kernels)
             for t in targets
         ]
-        levels = zip(*pairs, strict=True)
-        second = self.net.predict([torch.cat(level) for level in levels], features)
-        return self._choose(first, second)
+        kernels = [torch.cat(level).to(self.net.dtype) for level in zip(*pairs, strict=True)]
+        # Of another engine they may be of another type.
+        second = self.net.predict(kernels, [x.to(self.net.dtype) for x in seen])
+        return self._choose(out, second)
 
     def _choose(self, first: OfflineOutput, second: OfflineOutput) -> OfflineOutput:
         """The short-term template's output where eq. 7 holds, without asking the host."""
@@ -121,8 +129,7 @@ class DrolTracker(SiameseTracker[SiameseNet]):
         if track.frame % rule.template_interval == 0:
             crop = target.best.take()
             if crop is not None:
-                z = self.net.extract(self.upload([crop]))
-                target.short = [k.contiguous() for k in self.net.template_kernels(z)]
+                target.short = self.look_at_template(crop)[0]
 
 
 class DrolFcTracker(DrolTracker):
@@ -142,7 +149,7 @@ class DrolFcTracker(DrolTracker):
         # Seen at the right scale the target has the size it had in the template.
         n = self.config.network
         scale = search_window(box, n.template_size, n.search_size).scale
-        sides = torch.tensor(box[2:], device=self.device) * (scale / n.anchor_size)
         deltas = out.deltas.clone()
-        deltas[..., 2:] = sides.log()
+        for axis, side in enumerate(box[2:], start=2):
+            deltas[..., axis].fill_(math.log(side * scale / n.anchor_size))
         return super()._locate(out._replace(deltas=deltas), scores, box, lost, window)

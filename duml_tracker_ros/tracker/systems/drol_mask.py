@@ -11,8 +11,10 @@ from torch import Tensor
 from ..evidence import Evidence
 from ..geometry import Window, cell_centres
 from ..mask import box_of_mask
+from ..network.graphs import SiameseGraph, TemplateGraph
 from ..network.heads import OfflineOutput
 from ..network.mask_net import MaskNet
+from ..network.siamese import SiameseNet
 from ..target import TargetTrack
 from ..types import Box, TargetMask, TrackResult, TrackState
 from .drol import DrolTracker
@@ -32,13 +34,17 @@ class DrolMaskTracker(DrolTracker):
     has_mask = True
     net: MaskNet
 
-    def online_input(self, levels: Sequence[Tensor]) -> Tensor | None:
-        return super().online_input(self.net.matching(levels))
+    @classmethod
+    def graphs(cls, net: SiameseNet) -> tuple[TemplateGraph, SiameseGraph]:
+        return TemplateGraph(net), SiameseGraph(net, levels=True, matched=True)
+
+    def online_input(self, seen: Sequence[Tensor]) -> Tensor | None:
+        return super().online_input(self.net.matching(seen))
 
     def refine(
         self, found: Sequence[SiameseLocated], out: OfflineOutput, features: Sequence[Tensor]
     ) -> None:
-        cells = torch.stack([one.cell for one in found if one.cell is not None])
+        cells = torch.cat([one.cell for one in found if one.cell is not None])
         batch = torch.arange(len(found), device=cells.device)
         masks = torch.sigmoid(self.net.masks(out, features, batch, cells))
         for one, mask in zip(found, masks, strict=True):

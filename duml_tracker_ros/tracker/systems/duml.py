@@ -17,11 +17,9 @@ class DumlTracker(SiameseTracker[DualModalNet]):
     name = "duml"
     network = DualModalNet
 
-    def online_input(self, levels: Sequence[Tensor]) -> Tensor | None:
-        features = self.net.online_features
-        return None if features is None else features(levels)
-
-    def make_online(self, features: Tensor, cells: Tensor, z: Sequence[Tensor]) -> OnlineLocalizer:
-        assert self.net.online is not None
-        start = self.net.initial_filter(z)
-        return OnlineLocalizer(self.net.online, self.config.online, features, cells, start)
+    def make_online(
+        self, features: Tensor, cells: Tensor, start: Sequence[Tensor]
+    ) -> OnlineLocalizer:
+        model, rule = self.net.online, self.config.online
+        assert model is not None
+        return OnlineLocalizer(model, rule, features, cells, start[0], self.net.dtype)

@@ -10,18 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..geometry import Window
-from ..localize import Finding, second_peak
+from ..geometry import Window, box_cells
+from ..localize import Finding, neighbourhood, second_peak
 from ..network.deformable import cell_points, sample_points
 from ..network.encoder_decoder import COARSE, FINE, EncoderDecoderNet, OnlineFeatures
+from ..network.graphs import EncoderDecoderGraph
 from ..online.box_regressor import BoxRegressor
 from ..online.localizer import OnlineLocalizer
 from ..online.memory import SampleMemory
 from ..online.policy import NOTHING, Decision, Surest, trustworthy
 from ..online.sides import box_of
-from ..postprocess import hann_window, size_change
+from ..postprocess import hann_window, size_penalty
 from ..target import TargetTrack
-from .frame_loop import FrameTracker, Located, Peak, Target, box_cells
+from .frame_loop import FrameTracker, Located, Peak, Target
 
 
 class Sample(NamedTuple):
@@ -81,17 +82,20 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
         regressor = net.regressor([m[:1] for m in maps], fine[:1])
         return FcotTarget(
             track,
-            OnlineLocalizer(net.coarse_model, rule, features.coarse, coarse, starts[0]),
-            OnlineLocalizer(net.fine_model, rule, features.fine, fine, starts[1]),
+            OnlineLocalizer(net.coarse_model, rule, features.coarse, coarse, starts[0], net.dtype),
+            OnlineLocalizer(net.fine_model, rule, features.fine, fine, starts[1], net.dtype),
             BoxRegressor(net.box_model, rule, features.box, fine, regressor[:1], net.unit / FINE),
         )
 
+    @classmethod
+    def graphs(cls, net: EncoderDecoderNet) -> tuple[None, EncoderDecoderGraph]:
+        return None, EncoderDecoderGraph(net)
+
     def locate(
-        self, searched: Sequence[tuple[FcotTarget, Window]], features: Sequence[Tensor]
+        self, searched: Sequence[tuple[FcotTarget, Window]], seen: Sequence[Tensor]
     ) -> list[FcotLocated]:
-        seen = self.net.online_features(features)
-        self.clock.lap("heads")
-        return [self._locate(t, w, seen.of(i)) for i, (t, w) in enumerate(searched)]
+        features = OnlineFeatures(*seen)
+        return [self._locate(t, w, features.of(i)) for i, (t, w) in enumerate(searched)]
 
     def _cells(self, boxes: Tensor, features: OnlineFeatures) -> tuple[Tensor, Tensor]:
         """Boxes (cx, cy, w, h) in search-crop pixels in the cells of the coarse and fine map."""
@@ -126,19 +130,20 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
         fused, cells = both[0], both.shape[-1]
         # A target that was lost may come back anywhere.
         influence = 0.0 if target.track.unseen else p.window_influence
-        best = (fused * (1 - influence) + hann * influence).flatten().argmax()
-        at = torch.stack((best // cells, best % cells))
-        distances = target.box.distances(features.box[None]).flatten(1)[:, best]
+        best = torch.lerp(fused, hann, influence).flatten().argmax(0, keepdim=True)
+        at = torch.cat((torch.div(best, cells, rounding_mode="floor"), best % cells))
+        distances = target.box.distances(features.box[None]).flatten(1).index_select(1, best)[:, 0]
         row, col, height, width = box_of(distances, at, target.box.unit).unbind()
         first = window.size / 2 - FINE * (cells - 1) / 2
         box = torch.stack((first + FINE * col, first + FINE * row, FINE * width, FINE * height))
         w, h = target.track.box[2:]
-        last = torch.tensor([w * window.scale, h * window.scale], device=self.device)
-        penalty = torch.exp((1 - size_change(box[2], box[3], last)) * p.penalty_k)
-        half = (last / (2 * FINE) * rule.neighbourhood).clamp_min(2)
-        second = second_peak(coarse[0], best, half[1], half[0])
-        scores = (m.flatten()[best] for m in (fused, coarse[0], fine[0]))
-        numbers = torch.stack((penalty, *scores, second, both[1].flatten()[best]))
+        last = w * window.scale, h * window.scale
+        penalty = size_penalty(box[2], box[3], last, p)
+        second = second_peak(coarse[0], best, neighbourhood(last, FINE, rule))
+        scores = [
+            m.flatten().index_select(0, best)[0] for m in (fused, coarse[0], fine[0], both[1])
+        ]
+        numbers = torch.stack((penalty, *scores[:3], second, scores[3]))
         maps = {"fused": fused, "robust": coarse[0], "accurate": fine[0]}
         return FcotLocated(torch.cat((box, numbers)), maps, FINE, features)
 
@@ -153,9 +158,11 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
         trusted = trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
         usual = window.size == self.config.network.search_size
         if trusted and usual and peak.fused > target.best.score:
-            x, y, w, h = window.to_crop(target.track.box)
-            box = torch.tensor([x + w / 2, y + h / 2, w, h])
-            sample = Sample(found.features, *self._cells(box, found.features))
+            maps = ((found.features.coarse, COARSE), (found.features.fine, FINE))
+            coarse, fine = (
+                self.cells_of(target.track, window, f.shape[-1], stride) for f, stride in maps
+            )
+            sample = Sample(found.features, coarse, fine)
             target.best.keep(peak.fused, sample)
         interval = 1 if rule.update == "every_frame" else rule.interval
         if target.track.frame % interval:

@@ -20,16 +20,19 @@ from ..checkpoint import Checkpoint
 from ..colour import chroma
 from ..config import TrackerConfig
 from ..crop import check_image, crop_array, crop_whole, mean_colour
+from ..engine.base import Engine, compile_graph
 from ..errors import TrackerError
 from ..evidence import Evidence
 from ..geometry import Window, map_region, search_window, validate_box
 from ..localize import Finding, judge
 from ..network.base import CropNet
+from ..network.graphs import Graph
 from ..online.memory import SampleMemory
 from ..online.policy import Decision
 from ..postprocess import best_views
 from ..target import TargetTrack
 from ..timing import StageClock
+from ..transfer import numbers, to_device
 from ..types import Box, MultiTargetTracker, ScoreMaps, TrackResult
 from ..voting import Ballot, Votes
 
@@ -89,8 +92,10 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
     through the same images.
 
     Args:
-        net: network with its weights, in eval mode on ``device``, batch norms folded.
+        net: network with its weights, deployed on ``device``.
         checkpoint: where the weights came from (None for random ones).
+        engine: what runs the networks instead of torch, and
+        plain: the network it compiles: in eval mode, folded, float32.
     """
 
     network: ClassVar[type[CropNet]]
@@ -103,13 +108,43 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         device: torch.device,
         checkpoint: Checkpoint | None = None,
         profile: bool = False,
+        engine: Engine | None = None,
+        plain: Net | None = None,
     ) -> None:
         self.config = config
         self.net = net
         self.device = device
         self.checkpoint = checkpoint
         self.clock = StageClock(device, profile)
+        self._compile(engine, plain)
         self.reset()
+
+    def _compile(self, engine: Engine | None, plain: Net | None) -> None:
+        """Make ``template`` and ``search``, of an engine where there is one."""
+        template, search = self.graphs(self.net)
+        others = (None, None) if plain is None else self.graphs(plain)
+        n, kernels = self.config.network, ()
+        if template is not None:
+            crop = self._blank(n.template_size)
+            self.template = compile_graph(engine, others[0], template, crop)
+            if others[0] is not None:
+                with torch.no_grad():
+                    kernels = others[0](*crop)[: len(search.inputs) - 1]
+        example = (*self._blank(n.search_size), *kernels)
+        self.search = compile_graph(engine, others[1], search, example)
+
+    @staticmethod
+    def _blank(size: int) -> tuple[Tensor]:
+        return (torch.zeros(1, size, size, 3, dtype=torch.uint8).permute(0, 3, 1, 2),)
+
+    @classmethod
+    @abstractmethod
+    def graphs(cls, net: Any) -> tuple[Graph | None, Graph]:
+        """What is computed once a target, if anything, and what is computed of a frame."""
+
+    def kernels(self, targets: Sequence[T]) -> Sequence[Tensor]:
+        """What the search graph takes beside the crops, one batch entry a target."""
+        return ()
 
     def reset(self) -> None:
         self._target: T | None = None
@@ -118,12 +153,11 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         return self.clock.milliseconds()
 
     def info(self) -> dict[str, Any]:
-        parameters = sum(p.numel() for p in self.net.parameters())
         source = self.checkpoint
         return {
             "name": self.name,
             "size": self.config.size,
-            "parameters": parameters,
+            "parameters": self.net.learned,
             "weights": str(source.path) if source else "random",
             "sha256": source.sha256 if source else "",
             "notes": source.notes if source else {},
@@ -154,12 +188,12 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
 
     @abstractmethod
     def locate(
-        self, searched: Sequence[tuple[T, Window]], features: Sequence[Tensor]
+        self, searched: Sequence[tuple[T, Window]], seen: Sequence[Tensor]
     ) -> Sequence[Located]:
-        """Locate each target in its search region; ends the clock's lap ``heads``.
+        """Locate each target in its search region.
 
         Args:
-            features: of the search regions, one batch entry a target.
+            seen: what the search graph gave, one batch entry a target.
         """
 
     @abstractmethod
@@ -201,9 +235,9 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         ]
         crops = [self.cut(image, window, t.track, order) for t, window in views]
         clock.lap("crop")
-        features = self.net.extract(self.upload(crops))
-        clock.lap("backbone")
-        found = self.locate(views, features)
+        seen = self.search(self.upload(crops), *self.kernels([t for t, _ in views]))
+        clock.lap("network")
+        found = self.locate(views, seen)
         # The one copy to the host.
         peaks = [Peak(*row) for row in torch.stack([f.numbers for f in found]).tolist()]
         clock.lap("localize")
@@ -228,7 +262,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
     def upload(self, crops: Sequence[np.ndarray]) -> Tensor:
         """Crops uint8 [S, S, 3] -> uint8 [B, 3, S, S] on the device, channels last."""
         batch = crops[0][None] if len(crops) == 1 else np.stack(crops)
-        return torch.from_numpy(batch).permute(0, 3, 1, 2).to(self.device, non_blocking=True)
+        return to_device(torch.from_numpy(batch).permute(0, 3, 1, 2), self.device)
 
     def first_samples(
         self, track: TargetTrack, image: np.ndarray, order: str
@@ -245,6 +279,17 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         sides = box[2] * window.scale, box[3] * window.scale
         crops, boxes = augment_search(crop, sides, self.config.online.init_samples)
         return self.upload(list(crops)), torch.from_numpy(boxes)
+
+    def cells_of(self, track: TargetTrack, window: Window, cells: int, stride: int) -> Tensor:
+        """The target (row, column, height, width) in the cells of a map of its search region [4].
+
+        Args:
+            cells: of the map along each side, ``stride`` crop pixels apart.
+        """
+        x, y, w, h = window.to_crop(track.box)
+        first = window.size / 2 - stride * (cells - 1) / 2
+        row, column = y + h / 2 - first, x + w / 2 - first
+        return numbers([v / stride for v in (row, column, h, w)], self.device)
 
     def _settle(
         self,
@@ -284,10 +329,3 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             Votes(found.ballot, window) if found.ballot is not None else None,
             evidence=evidence,
         )
-
-
-def box_cells(boxes: Tensor, size: int, cells: int, stride: int) -> Tensor:
-    """Boxes (cx, cy, w, h) in crop pixels [..., 4] -> (row, column, height, width) in cells."""
-    first = size / 2 - stride * (cells - 1) / 2
-    offset = torch.tensor([first, first, 0.0, 0.0])
-    return ((boxes - offset) / stride)[..., [1, 0, 3, 2]]

@@ -14,17 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..geometry import Window, template_window
-from ..localize import Finding, second_peak
+from ..geometry import Window, box_cells, template_window
+from ..localize import Finding, neighbourhood, second_peak
 from ..network.correlation import centre
+from ..network.graphs import SiameseGraph, TemplateGraph
 from ..network.heads import OfflineOutput
 from ..network.siamese import SiameseNet
 from ..online.memory import SampleMemory
 from ..online.policy import NOTHING, Decision, decide, trustworthy
-from ..postprocess import hann_window, select
+from ..postprocess import hann_window, highest, pick, select
 from ..target import TargetTrack
 from ..types import Box
-from .frame_loop import FrameTracker, Located, Peak, Target, box_cells
+from .frame_loop import FrameTracker, Located, Peak, Target
 
 
 class OnlineModule(Protocol):
@@ -82,58 +83,73 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._graph = self.graphs(self.net)[1]
         self._grids: dict[int, tuple[Tensor, Tensor]] = {}
 
     def begin(self, track: TargetTrack, image: np.ndarray, order: str) -> SiameseTarget:
         n, net = self.config.network, self.net
         template = self.cut(image, template_window(track.box, n.template_size), track, order)
-        z = net.extract(self.upload([template]))
-        kernels = [k.contiguous() for k in net.template_kernels(z)]
+        kernels, start = self.look_at_template(template)
         target = self.make_target(track, kernels)
-        if self.online_input(z) is None:
+        if not self._graph.feature_names:
             return target
         crops, boxes = self.first_samples(track, image, order)
-        features = self.online_input(net.extract(crops))
-        assert features is not None
-        cells = self._cells(boxes, features.shape[-1]).to(self.device)
-        target.online = self.make_online(features, cells, z)
+        features = self.online_input(self._graph.features(net.extract(crops)))
+        if features is None:
+            return target
+        cells = box_cells(boxes, n.search_size, features.shape[-1], n.stride).to(self.device)
+        target.online = self.make_online(features, cells, start)
         return target
+
+    @classmethod
+    def graphs(cls, net: SiameseNet) -> tuple[TemplateGraph, SiameseGraph]:
+        return TemplateGraph(net), SiameseGraph(net)
+
+    def look_at_template(self, crop: np.ndarray) -> tuple[list[Tensor], list[Tensor]]:
+        """Kernels of a template crop, one a level, and what the online branch starts from."""
+        made = [k.contiguous() for k in self.template(self.upload([crop]))]
+        count = len(self.config.network.backbone.strides)
+        return made[:count], made[count:]
+
+    def kernels(self, targets: Sequence[SiameseTarget]) -> Sequence[Tensor]:
+        if len(targets) == 1:
+            return targets[0].kernels
+        return [torch.cat(level) for level in zip(*(t.kernels for t in targets), strict=True)]
 
     def make_target(self, track: TargetTrack, kernels: list[Tensor]) -> SiameseTarget:
         """A target before its online module is made."""
         return SiameseTarget(track, kernels)
 
-    def online_input(self, levels: Sequence[Tensor]) -> Tensor | None:
-        """Neck levels [B, C, H, W] -> features of the online module; None without one."""
-        return None
+    def online_input(self, seen: Sequence[Tensor]) -> Tensor | None:
+        """Features that the search graph gave -> those of the online module; None without one."""
+        return seen[0] if seen else None
 
-    def make_online(self, features: Tensor, cells: Tensor, z: Sequence[Tensor]) -> OnlineModule:
+    def make_online(self, features: Tensor, cells: Tensor, start: Sequence[Tensor]) -> OnlineModule:
         """Learn from the first frame; asked for only where there are features to learn from.
 
         Args:
             features: of its augmented copies [N, C, H, W].
             cells: the target (row, column, height, width) in each, in cells [N, 4].
-            z: neck levels of the template.
+            start: what the template graph gave to start from, if anything.
         """
         raise NotImplementedError(f"{self.name} learns nothing online")
 
-    def predict(
-        self, targets: Sequence[SiameseTarget], features: Sequence[Tensor]
+    def reconsider(
+        self, out: OfflineOutput, targets: Sequence[SiameseTarget], seen: Sequence[Tensor]
     ) -> OfflineOutput:
-        """Offline predictions, one search region a target."""
-        levels = zip(*(t.kernels for t in targets), strict=True)
-        return self.net.predict([torch.cat(level) for level in levels], features)
+        """Offline predictions, once the features beside them are known; as they are here."""
+        return out
 
     def locate(
-        self, searched: Sequence[tuple[SiameseTarget, Window]], features: Sequence[Tensor]
+        self, searched: Sequence[tuple[SiameseTarget, Window]], seen: Sequence[Tensor]
     ) -> list[SiameseLocated]:
-        out = self.predict([t for t, _ in searched], features)
+        out, features = self._graph.unpack(seen)
+        out = self.reconsider(out, [t for t, _ in searched], features)
         online = self.online_input(features)
         scores: list[tuple[Tensor, Tensor] | None] = [
             t.online.scores(online[i : i + 1]) if t.online and online is not None else None
             for i, (t, _) in enumerate(searched)
         ]
-        self.clock.lap("heads")
         found = []
         for i, (target, window) in enumerate(searched):
             track = target.track
@@ -147,10 +163,6 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
         self, found: Sequence[SiameseLocated], out: OfflineOutput, features: Sequence[Tensor]
     ) -> None:
         """What else is computed of the targets' cells, in one pass; nothing here."""
-
-    def _cells(self, boxes: Tensor, cells: int) -> Tensor:
-        n = self.config.network
-        return box_cells(boxes, n.search_size, cells, n.stride)
 
     def _grid(self, size: int) -> tuple[Tensor, Tensor]:
         if size not in self._grids:
@@ -174,25 +186,21 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
         if lost:
             # A target that was lost may come back anywhere.
             p = dataclasses.replace(p, window_influence=0.0)
-        last = torch.tensor([box[2] * window.scale, box[3] * window.scale], device=self.device)
+        stride = self.config.network.stride
+        last = box[2] * window.scale, box[3] * window.scale
         # Without padding the score map is smaller than the features.
         cells = hann.shape[-1]
         robust, first = (centre(s, cells) for s in scores) if scores is not None else (None, None)
         best = select(out, robust, anchors, last, hann, p)
-        half = last / (2 * self.config.network.stride) * rule.neighbourhood
-        score = best.robust_map
-        second = second_peak(score, best.cell, half[1].clamp_min(2), half[0].clamp_min(2))
-        start = best.robust if first is None else first.amax(0).flatten()[best.cell]
+        second = second_peak(best.robust_map, best.cell, neighbourhood(last, stride, rule))
+        start = best.robust
+        if first is not None:
+            start = pick(highest(first), best.cell)
         rest = (best.penalty, best.fused, best.robust, best.accurate, second, start)
         maps = {"fused": best.fused_map, "robust": best.robust_map, "accurate": best.accurate_map}
         numbers = torch.cat((best.box, torch.stack(rest)))
         return SiameseLocated(
-            numbers,
-            maps,
-            self.config.network.stride,
-            cell=best.cell,
-            scores=scores,
-            ballot=best.ballot,
+            numbers, maps, stride, cell=best.cell, scores=scores, ballot=best.ballot
         )
 
     def learn(
@@ -213,8 +221,7 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
         if not decision.insert or window.size != self.config.network.search_size:
             return NOTHING
         assert found.scores is not None
-        x, y, w, h = window.to_crop(target.track.box)
-        box = torch.tensor([x + w / 2, y + h / 2, w, h])
-        cells = self._cells(box, found.features.shape[-1]).to(self.device)
+        side, stride = found.features.shape[-1], self.config.network.stride
+        cells = self.cells_of(target.track, window, side, stride)
         target.online.learn(found.features, cells, found.scores[0], decision)
         return decision

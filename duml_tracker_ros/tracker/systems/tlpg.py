@@ -10,17 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..geometry import Window, cxcywh_to_xyxy, iou
-from ..localize import Finding, second_peak
+from ..geometry import Window, box_cells, cxcywh_to_xyxy, iou
+from ..localize import Finding, neighbourhood, second_peak
+from ..network.graphs import ProposalGraph
 from ..network.proposal_net import ProposalNet
 from ..online.deformable import DeformableModel
 from ..online.memory import SampleMemory
 from ..online.point_localizer import PointLocalizer
 from ..online.policy import NOTHING, Decision, decide, trustworthy
 from ..online.sides import box_of
-from ..postprocess import hann_window, size_change
+from ..postprocess import hann_window, size_penalty
 from ..target import TargetTrack
-from .frame_loop import FrameTracker, Located, Peak, Target, box_cells
+from .frame_loop import FrameTracker, Located, Peak, Target
 
 
 @dataclass
@@ -62,7 +63,8 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
         net, rule = self.net, self.config.online
         crops, boxes = self.first_samples(track, image, order)
         first, second, body = net.extract(crops)
-        cells = self._cells(boxes, first.shape[-1])
+        n = self.config.network
+        cells = box_cells(boxes, n.search_size, first.shape[-1], n.stride).to(self.device)
         models = [m for m in net.stages if isinstance(m, DeformableModel)]
         stages = (
             PointLocalizer(models[0], rule, first, cells),
@@ -70,15 +72,14 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
         )
         return TlpgTarget(track, stages, net.iou.modulation(body[:1], cells[:1]))
 
-    def locate(
-        self, searched: Sequence[tuple[TlpgTarget, Window]], features: Sequence[Tensor]
-    ) -> list[TlpgLocated]:
-        self.clock.lap("heads")
-        return [self._locate(t, w, [f[i] for f in features]) for i, (t, w) in enumerate(searched)]
+    @classmethod
+    def graphs(cls, net: ProposalNet) -> tuple[None, ProposalGraph]:
+        return None, ProposalGraph(net)
 
-    def _cells(self, boxes: Tensor, cells: int) -> Tensor:
-        n = self.config.network
-        return box_cells(boxes, n.search_size, cells, n.stride).to(self.device)
+    def locate(
+        self, searched: Sequence[tuple[TlpgTarget, Window]], seen: Sequence[Tensor]
+    ) -> list[TlpgLocated]:
+        return [self._locate(t, w, [f[i] for f in seen]) for i, (t, w) in enumerate(searched)]
 
     def _locate(
         self, target: TlpgTarget, window: Window, features: Sequence[Tensor]
@@ -97,19 +98,18 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
         accurate, sides = target.stages[1].look(second, centres)
         fused = p.mu * robust[centres].clamp(0, 1.2) + (1 - p.mu) * accurate.clamp(0, 1.2)
         proposals = box_of(sides, _at(centres, side), 1.0)
-        best = (fused * (1 - influence) + hann[centres] * influence).argmax()
+        best = torch.lerp(fused, hann[centres], influence).argmax(0, keepdim=True)
         box = self._finish(proposals, best, body, target.modulation)
         start = window.size / 2 - stride * (side - 1) / 2
-        crop_box = box[[1, 0, 3, 2]] * stride
+        crop_box = _swap(box) * stride
         crop_box[:2] += start
         w, h = target.track.box[2:]
-        last = torch.tensor([w * window.scale, h * window.scale], device=self.device)
-        penalty = torch.exp((1 - size_change(crop_box[2], crop_box[3], last)) * p.penalty_k)
-        half = (last / (2 * stride) * self.config.localize.neighbourhood).clamp_min(2)
-        one = robust.view(side, side)
-        runner_up = second_peak(one, centres[best], half[1], half[0])
-        score = robust[centres[best]]
-        rest = (penalty, fused[best], score, accurate[best], runner_up, score)
+        last = w * window.scale, h * window.scale
+        penalty = size_penalty(crop_box[2], crop_box[3], last, p)
+        one, cell = robust.view(side, side), centres[best]
+        runner_up = second_peak(one, cell, neighbourhood(last, stride, self.config.localize))
+        score = robust[cell][0]
+        rest = (penalty, fused[best][0], score, accurate[best][0], runner_up, score)
         maps = {
             "fused": (p.mu * robust).scatter(0, centres, fused).view(side, side),
             "robust": one,
@@ -132,13 +132,13 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
         """The resulting box (row, column, height, width) [4]: NMS, or IoU-Net."""
         rule = self.config.proposals
         if rule.ending == "nms":
-            return proposals[best]
-        corners = cxcywh_to_xyxy(proposals[:, [1, 0, 3, 2]])
+            return proposals[best][0]
+        corners = cxcywh_to_xyxy(_swap(proposals))
         beside = iou(corners, corners[best]) >= rule.overlap
         if rule.refine:
             proposals = refine(self.net, body, modulation, proposals, rule.refine)
         quality = self.net.iou(body[None], modulation, proposals[None])[0]
-        return proposals[quality.masked_fill(~beside, -torch.inf).argmax()]
+        return proposals[quality.masked_fill(~beside, -torch.inf).argmax(0, keepdim=True)][0]
 
     def learn(
         self, target: TlpgTarget, found: Located, peak: Peak, finding: Finding, window: Window
@@ -150,9 +150,8 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
         decision = decide(finding, trusted, target.track.frame, rule)
         if not decision.insert or window.size != self.config.network.search_size:
             return NOTHING
-        x, y, w, h = window.to_crop(target.track.box)
-        box = torch.tensor([x + w / 2, y + h / 2, w, h])
-        cells = self._cells(box, found.features[0].shape[-1])
+        side, stride = found.features[0].shape[-1], self.config.network.stride
+        cells = self.cells_of(target.track, window, side, stride)
         for stage, features in zip(target.stages, found.features, strict=True):
             stage.learn(features, cells, decision)
         return decision
@@ -161,6 +160,11 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
 def _at(cells: Tensor, side: int) -> Tensor:
     """Indices of a flattened map -> (row, column) [..., 2]."""
     return torch.stack((cells // side, cells % side), -1)
+
+
+def _swap(boxes: Tensor) -> Tensor:
+    """(row, column, height, width) [..., 4] <-> (column, row, width, height)."""
+    return boxes.unflatten(-1, (2, 2)).flip(-1).flatten(-2)
 
 
 def refine(net: ProposalNet, body: Tensor, modulation: Tensor, boxes: Tensor, steps: int) -> Tensor:
@@ -173,6 +177,6 @@ def refine(net: ProposalNet, body: Tensor, modulation: Tensor, boxes: Tensor, st
             found = found.detach().requires_grad_(True)
             quality = net.iou(features, look, found[None])
             (slope,) = torch.autograd.grad(torch.sigmoid(quality).sum(), found)
-            scale = found.detach()[:, [2, 3, 2, 3]]
+            scale = found.detach()[:, 2:].repeat(1, 2)
             found = found + 0.05 * slope * scale.square()
     return found.detach()

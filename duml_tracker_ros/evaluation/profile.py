@@ -1,0 +1,180 @@
+"""Where the time of an update goes: stages against what the processor could do, and operators."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .bench import WARM_UP, BenchCase, make_frames, there_and_back
+from .participants import OwnTracker, TrackerSpec
+from .runner import limit_threads
+
+OPERATORS = 16
+"""Rows of the second table; what is left is summed up."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of an update, medians over frames.
+
+    Attributes:
+        milliseconds: what it takes.
+        flops: multiplications and additions of convolutions and matrix products.
+        bytes: weights and memory that have to be read, once each time they are needed.
+        floor: milliseconds that these would take at the speeds measured for this processor; the
+            larger of both.
+    """
+
+    name: str
+    milliseconds: float
+    flops: float
+    bytes: float
+    floor: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Stages, and (operator, microseconds, calls) an update; speeds in GFLOP/s and GB/s."""
+
+    stages: list[Stage]
+    operators: list[tuple[str, float, float]]
+    flop_rate: float
+    byte_rate: float
+
+
+def profile_update(
+    spec: TrackerSpec, image: tuple[int, int], frames: int, threads: int | None
+) -> Profile:
+    """Profile one of this package's trackers on a CPU, in this process, its memory full."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    if threads is not None:
+        limit_threads(threads)
+    spec = replace(spec, device="cpu")
+    case = BenchCase("base", spec.name, spec, *image)
+    pictures, box = make_frames(case.width, case.height)
+    participant = OwnTracker(spec, profile=True)
+    tracker: Any = participant.tracker
+    step = 0
+
+    def update(times: dict[str, list[float]] | None = None) -> None:
+        nonlocal step
+        step += 1
+        participant.update(pictures[there_and_back(len(pictures), step)])
+        for name, value in tracker.stage_times().items():
+            if times is not None:
+                times.setdefault(name, []).append(value)
+
+    participant.init(pictures[0], box)
+    rule = tracker.info()["config"]["online"]
+    for _ in range(WARM_UP + rule["memory"]):
+        update()
+    times: dict[str, list[float]] = {}
+    for _ in range(frames):
+        update(times)
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        for _ in range(frames):
+            update()
+    events = sorted(found.key_averages(), key=lambda e: -e.self_cpu_time_total)
+    operators = [
+        (e.key, e.self_cpu_time_total / frames, e.count / frames) for e in events if "::" in e.key
+    ]
+    kept, rest = operators[:OPERATORS], operators[OPERATORS:]
+    kept.append(("all others", sum(r[1] for r in rest), sum(r[2] for r in rest)))
+    flop_rate, byte_rate = speeds(tracker.net.dtype)
+    costs = {"network": network_cost(tracker), "online": online_cost(tracker)}
+    stages = []
+    for name, values in times.items():
+        flops, size = costs.get(name, (0.0, 0.0))
+        floor = max(flops / flop_rate, size / byte_rate) / 1e6
+        stages.append(Stage(name, float(np.median(values)), flops, size, floor))
+    torch.set_grad_enabled(True)
+    return Profile(stages, kept, flop_rate, byte_rate)
+
+
+def network_cost(tracker: Any) -> tuple[float, float]:
+    """FLOP and bytes of weights of the search graph."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from ..tracker.factory import SYSTEMS, load_network
+
+    info = tracker.info()
+    config = tracker.config
+    changed = {"network.search_size": config.network.search_size}
+    _, net, _ = load_network(info["name"], "random", info["size"], changed)
+    template, search = SYSTEMS[info["name"]].graphs(net)
+    n = config.network
+    with torch.no_grad():
+        kernels: tuple[torch.Tensor, ...] = ()
+        if template is not None:
+            made = template(torch.zeros(1, 3, n.template_size, n.template_size))
+            kernels = made[: len(search.inputs) - 1]
+        with FlopCounterMode(display=False) as counter:
+            search(torch.zeros(1, 3, n.search_size, n.search_size), *kernels)
+    width = 2 if tracker.net.dtype is torch.bfloat16 else 4
+    return float(counter.get_total_flops()), float(width * net.learned)
+
+
+def online_cost(tracker: Any) -> tuple[float, float]:
+    """FLOP and bytes of one step on a full memory: two products with all samples.
+
+    0 for trackers that do not learn on a line of samples.
+    """
+    online: Any = getattr(getattr(tracker, "_target", None), "online", None)
+    memory = getattr(online, "memory", None)
+    if memory is None or tracker.config.online.update != "every_frame":
+        return 0.0, 0.0
+    line = memory.line
+    block = line.features[: memory.used]
+    cells = block[:, 0].numel()
+    taps = online.filter.numel() // block.shape[1]
+    return 2 * 2.0 * cells * block.shape[1] * taps, 2.0 * block.numel() * block.element_size()
+
+
+def speeds(dtype: object) -> tuple[float, float]:
+    """(GFLOP/s of a large matrix product of this type, GB/s of a large read), measured."""
+    import torch
+
+    a = torch.rand(1536, 1536).to(dtype)  # type: ignore[call-overload]
+    data = torch.rand(2**24)
+    product = _best(lambda: torch.mm(a, a))
+    read = _best(lambda: data.sum())
+    return 2 * 1536**3 / product / 1e9, data.numel() * 4 / read / 1e9
+
+
+def _best(work: Callable[[], object], repeats: int = 12) -> float:
+    """Shortest of some runs, seconds."""
+    found = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def profile_tables(found: Profile) -> list[tuple[list[str], list[list[str]]]]:
+    """Header and rows of both tables."""
+    stages = [
+        [
+            s.name,
+            f"{s.milliseconds:.2f}",
+            f"{s.flops / 1e9:.2f}" if s.flops else "",
+            f"{s.bytes / 1e6:.1f}" if s.bytes else "",
+            f"{s.floor:.2f}" if s.floor else "",
+        ]
+        for s in found.stages
+    ]
+    total = sum(s.milliseconds for s in found.stages)
+    floor = sum(s.floor for s in found.stages)
+    stages.append(["all", f"{total:.2f}", "", "", f"{floor:.2f}"])
+    operators = [[name, f"{us:.0f}", f"{calls:.0f}"] for name, us, calls in found.operators]
+    return [
+        (["stage", "ms", "GFLOP", "MB", "floor ms"], stages),
+        (["operator", "us a frame", "calls"], operators),
+    ]
