@@ -88,7 +88,7 @@ def test_tracker_takes_the_mask_of_its_cell(monkeypatch) -> None:
 
     monkeypatch.setattr(tracker.net, "masks", masks)
     found = [
-        SiameseLocated(torch.zeros(10), {"fused": torch.zeros(25, 25)}, 8, cell=torch.tensor(c))
+        SiameseLocated(torch.zeros(10), {"fused": torch.zeros(25, 25)}, 8, cell=torch.tensor([c]))
         for c in (119, 300)
     ]
     tracker.refine(found, OfflineOutput(None, torch.zeros(0), torch.zeros(0)), [])

@@ -235,9 +235,9 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         ]
         crops = [self.cut(image, window, t.track, order) for t, window in views]
         clock.lap("crop")
-        seen = self.search(self.upload(crops), *self.kernels([t for t, _ in views]))
+        looked = self.search(self.upload(crops), *self.kernels([t for t, _ in views]))
         clock.lap("network")
-        found = self.locate(views, seen)
+        found = self.locate(views, looked)
         # The one copy to the host.
         peaks = [Peak(*row) for row in torch.stack([f.numbers for f in found]).tolist()]
         clock.lap("localize")
