@@ -177,9 +177,9 @@ def gliding(count: int = 14):
 
 
 def test_a_tiny_trained_network_masks_what_it_tracks(lesson: Lesson) -> None:
-    tracker = create_tracker(
-        "drol_mask", weights=lesson.path, device="cpu", **small(**{"mask.threshold": 0.5})
-    )
+    # A lesson this short leaves class scores low at times; the masks are what is tested.
+    rules = small(**{"mask.threshold": 0.5, "localize.accurate_below": 0.0})
+    tracker = create_tracker("drol_mask", weights=lesson.path, device="cpu", **rules)
     images, truth = gliding()
     tracker.init(images[0], truth[0])
     masked = 0
