@@ -91,8 +91,8 @@ class MaskHead(nn.Module):
             matched: features of the response's resolution [B, hidden, H, W].
             shallow: finer maps [B, C, f H - f + 1, ...], f = 2, 4, ... from the last to the first.
         """
-        near = torch.cat([windows(m, batch, row, col, self.cells) for m in matched], 1)
-        near = near.to(self.near.weight.dtype)
+        kind = self.near.weight.dtype
+        near = windows(torch.cat([m.to(kind) for m in matched], 1), batch, row, col, self.cells)
         middle = self.cells // 2
         vector = torch.relu_(self.near(near[..., middle - 1 : middle + 2, middle - 1 : middle + 2]))
         x = self.vector(vector).view(len(row), -1, self.side, self.side)
