@@ -373,6 +373,12 @@ def soak(seconds):
         def look(picture):
             seen[0] += 1
 
+        def look_on():
+            return [
+                talker.node.create_subscription(Image, f"{talker.name}/{topic}", look, 1)
+                for topic in ("heatmap", "annotated")
+            ]
+
         def work(duration):
             talker.spin_for(duration, meanwhile=publish)
             answered.append(len(talker.targets))
@@ -382,7 +388,14 @@ def soak(seconds):
             samples.append(resident(process.pid))
 
         answered, samples, inits, refused, viewers, cycle = [], [], [], 0, [], 0
+        # Shared memory counts as the node's once it has been used from end to end, that of the
+        # camera and its own for what viewers look at.
+        viewers = look_on()
         talker.fresh_target()
+        assert talker.init(TARGET, meanwhile=publish).success
+        talker.spin_until(lambda: seen[0] >= 100, "debug images", meanwhile=publish)
+        for viewer in viewers:
+            talker.node.destroy_subscription(viewer)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             x = 300.0 + steps[shown[0] % len(steps)]
@@ -392,10 +405,7 @@ def soak(seconds):
             refused += not answer.success
             refused += talker.init((-90.0, 0.0, 5.0, 5.0), meanwhile=publish).success
             if cycle % 4 == 0:
-                viewers = [
-                    talker.node.create_subscription(Image, f"{talker.name}/{topic}", look, 1)
-                    for topic in ("heatmap", "annotated")
-                ]
+                viewers = look_on()
             work(min(1.0, seconds / 16))
             if cycle % 4 == 3:
                 for viewer in viewers:
@@ -408,7 +418,8 @@ def soak(seconds):
         at_most(name, "selection answered, max of all", max(inits), 1.0, "s"),
         at_least(name, "debug images seen", seen[0], 1),
         Finding(name, "resident memory", f"{samples[-1]:.0f} MiB", "", True),
-        at_most(name, "memory growth", growth(samples)[1], 1.0, "%"),
+        # What the allocator keeps varies by some MiB: only a long run tells 1 % of growth from it.
+        at_most(name, "memory growth", growth(samples)[1], 1.0 if seconds >= 60 else 5.0, "%"),
     ]
 
 

@@ -48,9 +48,11 @@ def fail(talker, kind, words):
     target = talker.fresh_target(lambda t: t.state == Target.STATE_ERROR, pixels=marked(kind))
     assert target.target_id == 0
     talker.spin_until(
-        lambda: words in talker.values().get("last error", "")
-        and talker.values()["target state"] == "error"
-        and talker.summary().startswith("target dropped: "),
+        lambda: (
+            words in talker.values().get("last error", "")
+            and talker.values()["target state"] == "error"
+            and talker.summary().startswith("target dropped: ")
+        ),
         "the reason",
     )
     talker.process.wait_for_log(words)
