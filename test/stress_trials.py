@@ -418,8 +418,7 @@ def soak(seconds):
         at_most(name, "selection answered, max of all", max(inits), 1.0, "s"),
         at_least(name, "debug images seen", seen[0], 1),
         Finding(name, "resident memory", f"{samples[-1]:.0f} MiB", "", True),
-        # What the allocator keeps varies by some MiB: only a long run tells 1 % of growth from it.
-        at_most(name, "memory growth", growth(samples)[1], 1.0 if seconds >= 60 else 5.0, "%"),
+        at_most(name, "memory growth", growth(samples)[1], 1.0, "%"),
     ]
 
 
