@@ -29,7 +29,7 @@ def test_several_targets():
     judge([f for f in stress_trials.several(3, 2.0) if "share" not in f.what])
 
 
-# What the allocator keeps varies by some MiB, which in a few seconds looks like growth; a leak stays.
+# The allocator keeps some MiB now and then: in a few seconds that looks like growth. A leak stays.
 @pytest.mark.flaky(reruns=3)
 def test_soak():
     judge(stress_trials.soak(4.0))
