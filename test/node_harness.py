@@ -131,7 +131,7 @@ class Talker:
     def __init__(self, namespace=NAMESPACE):
         import rclpy
         from diagnostic_msgs.msg import DiagnosticArray
-        from lifecycle_msgs.srv import ChangeState, GetState
+        from lifecycle_msgs.srv import ChangeState
         from rcl_interfaces.srv import SetParameters
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.qos import qos_profile_sensor_data
@@ -150,13 +150,10 @@ class Talker:
         self.reports = []
         self.node.create_subscription(Target, f"{self.name}/target", self.targets.append, 50)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_report, 10)
-        self.clients = {
-            "change_state": self.node.create_client(ChangeState, f"{self.name}/change_state"),
-            "get_state": self.node.create_client(GetState, f"{self.name}/get_state"),
-            "set_parameters": self.node.create_client(SetParameters, f"{self.name}/set_parameters"),
-            "init": self.node.create_client(Init, f"{self.name}/init"),
-            "stop": self.node.create_client(Stop, f"{self.name}/stop"),
-        }
+        self.clients = {}
+        self.add_clients(
+            change_state=ChangeState, set_parameters=SetParameters, init=Init, stop=Stop
+        )
         self.changed = True
         self.published = set()
         self.clock_ns = 1_000_000_000_000
@@ -194,7 +191,21 @@ class Talker:
         end = time.monotonic() + seconds
         self.spin_until(lambda: time.monotonic() >= end, "time", seconds + WAIT, meanwhile)
 
+    def add_clients(self, **kinds):
+        """Clients of more of the node's services, by their names."""
+        from lifecycle_msgs.srv import GetState
+
+        for name, kind in kinds.items():
+            self.clients[name] = self.node.create_client(kind, f"{self.name}/{name}")
+        if "get_state" in self.clients:
+            self.node.destroy_client(self.clients["get_state"])
+        # Made last: a node that knows this one knows the others, see state().
+        self.clients["get_state"] = self.node.create_client(GetState, f"{self.name}/get_state")
+        self.met = False
+
     def call(self, name, request, timeout=WAIT, meanwhile=None):
+        if not self.met:
+            self.state()
         client = self.clients[name]
         assert client.wait_for_service(timeout), f"no service {name}"
         future = client.call_async(request)
@@ -205,7 +216,7 @@ class Talker:
         """Lifecycle state of the node.
 
         Asked again every few seconds: the answer to a client that the node has not yet discovered
-        is lost. Tests ask this first, so that later calls need no second try.
+        is lost. Every other call asks this first, so that it needs no second try.
         """
         from lifecycle_msgs.srv import GetState
 
@@ -222,6 +233,7 @@ class Talker:
             return any(future.done() for future in futures)
 
         self.spin_until(answered, "answer of get_state")
+        self.met = True
         return next(f.result().current_state.label for f in futures if f.done())
 
     def change(self, label, meanwhile=None):

@@ -178,9 +178,7 @@ def load(width, height, rate, seconds):
     from duml_tracker_ros.srv import Stop
 
     with Bench(f"load{height}") as (talker, process):
-        talker.clients["get_parameters"] = talker.node.create_client(
-            GetParameters, f"{talker.name}/get_parameters"
-        )
+        talker.add_clients(get_parameters=GetParameters)
         talker.bring_to("active")
         with Camera(talker, width, height, rate, seconds + 4) as images:
             talker.spin_until(lambda: talker.targets, "images")

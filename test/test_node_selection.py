@@ -54,9 +54,7 @@ def test_box_drawn_on_an_old_frame_finds_the_target_where_it_is_now(node):
 
 
 def test_point_service(active):
-    active.clients.setdefault(
-        "init_point", active.node.create_client(InitPoint, f"{NODE}/init_point")
-    )
+    active.add_clients(init_point=InitPoint)
 
     def ask(x, y, **fields):
         return active.call("init_point", InitPoint.Request(x=x, y=y, **fields))
