@@ -18,6 +18,10 @@ class CatchUp:
         self._ring = ring
         self._until = time.monotonic() + seconds
 
+    def hurry(self) -> None:
+        """Go to the newest frame at once."""
+        self._until = time.monotonic()
+
     def next(self, seq: int, step_time: float) -> tuple[Frame | None, bool]:
         """The frame to take after number `seq`, and whether it is the newest and thus the last.
 

@@ -19,7 +19,7 @@ from duml_tracker_ros.msg import Box
 from duml_tracker_ros.srv import Init, InitPoint, Stop
 
 from .boxes import BoxOf, fraction_box, pixel_box, point_box
-from .command import Command, WorkerError
+from .command import Command, Overtaken, WorkerError
 from .frame_ring import Frame, FrameRing
 
 try:
@@ -154,7 +154,11 @@ class Selector:
         except Exception as error:
             response.message = self._reason(error)
             self.last = f"{name} refused: {response.message}"
-            self._node.get_logger().warning(self.last)
+            if isinstance(error, Overtaken):
+                # Clicks and detectors overtake themselves many times a second.
+                self._node.get_logger().warning(self.last, throttle_duration_sec=5.0)
+            else:
+                self._node.get_logger().warning(self.last)
             return response
         x, y, w, h = selection.box
         response.success = True

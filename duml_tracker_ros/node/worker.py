@@ -2,15 +2,16 @@
 
 Loading, warm-up, init and update all run on it, because CUDA graphs and autocast belong to a
 thread. Frames come through a mailbox of one slot: the newest wins, overwritten ones are counted.
-Everything else comes as commands, whose callers wait for a limited time. Nothing here knows ROS.
+Everything else comes as commands, whose callers wait for a limited time. However fast selections
+come, a frame is published between two of them. Nothing here knows ROS.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDoneError
@@ -24,7 +25,7 @@ from ..messages.image_codec import ImageView
 from ..tracker import BoxError, ImageError, Tracker, validate_box
 from .boxes import BoxOf
 from .catch_up import CatchUp
-from .command import Command, WorkerError
+from .command import Command, CommandQueue, Overtaken, WorkerError
 from .faults import free_memory, is_device_lost, is_out_of_memory, trim_heap
 from .follower import Follower, make_follower
 from .frame_ring import Frame, FrameRing
@@ -32,6 +33,8 @@ from .outcome import Outcome, Selection, Sighting, Status
 from .target_book import Followed, Logger, TargetBook
 
 WARM_UP_SIZE = (480, 640)
+# How long a selection waits for a target that catches up with the newest frame, seconds.
+PATIENCE = 0.3
 
 
 class TrackerWorker:
@@ -73,7 +76,9 @@ class TrackerWorker:
         self._wake = threading.Condition()
         self._mailbox: Frame | None = None
         self._skipped = 0
-        self._commands: deque[Command] = deque()
+        self._commands = CommandQueue(max_targets)
+        self._selected_at = -math.inf
+        self._frame_due = False
         self._closing = False
         self._loaded: Future[dict[str, Any]] = Future()
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
@@ -123,14 +128,18 @@ class TrackerWorker:
         """Select a target in `frame`; the result is a `Selection`.
 
         Afterwards the frames of `ring` that came after `frame` are tracked through, so that the
-        target is found where it has moved to since.
+        target is found where it has moved to since. A selection that waits is refused as
+        `Overtaken` when a newer one takes the place of the same target.
 
         Args:
             box_of: makes the box from the size of the frame's image.
             target_id: 0 = the worker chooses; it must not be that of the last selection.
             replaces: id of the target that is given up for it; 0 = none.
         """
-        command = Command(lambda: self._do_init(command, frame, box_of, target_id, ring, replaces))
+        command = Command(
+            lambda: self._do_init(command, frame, box_of, target_id, ring, replaces),
+            place=replaces if self.book.limit > 1 else 0,
+        )
         return self._post(command)
 
     def stop_target(self, target_id: int = 0) -> Command:
@@ -167,12 +176,15 @@ class TrackerWorker:
         return tracker.stage_times() if tracker is not None else {}
 
     def _post(self, command: Command) -> Command:
+        overtaken = None
         with self._wake:
             if self._closing or not self._thread.is_alive():
                 command.refuse("the tracker is not running")
             else:
-                self._commands.append(command)
+                overtaken = self._commands.add(command)
                 self._wake.notify()
+        if overtaken is not None:
+            overtaken.refuse("a newer selection came before the tracker got to this one", Overtaken)
         return command
 
     # -- the worker thread --------------------------------------------------------------------
@@ -213,17 +225,35 @@ class TrackerWorker:
 
     def _step(self) -> bool:
         with self._wake:
-            while not (self._commands or self._mailbox or self.book.late or self._closing):
+            while not (self._commands.first or self._mailbox or self.book.late or self._closing):
                 self._wake.wait()
             if self._closing:
                 return False
-            command = self._commands.popleft() if self._commands else None
+            command = self._next_command()
             job = self._next_job() if command is None else None
         if command is not None:
             command.run()
+            if command.place is not None:
+                self._selected_at = time.monotonic()
         elif job is not None:
             self._process(*job)
         return True
+
+    def _next_command(self) -> Command | None:
+        """The command that is up next; None when there is none or a frame is due before it."""
+        command, late = self._commands.first, self.book.late
+        if command is None:
+            return None
+        selects = command.place is not None
+        if selects and self._frame_due and (self._mailbox is not None or late is not None):
+            if late is None or time.monotonic() - self._selected_at < PATIENCE:
+                return None
+            if self.book.limit == 1 or command.place == late.target_id:
+                # What catches up is about to be given up, but once it shall be told of.
+                assert late.behind is not None
+                late.behind.hurry()
+                return None
+        return self._commands.pop()
 
     def _next_job(self) -> tuple[Frame, list[Followed], bool] | None:
         """The frame that is up next, who is to be followed in it, and whether to publish it.
@@ -276,6 +306,7 @@ class TrackerWorker:
             self._update_time = 0.8 * self._update_time + 0.2 * seconds
         if not publish:
             return
+        self._frame_due = False
         with self._wake:
             skipped, self._skipped = self._skipped, 0
         sightings = (*self.book.take_ended(), *seen) or (Sighting(0, self.book.resting),)
@@ -320,6 +351,8 @@ class TrackerWorker:
         if self._device_lost:
             raise WorkerError(self._device_lost)
         former = self.book.make_room(target_id, replaces)
+        # What is refused before costs no time worth a frame.
+        self._frame_due = True
         try:
             view = frame.view()
         except Exception as error:
@@ -387,7 +420,7 @@ class TrackerWorker:
 
     def _refuse_all(self) -> None:
         with self._wake:
-            commands, self._commands = list(self._commands), deque()
+            commands = self._commands.take_all()
         for command in commands:
             command.refuse("the node is going out of service")
 
