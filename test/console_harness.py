@@ -70,11 +70,12 @@ class Feed(threading.Thread):
 
 
 @contextlib.contextmanager
-def tracking(talker, max_targets=3):
+def tracking(talker, tracker="duml", max_targets=3):
     """The harness's node, active with trained weights and without a target, and its camera."""
     reset(talker)
     talker.changed = True
-    settings = {"weights": "default", "overrides": "", "max_targets": max_targets}
+    settings = {"tracker": tracker, "weights": "default", "overrides": ""}
+    settings["max_targets"] = max_targets
     # On a busy machine a browser takes seconds to draw a box.
     settings.update(ring_seconds=10.0, ring_bytes=160_000_000)
     for name, value in settings.items():
@@ -85,7 +86,8 @@ def tracking(talker, max_targets=3):
             yield feed
     finally:
         talker.bring_to("unconfigured")
-        for name, value in {"max_targets": 1, "ring_seconds": 2.0, "ring_bytes": 1 << 26}.items():
+        settings = {"tracker": "duml", "max_targets": 1, "ring_seconds": 2.0, "ring_bytes": 1 << 26}
+        for name, value in settings.items():
             assert talker.set_parameter(name, value).successful
 
 

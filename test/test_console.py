@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,10 +18,11 @@ pytest.importorskip("aiohttp", reason="the console needs aiohttp")
 
 from duml_tracker_ros.cli.console import ros_arguments
 from duml_tracker_ros.cli.main import build_parser
-from duml_tracker_ros.messages.image_codec import ImageView
+from duml_tracker_ros.messages.image_codec import ImageError, ImageView
 from duml_tracker_ros.node.console import picture, protocol, settings
 from duml_tracker_ros.node.console.guard import Guard, find_token, is_loopback
 from duml_tracker_ros.node.console.hub import Client, Hub
+from duml_tracker_ros.node.console.protocol import Watch
 from duml_tracker_ros.node.console.readings import DebugReading, TargetReading, read_target
 from duml_tracker_ros.node.console.scenes import Joiner, Scene
 from duml_tracker_ros.node.console.settings import ConsoleError, Settings, settings_from
@@ -40,7 +42,9 @@ def test_messages_are_read():
     point = {**SELECT, "box": None, "point": [3, 4], "stamp": "1700000000123456789"}
     wish = protocol.parse(json.dumps(point))
     assert wish == protocol.Select(1, (3, 4), 1_700_000_000_123_456_789, 0)
-    assert protocol.parse('{"type":"watch","debug":true}') == protocol.Watch(True)
+    assert protocol.parse('{"type":"watch","debug":true}') == protocol.Watch(True, False)
+    wants = protocol.parse('{"type":"watch","debug":false,"mask":true}')
+    assert wants == protocol.Watch(False, True)
     assert protocol.parse('{"type":"hello"}') == protocol.Hello("")
 
 
@@ -54,6 +58,8 @@ def test_messages_are_read():
         ('{"type":["stop"]}', "none of"),
         ('{"type":"hello","token":7}', "token"),
         ('{"type":"watch","debug":1}', "debug"),
+        ('{"type":"watch","mask":true}', "debug"),
+        ('{"type":"watch","debug":true,"mask":null}', "mask"),
         ('{"type":"ack","seq":true}', "seq"),
         ('{"type":"ack","seq":-1}', "seq"),
         (json.dumps({**STOP, "target": 2**32}), "target"),
@@ -247,6 +253,31 @@ def test_what_was_looked_at_is_waited_for_but_not_for_ever(joiner):
     assert joiner.scenes[-1].debug == ()
 
 
+def test_masks_are_waited_for_while_they_come(joiner):
+    mask = ImageView(np.zeros((48, 64), np.uint8), "mono")
+    for stamp in (10, 20, 30, 40, 50):
+        joiner.join.take_frame(make_frame(stamp))
+    joiner.join.wants_mask = True
+    # A tracker that has none is not waited for.
+    joiner.join.take_target(10, target(3, 1))
+    assert joiner.scenes[-1].frame.stamp_ns == 10
+    joiner.join.take_mask(10, mask)
+    joiner.join.take_target(20, target(3, 1))
+    assert len(joiner.scenes) == 1
+    joiner.join.take_mask(20, mask)
+    assert joiner.scenes[-1].frame.stamp_ns == 20
+    assert joiner.scenes[-1].mask is mask
+    # One that is lost holds up the scene until the next answer, and no longer.
+    joiner.join.take_target(30, target(3, 1))
+    assert len(joiner.scenes) == 2
+    joiner.join.take_target(40, target(3, 1))
+    assert (joiner.scenes[-1].frame.stamp_ns, joiner.scenes[-1].mask) == (30, None)
+    joiner.join.take_mask(40, mask)
+    joiner.clock.now += 5.0
+    joiner.join.take_target(50, target(3, 1))
+    assert [scene.frame.stamp_ns for scene in joiner.scenes] == [10, 20, 30, 40, 50]
+
+
 def test_images_are_shown_without_a_tracker(joiner):
     joiner.clock.now += 5.0
     joiner.join.take_frame(make_frame(10))
@@ -313,6 +344,23 @@ def test_small_files_of_the_camera_are_passed_on():
     assert picture.encode(large, 100, 90)[1:] == (64, 48)
 
 
+def test_masks_are_opaque_where_they_are_set_and_nowhere_else():
+    mask = np.zeros((90, 200), np.uint8)
+    mask[20:60, 50:130] = 255
+    data = picture.encode_mask(ImageView(mask, "mono"), 100)
+    # OpenCV reads the colour, which is white where the mask is set, but no transparency of grey.
+    assert data[33:47] == b"\0\0\0\2tRNS\0\0" + zlib.crc32(b"tRNS\0\0").to_bytes(4, "big")
+    shown = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert shown.shape == (45, 100)
+    wanted = np.zeros((45, 100), np.uint8)
+    wanted[10:30, 25:65] = 255
+    assert np.array_equal(shown, wanted)
+    assert len(data) < 400
+    assert picture.encode_mask(ImageView(np.zeros((90, 200), np.uint8), "mono"), 100) == b""
+    with pytest.raises(ImageError, match="mono8"):
+        picture.encode_mask(ImageView(np.zeros((9, 20, 3), np.uint8), "bgr"), 100)
+
+
 # -- handing out ------------------------------------------------------------------------------
 
 
@@ -321,11 +369,14 @@ class Reader:
 
     def __init__(self, reads=True):
         self.got = []
+        self.masks = []
         self._reads = reads
         self.client = Client(self.send)
 
     async def send(self, message):
-        self.got.append(protocol.unpack(message)[0]["seq"])
+        header, rest = protocol.unpack(message)
+        self.got.append(header["seq"])
+        self.masks.append(rest[len(rest) - header["mask"] :])
         if not self._reads:
             await asyncio.Event().wait()
 
@@ -342,20 +393,25 @@ async def until(condition):
         await asyncio.sleep(0.002)
 
 
-def handing_out(act):
+def encode_mask(view):
+    return picture.encode_mask(view, 100)
+
+
+def handing_out(act, encode_mask=encode_mask):
     """Run `act(hub, offer)` beside a hub; what its audience was told."""
     audiences = []
 
     async def go():
         hub = Hub(
             lambda frame: picture.encode(frame, 100, 80),
+            encode_mask,
             0.001,
             lambda *audience: audiences.append(audience),
             pytest.fail,
         )
         running = asyncio.create_task(hub.run())
         try:
-            await act(hub, lambda seq: hub.offer(Scene(seq, make_frame(seq), ())))
+            await act(hub, lambda seq, **more: hub.offer(Scene(seq, make_frame(seq), (), **more)))
         finally:
             running.cancel()
 
@@ -421,12 +477,58 @@ def test_the_audience_is_told_only_when_it_changes():
         first, second = Reader(), Reader()
         hub.join(first.client)
         hub.join(second.client)
-        hub.want_debug(second.client, True)
-        hub.want_debug(first.client, True)
+        hub.want(second.client, Watch(debug=True))
+        hub.want(first.client, Watch(debug=True))
+        hub.want(first.client, Watch(mask=True))
         hub.leave(second.client)
         hub.leave(first.client)
 
-    assert handing_out(act) == [(True, False), (True, True), (False, False)]
+    assert handing_out(act) == [
+        (True, Watch()),
+        (True, Watch(debug=True)),
+        (True, Watch(debug=True, mask=True)),
+        (True, Watch(mask=True)),
+        (False, Watch()),
+    ]
+
+
+def test_a_mask_is_encoded_once_and_only_for_those_who_want_it_and_are_ready():
+    made = []
+
+    def count(view):
+        made.append(view)
+        return encode_mask(view)
+
+    mask = ImageView(np.full((48, 64), 255, np.uint8), "mono")
+
+    async def act(hub, offer):
+        plain, busy, curious = Reader(), Reader(), Reader()
+        for reader in (plain, busy, curious):
+            hub.join(reader.client)
+        hub.want(busy.client, Watch(mask=True))
+        offer(1, mask=mask)
+        await until(lambda: plain.got and busy.got and curious.got)
+        assert (plain.masks, busy.masks, curious.masks) == ([b""], [encode_mask(mask)], [b""])
+        # The only one that wants it has not drawn the last: no work, and nothing for the others.
+        for reader in (plain, curious):
+            hub.acknowledge(reader.client, 1)
+        offer(2, mask=mask)
+        await until(lambda: len(plain.got) == len(curious.got) == 2)
+        assert plain.masks[-1] == b""
+        assert len(made) == 1
+        hub.want(curious.client, Watch(mask=True))
+        hub.acknowledge(busy.client, 1)
+        hub.acknowledge(curious.client, 2)
+        await until(lambda: len(busy.got) == 2)
+        offer(3, mask=mask)
+        await until(lambda: len(curious.got) == 3)
+        assert busy.got == [1, 2]
+        assert busy.masks[-1] == curious.masks[-1] == encode_mask(mask)
+        hub.acknowledge(busy.client, 2)
+        await until(lambda: len(busy.got) == 3)
+        assert len(made) == 3
+
+    handing_out(act, count)
 
 
 def test_an_unreadable_image_leaves_the_others_alone():
@@ -435,6 +537,7 @@ def test_an_unreadable_image_leaves_the_others_alone():
     async def go():
         hub = Hub(
             lambda frame: picture.encode(frame, 100, 80),
+            encode_mask,
             0.001,
             lambda *audience: None,
             complaints.append,

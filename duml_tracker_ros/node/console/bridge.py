@@ -18,13 +18,15 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import Image
 
 from duml_tracker_ros.msg import Target, TrackDebug
 from duml_tracker_ros.srv import Init, InitPoint, Stop
 
+from ...messages.image_codec import ImageError, view_image
 from ..parameters import make_descriptor
 from ..stream import ImageStream
-from .protocol import Select
+from .protocol import Select, Watch
 from .readings import read_debug, read_target, stamp_of
 from .scenes import Joiner, Scene
 from .settings import DEFAULTS, SPECS, Settings, settings_from
@@ -56,6 +58,7 @@ class Bridge(Node):
         self._name = self.settings.tracker
         self._stream: ImageStream | None = None
         self._heard: dict[str, Any] = {}
+        self._has_masks = False
         self._began = 0.0
         self._todo: deque[Callable[[], None]] = deque()
         self._inits, self._points, self._stops = (
@@ -67,9 +70,9 @@ class Bridge(Node):
 
     # -- any thread ---------------------------------------------------------------------------
 
-    def watch(self, watched: bool, debug: bool) -> None:
+    def watch(self, watched: bool, wants: Watch) -> None:
         """Subscribe to what is watched, and to nothing else."""
-        self._do(lambda: self._subscribe(watched, watched and debug))
+        self._do(lambda: self._subscribe(watched, wants if watched else Watch()))
 
     async def select(self, wish: Select) -> dict[str, Any]:
         """Ask the tracker to select a target; the answer is as of `stop`."""
@@ -130,8 +133,8 @@ class Bridge(Node):
         future.add_done_callback(answered)
         done.add_done_callback(forget)
 
-    def _subscribe(self, watched: bool, debug: bool) -> None:
-        self._joiner.wants_debug = debug
+    def _subscribe(self, watched: bool, wants: Watch) -> None:
+        self._joiner.wants_debug, self._joiner.wants_mask = wants.debug, wants.mask
         if watched and self._stream is None:
             self._joiner.clear()
             self._began = time.monotonic()
@@ -143,15 +146,25 @@ class Bridge(Node):
             self._stream = None
             self._joiner.clear()
         self._hear("target", Target, watched, self._on_target)
-        self._hear("debug", TrackDebug, debug, self._on_debug)
+        self._hear("debug", TrackDebug, wants.debug, self._on_debug)
+        # Only the newest counts, and the tracker shall not send one again.
+        self._hear("mask", Image, wants.mask, self._on_mask, 1, ReliabilityPolicy.BEST_EFFORT)
 
-    def _hear(self, topic: str, kind: Any, wanted: bool, take: Callable[[Any], None]) -> None:
+    def _hear(
+        self,
+        topic: str,
+        kind: Any,
+        wanted: bool,
+        take: Callable[[Any], None],
+        depth: int = 10,
+        reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE,
+    ) -> None:
         if wanted and topic not in self._heard:
             self._heard[topic] = self.create_subscription(
                 kind,
                 f"{self._name}/{topic}",
                 take,
-                QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE),
+                QoSProfile(depth=depth, reliability=reliability),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
         elif not wanted and topic in self._heard:
@@ -163,18 +176,25 @@ class Bridge(Node):
     def _on_debug(self, message: Any) -> None:
         self._joiner.take_debug(stamp_of(message), read_debug(message))
 
+    def _on_mask(self, message: Any) -> None:
+        try:
+            self._joiner.take_mask(stamp_of(message), view_image(message))
+        except ImageError as error:
+            self._refuse(f"mask: {error}")
+
     def _refuse(self, reason: str) -> None:
         self.get_logger().warning(f"image refused: {reason}", throttle_duration_sec=1.0)
 
     def _tick(self) -> None:
         if self._stream is not None:
+            self._has_masks = self.count_publishers(f"{self._name}/mask") > 0
             self._joiner.tick()
 
     def _emit(self, scene: Scene) -> None:
         stream = self._stream
         if stream is None:
             return
-        numbers = {**scene.numbers, "topic": stream.topic, "problem": ""}
+        numbers = {**scene.numbers, "topic": stream.topic, "problem": "", "masks": self._has_masks}
         if time.monotonic() - self._began < DISCOVERY:
             pass  # others are still being discovered: nothing is known yet
         elif not self._inits.service_is_ready():

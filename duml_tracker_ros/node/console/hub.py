@@ -6,14 +6,27 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
+from ...messages.image_codec import ImageView
 from ..frame_ring import Frame
 from . import protocol
+from .protocol import Watch
 from .scenes import Scene
 
 Picture = tuple[bytes, int, int]
 NO_PICTURE: Picture = (b"", 0, 0)
+
+
+@dataclass
+class _Made:
+    """What has been made of a scene so far; `messages` by what is in them."""
+
+    seq: int
+    picture: Picture = NO_PICTURE
+    mask: bytes | None = None
+    messages: dict[Watch, bytes] = field(default_factory=dict)
 
 
 class Client:
@@ -26,7 +39,7 @@ class Client:
     """
 
     def __init__(self, send: Callable[[bytes], Awaitable[None]]) -> None:
-        self.wants_debug = False
+        self.wants = Watch()
         self.sent = 0
         self._send = send
         self._in_flight = 0
@@ -65,26 +78,29 @@ class Hub:
 
     Args:
         encode: makes a file of a frame, with the frame's width and height.
+        encode_mask: makes a file of a mask.
         period: shortest time between two scenes in seconds.
-        audience: called with whether anybody watches, and whether anybody wants debug readings.
+        audience: called with whether anybody watches, and all that is wanted by anybody.
     """
 
     def __init__(
         self,
         encode: Callable[[Frame], Picture],
+        encode_mask: Callable[[ImageView], bytes],
         period: float,
-        audience: Callable[[bool, bool], None],
+        audience: Callable[[bool, Watch], None],
         complain: Callable[[str], Any],
     ) -> None:
         self.clients: set[Client] = set()
         self.encoded = 0
         self._encode = encode
+        self._encode_mask = encode_mask
         self._period = period
         self._audience = audience
         self._complain = complain
-        self._told_audience = (False, False)
+        self._told_audience = (False, Watch())
         self._newest: Scene | None = None
-        self._made: tuple[int, dict[bool, bytes], Picture] = (0, {}, NO_PICTURE)
+        self._made = _Made(0)
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._encoder = ThreadPoolExecutor(1, "jpeg")
@@ -110,8 +126,8 @@ class Hub:
         client.close()
         self._tell_audience()
 
-    def want_debug(self, client: Client, wanted: bool) -> None:
-        client.wants_debug = wanted
+    def want(self, client: Client, wants: Watch) -> None:
+        client.wants = wants
         self._tell_audience()
 
     def acknowledge(self, client: Client, seq: int) -> None:
@@ -134,20 +150,23 @@ class Hub:
                     rest = 0.9 * self._period - (self._loop.time() - began)
                     await asyncio.sleep(max(0.0, rest))
                 if not self.clients:
-                    scene, self._made = None, (0, {}, NO_PICTURE)
+                    scene, self._made = None, _Made(0)
         finally:
             self._encoder.shutdown(wait=False)
 
     async def _hand_out(self, scene: Scene) -> None:
-        if self._made[0] != scene.seq:
-            self._made = (scene.seq, {}, await self._picture(scene))
-        _, messages, picture = self._made
+        if self._made.seq != scene.seq:
+            self._made = _Made(scene.seq, await self._picture(scene))
+        made = self._made
+        wanted = any(c.wants.mask and c.ready_for(scene) for c in self.clients)
+        if wanted and made.mask is None and scene.mask is not None:
+            made.mask = await self._mask(scene.mask)
         # Those that became ready meanwhile get it, too.
         for client in [c for c in self.clients if c.ready_for(scene)]:
-            debug = client.wants_debug
-            if debug not in messages:
-                messages[debug] = scene_message(scene, picture, debug, len(self.clients))
-            client.push(scene.seq, messages[debug])
+            parts = Watch(client.wants.debug, client.wants.mask and made.mask is not None)
+            if parts not in made.messages:
+                made.messages[parts] = scene_message(scene, made, parts, len(self.clients))
+            client.push(scene.seq, made.messages[parts])
 
     async def _picture(self, scene: Scene) -> Picture:
         if scene.frame is None:
@@ -160,17 +179,27 @@ class Hub:
         self.encoded += 1
         return made
 
+    async def _mask(self, mask: ImageView) -> bytes:
+        try:
+            return await self._loop.run_in_executor(self._encoder, self._encode_mask, mask)
+        except Exception as error:
+            self._complain(f"mask not shown: {type(error).__name__}: {error}")
+            return b""
+
     def _tell_audience(self) -> None:
-        audience = bool(self.clients), any(c.wants_debug for c in self.clients)
+        wants = [client.wants for client in self.clients]
+        wanted = Watch(any(w.debug for w in wants), any(w.mask for w in wants))
+        audience = bool(self.clients), wanted
         if audience != self._told_audience:
             self._told_audience = audience
             self._audience(*audience)
 
 
-def scene_message(scene: Scene, picture: Picture, with_debug: bool, clients: int) -> bytes:
-    """A scene as a binary message: header, image file, score maps in the header's order."""
-    data, width, height = picture
-    debug = scene.debug if with_debug else ()
+def scene_message(scene: Scene, made: _Made, parts: Watch, clients: int) -> bytes:
+    """A scene as a binary message: header, image file, score maps in the header's order, mask."""
+    data, width, height = made.picture
+    debug = scene.debug if parts.debug else ()
+    mask = (made.mask or b"") if parts.mask else b""
     targets = scene.targets
     header: dict[str, Any] = {
         "type": "scene",
@@ -181,9 +210,11 @@ def scene_message(scene: Scene, picture: Picture, with_debug: bool, clients: int
         "image": len(data),
         "targets": None if targets is None else [target.header for target in targets],
         "debug": [reading.header for reading in debug],
+        "mask": len(mask),
         "numbers": {**scene.numbers, "clients": clients},
     }
     if targets:
         header["numbers"]["latency"] = targets[-1].latency
         header["numbers"]["processing"] = targets[-1].processing
-    return protocol.pack(header, (data, *(grid for reading in debug for grid in reading.maps)))
+    grids = (grid for reading in debug for grid in reading.maps)
+    return protocol.pack(header, (data, *grids, mask))

@@ -127,7 +127,7 @@ async def serve(bridge: Bridge) -> None:
     from aiohttp import web
 
     from .hub import Hub
-    from .picture import encode
+    from .picture import encode, encode_mask
     from .server import Server
 
     settings = bridge.settings
@@ -136,6 +136,7 @@ async def serve(bridge: Bridge) -> None:
     logger = bridge.get_logger()
     hub = Hub(
         functools.partial(encode, max_width=settings.max_width, quality=settings.quality),
+        functools.partial(encode_mask, max_width=settings.max_width),
         1 / settings.rate,
         bridge.watch,
         lambda text: logger.warning(text, throttle_duration_sec=1.0),

@@ -1,15 +1,22 @@
-"""Camera images as JPEG for browsers."""
+"""Camera images as JPEG for browsers, masks over them as PNG."""
 
 from __future__ import annotations
+
+import struct
+import zlib
 
 import cv2
 import numpy as np
 
-from ...messages.image_codec import ImageView
+from ...messages.image_codec import ImageError, ImageView
 from ..frame_ring import Frame
 
 # What the camera has compressed is passed on as it is up to this size.
 SMALL = 512 * 1024
+# Behind signature and header of a file of one bit a pixel it makes 0 transparent.
+_PNG_HEADER = 33
+_TRANSPARENT = b"tRNS\0\0"
+_CHUNK = struct.pack(">I6sI", 2, _TRANSPARENT, zlib.crc32(_TRANSPARENT))
 _TO_BGR = {
     "rgb": cv2.COLOR_RGB2BGR,
     "rgba": cv2.COLOR_RGBA2BGR,
@@ -43,3 +50,23 @@ def encode(frame: Frame, max_width: int, quality: int) -> tuple[bytes, int, int]
     pixels = np.ascontiguousarray(shrink(view, max_width))
     data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return data.tobytes(), view.width, view.height
+
+
+def encode_mask(view: ImageView, max_width: int) -> bytes:
+    """PNG file of a mask, white where it is set, transparent elsewhere; empty where it never is.
+
+    Args:
+        view: order mono; at most `max_width` pixels wide in the file.
+
+    Raises:
+        ImageError: the view has colours.
+    """
+    if view.order != "mono":
+        raise ImageError(f"a mask in {view.order!r}: it must be mono8")
+    pixels = shrink(view, max_width)
+    seen = np.ascontiguousarray(pixels >= 128, np.uint8)
+    if not seen.any():
+        return b""
+    options = [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 1]
+    data = cv2.imencode(".png", 255 * seen, options)[1].tobytes()
+    return data[:_PNG_HEADER] + _CHUNK + data[_PNG_HEADER:]

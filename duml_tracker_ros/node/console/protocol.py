@@ -2,7 +2,7 @@
 
 A browser sends small JSON objects with a `type`. It gets JSON texts (`welcome`, `answer`,
 `refused`) and scenes, which are binary: the length of a JSON header as a 32-bit little-endian
-number, the header, the JPEG, the score maps as bytes.
+number, the header, the JPEG, the score maps as bytes, the mask as PNG.
 """
 
 from __future__ import annotations
@@ -41,9 +41,15 @@ class Ack:
 
 @dataclass(frozen=True)
 class Watch:
-    """Whether score maps, search region and voted boxes are wanted."""
+    """What is wanted over the images.
 
-    debug: bool
+    Attributes:
+        debug: score maps, search region and voted boxes.
+        mask: the pixels of the targets, where the tracker has masks.
+    """
+
+    debug: bool = False
+    mask: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,9 +100,7 @@ def parse(text: str) -> Message:
     if kind == "ack":
         return Ack(_whole(fields, "seq", 2**53))
     if kind == "watch":
-        if not isinstance(fields.get("debug"), bool):
-            raise BadMessage("debug: must be true or false")
-        return Watch(fields["debug"])
+        return Watch(_flag(fields, "debug"), _flag(fields, "mask", False))
     if kind == "stop":
         return Stop(_whole(fields, "request", 2**53), _whole(fields, "target", _LAST_ID))
     if kind == "select":
@@ -108,6 +112,13 @@ def parse(text: str) -> Message:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
+
+
+def _flag(fields: dict[str, Any], name: str, default: bool | None = None) -> bool:
+    value = fields.get(name, default)
+    if not isinstance(value, bool):
+        raise BadMessage(f"{name}: must be true or false")
+    return value
 
 
 def _whole(fields: dict[str, Any], name: str, most: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import threading
 import time
 from collections import deque
@@ -9,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...messages.image_codec import ImageView
 from ..frame_ring import Frame, FrameRing
 from .readings import DebugReading, TargetReading
 
@@ -26,6 +29,7 @@ class Scene:
     Attributes:
         frame: None when there is no image.
         targets: None when the tracker did not answer this image.
+        mask: the pixels of all targets, order mono; None when there is none, or nobody wants it.
         numbers: rates, counts, and what is wrong, by name.
     """
 
@@ -33,6 +37,7 @@ class Scene:
     frame: Frame | None
     targets: tuple[TargetReading, ...] | None = None
     debug: tuple[DebugReading, ...] = ()
+    mask: ImageView | None = None
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
@@ -43,6 +48,7 @@ class _Answer:
     stamp_ns: int
     targets: list[TargetReading] = field(default_factory=list)
     debug: list[DebugReading] = field(default_factory=list)
+    mask: ImageView | None = None
     told: bool = False
 
     @property
@@ -69,14 +75,13 @@ class Joiner:
     def __init__(
         self, emit: Callable[[Scene], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.wants_debug = False
+        self.wants_debug = self.wants_mask = False
         self._emit = emit
         self._clock = clock
         self._ring = FrameRing(RING_SECONDS, RING_BYTES)
         self._answer: _Answer | None = None
         self._seq = 0
-        self._answered = -PATIENCE
-        self._emitted = -PATIENCE
+        self._answered = self._emitted = self._masked = -math.inf
         self._dropped = 0
         self._images: deque[float] = deque()
         self._answers: deque[float] = deque()
@@ -86,7 +91,7 @@ class Joiner:
         """Forget all images and answers; counts begin anew."""
         self._ring.clear()
         self._answer, self._dropped = None, 0
-        self._answered = self._emitted = -PATIENCE
+        self._answered = self._emitted = self._masked = -math.inf
         with self._lock:
             self._images.clear()
             self._answers.clear()
@@ -100,7 +105,7 @@ class Joiner:
         if answer is not None and not answer.told and answer.stamp_ns == frame.stamp_ns:
             self._settle(answer)
         elif now - self._answered > PATIENCE:
-            self._tell(frame, None, ())
+            self._tell(frame)
 
     def take_target(self, stamp_ns: int, target: TargetReading) -> None:
         """A target has come, or word that there is none."""
@@ -124,10 +129,18 @@ class Joiner:
             answer.debug.append(debug)
             self._settle(answer)
 
+    def take_mask(self, stamp_ns: int, mask: ImageView) -> None:
+        """The pixels of all targets have come; they follow the targets of their image."""
+        self._masked = self._clock()
+        answer = self._answer
+        if answer is not None and answer.stamp_ns == stamp_ns and not answer.told:
+            answer.mask = mask
+            self._settle(answer)
+
     def tick(self) -> None:
         """To be called now and then: tells how things are while nothing comes."""
         if self._clock() - self._emitted > PATIENCE:
-            self._tell(None, None, ())
+            self._tell(None)
 
     def numbers(self) -> dict[str, Any]:
         """Rates in Hz and counts; from any thread."""
@@ -139,24 +152,27 @@ class Joiner:
         }
 
     def _settle(self, answer: _Answer) -> None:
-        if answer.complete and (answer.explained or not self.wants_debug):
+        if not answer.complete or (self.wants_debug and not answer.explained):
+            return
+        # Only a tracker that has masks is waited for.
+        masks = self.wants_mask and self._clock() - self._masked <= PATIENCE
+        if answer.mask is not None or not masks:
             self._tell_answer(answer)
 
     def _tell_answer(self, answer: _Answer) -> None:
         frame = self._ring.find(answer.stamp_ns)
         if frame is not None:
             answer.told = True
-            self._tell(frame, tuple(answer.targets), tuple(answer.debug))
+            self._tell(frame, answer)
 
-    def _tell(
-        self,
-        frame: Frame | None,
-        targets: tuple[TargetReading, ...] | None,
-        debug: tuple[DebugReading, ...],
-    ) -> None:
+    def _tell(self, frame: Frame | None, answer: _Answer | None = None) -> None:
         self._seq += 1
         self._emitted = self._clock()
-        self._emit(Scene(self._seq, frame, targets, debug, self.numbers()))
+        scene = Scene(self._seq, frame, numbers=self.numbers())
+        if answer is not None:
+            targets, debug = tuple(answer.targets), tuple(answer.debug)
+            scene = dataclasses.replace(scene, targets=targets, debug=debug, mask=answer.mask)
+        self._emit(scene)
 
     def _count(self, times: deque[float], now: float) -> None:
         with self._lock:

@@ -194,7 +194,7 @@ class Server:
         if isinstance(message, Ack):
             self._hub.acknowledge(client, message.seq)
         elif isinstance(message, Watch):
-            self._hub.want_debug(client, message.debug)
+            self._hub.want(client, message)
 
     async def _ask(self, socket: web.WebSocketResponse, message: Select | Stop) -> None:
         if isinstance(message, Select):

@@ -4,12 +4,12 @@ const AGAIN_MS = 1000;
 const NEEDS_TOKEN = 4401;
 
 export class Link {
-  // on: { scene(header, image, maps), state(on, text), token(reason) }
+  // on: { scene(header, image, mask), state(on, text), token(reason) }
   constructor(on) {
     this.on = on;
     this.waiting = new Map();
     this.request = 0;
-    this.debug = false;
+    this.watched = { debug: false, mask: false };
     this.refusal = "";
     this.token = takeToken();
     this.connect();
@@ -38,9 +38,9 @@ export class Link {
     return new Promise((resolve) => this.waiting.set(request, resolve));
   }
 
-  watchDebug(debug) {
-    this.debug = debug;
-    this.send({ type: "watch", debug });
+  watch(watched) {
+    this.watched = watched;
+    this.send({ type: "watch", ...watched });
   }
 
   acknowledge(seq) {
@@ -62,7 +62,7 @@ export class Link {
     if (message.type === "welcome") {
       this.refusal = "";
       this.on.state(true, "live");
-      if (this.debug) this.watchDebug(true);
+      this.watch(this.watched);
     } else if (message.type === "answer") {
       this.waiting.get(message.request)?.(message);
       this.waiting.delete(message.request);
@@ -97,7 +97,8 @@ function takeToken() {
   return given || sessionStorage.getItem("token") || "";
 }
 
-// A scene: length of the header, header, image file, maps of every reading in the header's order.
+// A scene: length of the header, header, image file, maps of every reading in the header's order,
+// mask file.
 function unpack(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
@@ -112,5 +113,6 @@ function unpack(buffer) {
     }
     reading.grids = grids;
   }
-  return [header, image];
+  const mask = header.mask ? new Blob([new Uint8Array(buffer, at, header.mask)]) : null;
+  return [header, image, mask];
 }

@@ -21,8 +21,8 @@ const panel = new Panel({
 });
 
 const link = new Link({
-  scene: (header, image) => {
-    waiting = { header, image };
+  scene: (header, image, mask) => {
+    waiting = { header, image, mask };
     if (!held) show();
   },
   state: (on, text) => {
@@ -49,17 +49,20 @@ const selection = new Selection(picture, {
 // Only a scene that was drawn is acknowledged, and only then the next one is sent: a page that is
 // slow, or hidden, is sent less or nothing.
 async function show() {
-  const { header, image } = waiting;
+  const { header, image, mask } = waiting;
   waiting = null;
-  let bitmap = null;
+  let bitmap = null, shape = null;
   try {
     if (image) bitmap = await createImageBitmap(image);
+    if (mask) shape = await createImageBitmap(mask);
   } catch {
     panel.problem("the browser cannot read the camera's image");
   }
   requestAnimationFrame(() => {
-    if (held) bitmap?.close(); // drawing began meanwhile: the image must stay
-    else picture.set(header, bitmap);
+    if (held) { // drawing began meanwhile: the image must stay
+      bitmap?.close();
+      shape?.close();
+    } else picture.set(header, bitmap, shape);
     const followed = (header.targets ?? []).filter((target) => target.box || target.state === "lost");
     if (header.targets) {
       if (!followed.some((target) => target.id === marked)) marked = followed.at(-1)?.id ?? 0;
@@ -67,6 +70,7 @@ async function show() {
     }
     picture.marked = followed.length > 1 ? marked : 0;
     latest = header;
+    $("mask").disabled = !header.numbers.masks && !picture.show.mask;
     panel.take(header, marked, replacing);
     link.acknowledge(header.seq);
   });
@@ -109,13 +113,14 @@ async function stop(id) {
 
 function setShow(change) {
   Object.assign(picture.show, change);
-  const { heat, region, votes } = picture.show;
+  const { heat, region, votes, mask } = picture.show;
   for (const button of document.querySelectorAll("[data-heat]")) {
     button.setAttribute("aria-pressed", String(button.dataset.heat === heat));
   }
   $("region").setAttribute("aria-pressed", String(region));
   $("votes").setAttribute("aria-pressed", String(votes));
-  link.watchDebug(heat !== "off" || region || votes);
+  $("mask").setAttribute("aria-pressed", String(mask));
+  link.watch({ debug: heat !== "off" || region || votes, mask });
   picture.draw();
 }
 
@@ -124,6 +129,7 @@ for (const button of document.querySelectorAll("[data-heat]")) {
 }
 $("region").onclick = () => setShow({ region: !picture.show.region });
 $("votes").onclick = () => setShow({ votes: !picture.show.votes });
+$("mask").onclick = () => setShow({ mask: !picture.show.mask });
 $("stop").onclick = () => stop(0);
 $("help-button").onclick = () => $("help").showModal();
 $("token-form").onsubmit = () => link.useToken($("token-input").value.trim());
@@ -141,6 +147,7 @@ const KEYS = {
   h: () => setShow({ heat: HEATS[(HEATS.indexOf(picture.show.heat) + 1) % HEATS.length] }),
   r: () => setShow({ region: !picture.show.region }),
   v: () => setShow({ votes: !picture.show.votes }),
+  m: () => $("mask").click(), // which does nothing while it is disabled
   "?": () => $("help").showModal(),
 };
 

@@ -6,6 +6,7 @@ export const COLOURS = {
 const REGION = "#c8c8c8";
 const VOTE = "#ff5a4f"; // red, as the paper draws predicted boxes
 const DRAFT = "#ffffff";
+const MASK_ALPHA = 0.5;
 const LOUPE = 58; // radius, CSS pixels
 // Viridis rises in lightness all the way: readable with any colour vision.
 const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
@@ -22,9 +23,11 @@ export class Picture {
     this.stage = stage;
     this.context = canvas.getContext("2d");
     this.grid = document.createElement("canvas");
+    this.tinted = document.createElement("canvas");
     this.scene = null;
     this.bitmap = null;
-    this.show = { heat: "off", region: false, votes: false };
+    this.mask = null;
+    this.show = { heat: "off", region: false, votes: false, mask: false };
     this.draft = null; // { box, touch: [x, y] or null }
     this.marked = 0;
     this.width = 640;
@@ -32,9 +35,11 @@ export class Picture {
     new ResizeObserver(() => this.fit()).observe(stage);
   }
 
-  // Takes over a scene; without a bitmap the former image stays.
-  set(scene, bitmap) {
+  // Takes over a scene; without a bitmap the former image stays. The mask is white on transparent.
+  set(scene, bitmap, mask = null) {
     if (bitmap) {
+      this.mask?.close();
+      this.mask = mask;
       this.bitmap?.close();
       this.bitmap = bitmap;
       const width = scene.width || bitmap.width, height = scene.height || bitmap.height;
@@ -82,6 +87,7 @@ export class Picture {
     context.drawImage(this.bitmap, 0, 0, canvas.width, canvas.height);
     const debug = this.scene?.debug ?? [];
     for (const reading of debug) this.drawGround(reading);
+    if (this.show.mask && this.mask) this.drawMask();
     for (const target of this.scene?.targets ?? []) if (target.box) this.drawTarget(target);
     // They lie close to the box that was voted from them: above it, or they would not be seen.
     if (this.show.votes) for (const reading of debug) this.drawVotes(reading);
@@ -113,6 +119,24 @@ export class Picture {
     this.context.imageSmoothingEnabled = true;
     const s = this.scale;
     this.context.drawImage(this.grid, x * s, y * s, w * s, h * s);
+  }
+
+  // All targets share one mask: each tints what lies in and around its box.
+  drawMask() {
+    const { width, height } = this.mask;
+    [this.tinted.width, this.tinted.height] = [width, height];
+    const small = this.tinted.getContext("2d"), s = width / this.width;
+    small.drawImage(this.mask, 0, 0);
+    small.globalCompositeOperation = "source-atop";
+    for (const { box, state } of this.scene?.targets ?? []) {
+      if (!box) continue;
+      const [x, y, w, h] = box;
+      small.fillStyle = COLOURS[state];
+      small.fillRect((x - w / 2) * s, (y - h / 2) * s, 2 * w * s, 2 * h * s);
+    }
+    this.context.globalAlpha = MASK_ALPHA;
+    this.context.drawImage(this.tinted, 0, 0, this.canvas.width, this.canvas.height);
+    this.context.globalAlpha = 1;
   }
 
   drawTarget(target) {
