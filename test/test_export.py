@@ -107,7 +107,7 @@ def test_engine_finds_the_boxes_of_torch(engine: str) -> None:
 
 
 def test_engine_mistakes_name_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="choose from torch, openvino, onnxruntime"):
+    with pytest.raises(ConfigError, match="choose from torch, cuda_graph, openvino, onnxruntime"):
         create_tracker(device="cpu", engine="abacus")
     monkeypatch.setattr(base.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="pip install openvino"):

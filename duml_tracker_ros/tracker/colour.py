@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
 INNER = 0.6
 """Share of the box's sides that is looked at: corners show the ground."""
@@ -37,6 +39,20 @@ def chroma(crop: np.ndarray, box: tuple[float, float, float, float]) -> tuple[fl
     red, green, blue, _ = cv2.mean(crop[top:bottom, left:right])
     brightness = (red + green + blue) / 3 + DARK
     return (red - green) / brightness, (0.5 * (red + green) - blue) / brightness
+
+
+def chroma_on_device(crop: Tensor, box: Tensor) -> Tensor:
+    """``chroma`` as tensor work: crop RGB [3, S, S] and (cx, cy, w, h) [4] on a device -> [2]."""
+    size = crop.shape[-1]
+    half = (0.5 * INNER * box[2:]).clamp_min(1.0)
+    low, high = (box[:2] - half).round().clamp_min(0), (box[:2] + half).round().clamp_max(size)
+    at = torch.arange(size, device=crop.device)
+    across, down = ((at >= low[i]) & (at < high[i]) for i in (0, 1))
+    inside = (down[:, None] & across).float()
+    # No pixel inside: 0 / 0, not a number.
+    red, green, blue = ((crop.float() * inside).sum((1, 2)) / inside.sum()).unbind()
+    brightness = (red + green + blue) / 3 + DARK
+    return torch.stack((red - green, 0.5 * (red + green) - blue)) / brightness
 
 
 @dataclass

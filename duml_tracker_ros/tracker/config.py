@@ -320,7 +320,8 @@ class TrackerConfig:
     multiplies bf16 matrices). What is learned online is kept in fp32; its products with the memory
     are in bf16, too.
 
-    ``engine`` runs the networks: ``torch``, or on a CPU ``openvino`` or ``onnxruntime``.
+    ``engine`` runs the networks: ``torch``, or on a CPU ``openvino`` or ``onnxruntime``. On CUDA
+    ``cuda_graph`` replays the whole frame of ``duml`` as one recorded graph.
     """
 
     name: str = "duml"
@@ -361,7 +362,7 @@ class TrackerConfig:
 
 
 PRECISIONS = ("auto", "fp32", "bf16")
-ENGINES = ("torch", "openvino", "onnxruntime")
+ENGINES = ("torch", "cuda_graph", "openvino", "onnxruntime")
 UPDATE_RULES = ("paper", "every_frame", "never")
 KINDS = ("dual_modal", "siamese", "encoder_decoder", "proposals", "mask")
 OFFLINE = ("OFC-5s", "OFC-1s", "OFR", "none")

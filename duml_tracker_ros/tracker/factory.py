@@ -15,6 +15,7 @@ from .config import TrackerConfig, load_config
 from .engine import make_engine
 from .errors import ConfigError, TrackerError, WeightsError
 from .network.base import CropNet
+from .systems.captured_duml import CapturedDuml
 from .systems.drol import DrolFcTracker, DrolTracker
 from .systems.drol_mask import DrolMaskTracker
 from .systems.duml import DumlTracker
@@ -37,6 +38,8 @@ SYSTEMS: dict[str, type[FrameTracker[Any, Any]]] = {
     )
 }
 TRACKERS: tuple[str, ...] = tuple(SYSTEMS)
+CAPTURED: dict[str, type[FrameTracker[Any, Any]]] = {CapturedDuml.name: CapturedDuml}
+"""Those that can be recorded as CUDA graphs."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -101,13 +104,18 @@ def create_tracker(
     config, plain, checkpoint = load_network(name, weights, size, overrides)
     half = config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(place))
     engine = make_engine(config.engine, place, half)
+    systems = SYSTEMS if config.engine != "cuda_graph" else CAPTURED
+    if name not in systems:
+        raise ConfigError(
+            f"engine = {config.engine!r} is for {', '.join(systems)}; with {name} take engine=torch"
+        )
     net = plain if engine is None else copy.deepcopy(plain)
     try:
         net.deploy(place, half)
     except RuntimeError as error:
         raise TrackerError(f"device {device!r} failed: {error}") from error
     explicit_tf32(place, config.precision)
-    return SYSTEMS[name](config, net, place, checkpoint, profile, engine, plain)
+    return systems[name](config, net, place, checkpoint, profile, engine, plain)
 
 
 def load_network(

@@ -86,6 +86,17 @@ class Window:
         x, y, w, h = box
         return (x - self.cx) * s + half, (y - self.cy) * s + half, w * s, h * s
 
+    def to_cells(self, box: Box, cells: int, stride: int) -> Box:
+        """An image box as (row, column, height, width) in cells of a map of the crop.
+
+        Args:
+            cells: of the map along each side, ``stride`` crop pixels apart.
+        """
+        x, y, w, h = self.to_crop(box)
+        first = self.size / 2 - stride * (cells - 1) / 2
+        row, column = y + h / 2 - first, x + w / 2 - first
+        return row / stride, column / stride, h / stride, w / stride
+
     def to_image(self, box: Box) -> Box:
         """Map a crop box into the image."""
         s, half = self.scale, self.size / 2

@@ -31,12 +31,12 @@ class Finding:
     weak: bool
 
 
-def second_peak(score: Tensor, cell: Tensor, half: tuple[float, float]) -> Tensor:
+def second_peak(score: Tensor, cell: Tensor, half: tuple[float, float] | Tensor) -> Tensor:
     """Highest score [H, W] outside the neighbourhood of a cell.
 
     Args:
         cell: index of the flattened map [1].
-        half: half the height and width of the neighbourhood in cells.
+        half: half the height and width of the neighbourhood in cells, of the host or the device.
     """
     height, width = score.shape
     index = torch.arange(max(height, width), device=score.device)

@@ -13,6 +13,9 @@ from .network.anchors import decode
 from .network.heads import OfflineOutput
 from .voting import Ballot
 
+Sides = tuple[float, float] | tuple[Tensor, Tensor] | Tensor
+"""Width and height: of the host, or on the device, for a graph that has no numbers of the host."""
+
 
 class Candidate(NamedTuple):
     """The best box of one search region. All tensors on the device.
@@ -46,7 +49,7 @@ def hann_window(cells: int, closed: bool = False) -> Tensor:
     return torch.outer(axis, axis)
 
 
-def size_change(width: Tensor, height: Tensor, last: tuple[float, float]) -> Tensor:
+def size_change(width: Tensor, height: Tensor, last: Sides) -> Tensor:
     """Penalised change of size and ratio against the last box (w, h), >= 1 (SiamRPN).
 
     The size is ``sqrt((w + p) (h + p))`` with ``p = (w + h) / 2``, whose square is
@@ -61,9 +64,7 @@ def size_change(width: Tensor, height: Tensor, last: tuple[float, float]) -> Ten
     return change.mul_(torch.maximum(ratio, ratio.reciprocal()))
 
 
-def size_penalty(
-    width: Tensor, height: Tensor, last: tuple[float, float], config: PostprocessConfig
-) -> Tensor:
+def size_penalty(width: Tensor, height: Tensor, last: Sides, config: PostprocessConfig) -> Tensor:
     """Factor on the score of boxes that change size or ratio, in (0, 1]."""
     k = config.penalty_k
     return size_change(width, height, last).mul_(-k).add_(k).exp_()
@@ -90,9 +91,10 @@ def select(
     out: OfflineOutput,
     robust: Tensor | None,
     anchors: Tensor,
-    last: tuple[float, float],
+    last: Sides,
     window: Tensor,
     config: PostprocessConfig,
+    influence: float | Tensor | None = None,
 ) -> Candidate:
     """Choose the target's box.
 
@@ -103,6 +105,7 @@ def select(
         anchors: (cx, cy, w, h) [A, H, W, 4] in crop pixels.
         last: (w, h) of the last box in crop pixels.
         window: cosine window [H, W].
+        influence: its share of the ranking, if not that of the configuration.
     """
     quality = torch.sigmoid(out.iou[0].float())
     boxes = decode(out.deltas[0].float(), anchors)
@@ -113,7 +116,8 @@ def select(
     ranked = fused * penalty
     if penalise_offline:
         ranked = fused - (1 - config.mu) * accurate * (1 - penalty)
-    ranked = torch.lerp(ranked, window, config.window_influence)
+    share = config.window_influence if influence is None else influence
+    ranked = torch.lerp(ranked, window, share)
     # Indices stay tensors of one element: a scalar one would be fetched by the host.
     best = ranked.flatten().argmax(0, keepdim=True)
     flat = boxes.flatten(0, 2)

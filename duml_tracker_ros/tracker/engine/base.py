@@ -15,6 +15,7 @@ from ..network.graphs import Graph
 
 NEEDS = {
     "torch": (),
+    "cuda_graph": (),
     "openvino": ("openvino",),
     "onnxruntime": ("onnxruntime", "onnx", "onnxscript"),
 }
@@ -35,7 +36,7 @@ class Engine(Protocol):
 
 
 def make_engine(name: str, device: torch.device, half: bool) -> Engine | None:
-    """The engine, or None for torch itself.
+    """The engine, or None for torch itself, plain or recorded.
 
     Args:
         half: may it compute in 16 bits?
@@ -43,7 +44,9 @@ def make_engine(name: str, device: torch.device, half: bool) -> Engine | None:
     Raises:
         ConfigError: not for this device, or not installed; names the remedy.
     """
-    if name == "torch":
+    if name == "cuda_graph" and device.type != "cuda":
+        raise ConfigError(f"engine = {name!r} is for CUDA; on {device} take engine=torch")
+    if name in ("torch", "cuda_graph"):
         return None
     if device.type != "cpu":
         raise ConfigError(f"engine = {name!r} is for CPUs; on {device} take engine=torch")

@@ -43,7 +43,11 @@ class OnlineLocalizer:
         self.memory = SampleMemory(self._size, config.memory, device, self._kernel, dtype)
         self.memory.start(features, targets)
         line, channels = self.memory.line, model.channels
-        self._taps = to_taps(start)
+        # Everything learned stays at its address, so that recorded graphs may read and write it.
+        taps = to_taps(start)
+        self._both = torch.cat((taps, taps))
+        self._first = self._both[len(taps) :]
+        self._taps = taps.clone() if self.merge else self._both[: len(taps)]
         self._scores = line.zeros(channels)
         self._scores[:, : len(features)] = line.scores(self._taps, len(features))
         shared = 1 if model.shapes is None else channels
@@ -51,18 +55,18 @@ class OnlineLocalizer:
         self._unmapped = list(range(len(features)))
         self._score = FrameScorer(self._size, self._kernel, device)
         self.optimise(config.init_iterations)
-        self._first = self._taps
-        self._stack()
+        self._first.copy_(self._taps)
+        self._blend()
 
     @property
     def filter(self) -> Tensor:
-        """The latest filters [1, A, C, k, k]."""
-        return from_taps(self._taps, self._kernel)
+        """A copy of the latest filters [1, A, C, k, k]."""
+        return from_taps(self._taps.clone(), self._kernel)
 
     @property
     def first_filter(self) -> Tensor:
-        """Those of the first frame."""
-        return from_taps(self._first, self._kernel)
+        """A copy of those of the first frame."""
+        return from_taps(self._first.clone(), self._kernel)
 
     def scores(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Scores [A, H, W] of a frame's features [1, C, H, W].
@@ -95,24 +99,53 @@ class OnlineLocalizer:
                 self._unmapped.append(slot)
         if decision.iterations:
             self.optimise(decision.iterations)
-            self._stack()
+
+    def load(self, other: OnlineLocalizer) -> None:
+        """Take over what another one of the same size has learned, without new storage."""
+        self.memory.load(other.memory)
+        self._unmapped = list(other._unmapped)
+        for own, source in zip(self._maps, other._maps, strict=True):
+            own.copy_(source)
+        self._scores.copy_(other._scores)
+        self._taps.copy_(other._taps)
+        self._both.copy_(other._both)
+
+    def write(self, slot: Tensor, features: Tensor, target: Tensor, scores: Tensor) -> None:
+        """Put a frame into a slot of the memory; all of it happens on the device.
+
+        Args:
+            slot: index [1], int64; ``memory.reserve`` gives it.
+            features, target, scores: as for ``learn``.
+        """
+        memory, line = self.memory, self.memory.line
+        maps = self.model.maps(target[None], self._size[1], self._size[2], self._kernel)
+        pairs = [(memory.features[0], features[None]), (memory.targets[0], target[None])]
+        pairs.append((line.inner(self._scores)[0], scores[None]))
+        pairs += [(line.inner(b)[0], m) for b, m in zip(self._maps, maps, strict=True)]
+        for block, sample in pairs:
+            block.index_copy_(0, slot, sample.to(block.dtype))
 
     def optimise(self, iterations: int) -> None:
         """Steepest descent on the samples in the memory."""
-        self._map_samples()
-        features, _, gamma = self.memory.view()
-        n = self.memory.used
+        self.map_samples()
+        self.descend(self.memory.weights, iterations)
+
+    def descend(self, gamma: Tensor, iterations: int) -> None:
+        """Steepest descent on the first samples in the memory, whose weights are given [1, n]."""
+        n = gamma.shape[1]
+        features = self.memory.features[:, :n]
         label, mask, weight = (m[:, :n] for m in self._maps)
         lam, line = self.model.regularisation, self.memory.line
         problem = LineProblem(features, label, mask, weight, gamma, lam, line)
         found = self._taps[None], self._scores[:, :n]
         for step in steepest_descent(problem, found[0], iterations, self.model.step, found[1]):
             found = step
-        self._taps = found[0][0]
+        self._taps.copy_(found[0][0])
         self._scores[:, :n] = found[1]
+        self._blend()
 
-    def _map_samples(self) -> None:
-        """Label, mask and weight of the samples that have none yet."""
+    def map_samples(self) -> None:
+        """Make label, mask and weight of the samples that have none yet."""
         slots, self._unmapped = self._unmapped, []
         for first, end in _runs(slots):
             targets = self.memory.targets[0, first:end]
@@ -120,15 +153,13 @@ class OnlineLocalizer:
             for buffer, values in zip(self._maps, maps, strict=True):
                 self.memory.line.inner(buffer)[0, first:end] = values
 
-    def _stack(self) -> None:
-        """Both filters in one tensor, so that a frame is correlated once.
+    def _blend(self) -> None:
+        """The filter that scores: ``merge`` f_1 + (1 - ``merge``) f_latest (FCOT eq. 6).
 
-        The one that scores is ``merge`` f_1 + (1 - ``merge``) f_latest (FCOT eq. 6).
+        It lies beside the first one, so that a frame is correlated once.
         """
-        current = self._taps
         if self.merge:
-            current = self.merge * self._first + (1 - self.merge) * self._taps
-        self._both = torch.cat((current, self._first))
+            torch.lerp(self._taps, self._first, self.merge, out=self._both[: len(self._taps)])
 
 
 def _runs(slots: list[int]) -> list[tuple[int, int]]:

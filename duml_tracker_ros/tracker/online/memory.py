@@ -52,6 +52,14 @@ class SampleMemory:
 
     def insert(self, feature: Tensor, target: Tensor, rate: float) -> int | None:
         """Add one sample [C, H, W] with its target [4]. Return its slot, or None when full."""
+        slot = self.reserve(rate)
+        if slot is not None:
+            self.features[0, slot] = feature
+            self.targets[0, slot] = target
+        return slot
+
+    def reserve(self, rate: float) -> int | None:
+        """The slot of a new sample, which is still to be written; None when full."""
         if self.used < self.capacity:
             slot = self.used
             self.used += 1
@@ -60,8 +68,6 @@ class SampleMemory:
         else:
             free = range(self.protected, self.capacity)
             slot = min(free, key=self._weights.__getitem__)
-        self.features[0, slot] = feature
-        self.targets[0, slot] = target
         self._weights[slot] = 0.0
         total = sum(self._weights)
         self._weights = [w * (1 - rate) / total for w in self._weights]
@@ -82,6 +88,18 @@ class SampleMemory:
     def weights(self) -> Tensor:
         """Sample weights [1, used] on the memory's device."""
         return numbers(self._weights[: self.used], self.features.device)[None]
+
+    def load(self, other: SampleMemory) -> None:
+        """Take over all samples of a memory of the same size, without new storage."""
+        self.line.load(other.line)
+        self.targets.copy_(other.targets)
+        self._weights = list(other._weights)
+        self.used, self.protected = other.used, other.protected
+        self.first_share = other.first_share
+
+    def all_shares(self) -> list[float]:
+        """Sample weights of all ``capacity`` slots, 0 in empty ones."""
+        return self._weights
 
     def shares(self) -> tuple[float, ...]:
         """Sample weights, first-frame samples first, without asking the device."""

@@ -50,6 +50,10 @@ class SampleLine:
         shape = 1, self.capacity, channels, self.height, self.width
         return torch.zeros(shape, device=self._block.device)
 
+    def load(self, other: SampleLine) -> None:
+        """Take over the samples of a line of the same size."""
+        self._block.copy_(other._block)
+
     def inner(self, maps: Tensor) -> Tensor:
         """Maps [..., H', W'] without the empty cells: a view of what a filter's scores have."""
         more = (self.kernel + 1) % 2

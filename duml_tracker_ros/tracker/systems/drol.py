@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..geometry import Window, cxcywh_to_xyxy, iou, search_window, template_window
+from ..geometry import cxcywh_to_xyxy, iou, search_window, template_window
 from ..localize import Finding
 from ..network.anchors import decode
 from ..network.base import CropNet
@@ -26,9 +26,9 @@ from ..network.siamese import SiameseNet
 from ..online.classifier import OnlineClassifier
 from ..online.policy import Surest
 from ..target import TargetTrack
-from ..types import Box, TrackState
+from ..types import TrackState
 from .frame_loop import Peak
-from .siamese import SiameseLocated, SiameseTarget, SiameseTracker
+from .siamese import SiameseTarget, SiameseTracker
 
 
 @dataclass
@@ -138,18 +138,11 @@ class DrolFcTracker(DrolTracker):
     name = "drol_fc"
     network = SiameseNet
 
-    def _locate(
-        self,
-        out: OfflineOutput,
-        scores: tuple[Tensor, Tensor] | None,
-        box: Box,
-        lost: bool,
-        window: Window,
-    ) -> SiameseLocated:
+    def shaped(self, out: OfflineOutput, target: SiameseTarget) -> OfflineOutput:
         # Seen at the right scale the target has the size it had in the template.
-        n = self.config.network
+        n, box = self.config.network, target.track.box
         scale = search_window(box, n.template_size, n.search_size).scale
         deltas = out.deltas.clone()
         for axis, side in enumerate(box[2:], start=2):
             deltas[..., axis].fill_(math.log(side * scale / n.anchor_size))
-        return super()._locate(out._replace(deltas=deltas), scores, box, lost, window)
+        return out._replace(deltas=deltas)

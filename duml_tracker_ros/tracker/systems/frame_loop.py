@@ -233,18 +233,12 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         views = [
             (t, dataclasses.replace(w, side=w.side * s)) for t, w in searched for s in rule.scales
         ]
-        crops = [self.cut(image, window, t.track, order) for t, window in views]
-        clock.lap("crop")
-        looked = self.search(self.upload(crops), *self.kernels([t for t, _ in views]))
-        clock.lap("network")
-        found = self.locate(views, looked)
-        # The one copy to the host.
-        peaks = [Peak(*row) for row in torch.stack([f.numbers for f in found]).tolist()]
+        found, peaks, colours = self.look(image, views, order)
         clock.lap("localize")
         results = []
         for chosen in best_views([p.fused for p in peaks], rule):
             (target, window), one, peak = views[chosen], found[chosen], peaks[chosen]
-            seen = chroma(crops[chosen], peak[:4])
+            seen = colours[chosen]
             usual = target.track.usual
             finding = self._settle(target.track, peak, seen, window, image.shape[1::-1])
             decision = self.learn(target, one, peak, finding, window)
@@ -253,6 +247,19 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             results.append(self.result(target.track, one, evidence))
         clock.lap("online")
         return results
+
+    def look(
+        self, image: np.ndarray, views: Sequence[tuple[T, Window]], order: str
+    ) -> tuple[Sequence[Located], list[Peak], list[tuple[float, float]]]:
+        """The candidate of each search region, and its chroma (``colour``)."""
+        crops = [self.cut(image, window, t.track, order) for t, window in views]
+        self.clock.lap("crop")
+        looked = self.search(self.upload(crops), *self.kernels([t for t, _ in views]))
+        self.clock.lap("network")
+        found = self.locate(views, looked)
+        # The one copy to the host.
+        peaks = [Peak(*row) for row in torch.stack([f.numbers for f in found]).tolist()]
+        return found, peaks, [chroma(c, p[:4]) for c, p in zip(crops, peaks, strict=True)]
 
     def cut(self, image: np.ndarray, window: Window, track: TargetTrack, order: str) -> np.ndarray:
         """The window as the network wants it, uint8 RGB [S, S, 3]."""
@@ -281,15 +288,8 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         return self.upload(list(crops)), torch.from_numpy(boxes)
 
     def cells_of(self, track: TargetTrack, window: Window, cells: int, stride: int) -> Tensor:
-        """The target (row, column, height, width) in the cells of a map of its search region [4].
-
-        Args:
-            cells: of the map along each side, ``stride`` crop pixels apart.
-        """
-        x, y, w, h = window.to_crop(track.box)
-        first = window.size / 2 - stride * (cells - 1) / 2
-        row, column = y + h / 2 - first, x + w / 2 - first
-        return numbers([v / stride for v in (row, column, h, w)], self.device)
+        """The target in the cells of a map of its search region, see ``Window.to_cells`` [4]."""
+        return numbers(window.to_cells(track.box, cells, stride), self.device)
 
     def _settle(
         self,

@@ -5,10 +5,9 @@ What is learned online, and what else happens to a target, is left to subclasses
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -22,9 +21,8 @@ from ..network.heads import OfflineOutput
 from ..network.siamese import SiameseNet
 from ..online.memory import SampleMemory
 from ..online.policy import NOTHING, Decision, decide, trustworthy
-from ..postprocess import hann_window, highest, pick, select
+from ..postprocess import Sides, hann_window, highest, pick, select
 from ..target import TargetTrack
-from ..types import Box
 from .frame_loop import FrameTracker, Located, Peak, Target
 
 
@@ -40,6 +38,20 @@ class OnlineModule(Protocol):
     def learn(self, features: Tensor, target: Tensor, scores: Tensor, decision: Decision) -> None:
         """Remember a frame [C, H, W], target (row, column, height, width) in cells, and learn."""
         ...
+
+
+class Expectation(NamedTuple):
+    """What is expected of a search region; numbers of the host, or of the device in a graph.
+
+    Attributes:
+        last: (w, h) of the last box in crop pixels.
+        influence: share of the cosine window.
+        near: half the height and width in cells of what counts as one peak.
+    """
+
+    last: Sides
+    influence: float | Tensor
+    near: tuple[float, float] | Tensor
 
 
 @dataclass
@@ -152,12 +164,16 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
         ]
         found = []
         for i, (target, window) in enumerate(searched):
-            track = target.track
-            one = self._locate(out.of(i), scores[i], track.box, track.unseen > 0, window)
+            expected, shaped = self._expect(target.track, window), self.shaped(out.of(i), target)
+            one = self._locate(shaped, scores[i], expected, window.size)
             one.features = None if online is None else online[i]
             found.append(one)
         self.refine(found, out, features)
         return found
+
+    def shaped(self, out: OfflineOutput, target: SiameseTarget) -> OfflineOutput:
+        """Predictions of one search region with boxes, where the network gives none."""
+        return out
 
     def refine(
         self, found: Sequence[SiameseLocated], out: OfflineOutput, features: Sequence[Tensor]
@@ -172,36 +188,36 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
             self._grids[size] = anchors, window
         return self._grids[size]
 
+    def _expect(self, track: TargetTrack, window: Window) -> Expectation:
+        last = track.box[2] * window.scale, track.box[3] * window.scale
+        # A target that was lost may come back anywhere.
+        influence = 0.0 if track.unseen else self.config.postprocess.window_influence
+        stride, rule = self.config.network.stride, self.config.localize
+        return Expectation(last, influence, neighbourhood(last, stride, rule))
+
     def _locate(
         self,
         out: OfflineOutput,
         scores: tuple[Tensor, Tensor] | None,
-        box: Box,
-        lost: bool,
-        window: Window,
+        expected: Expectation,
+        size: int,
     ) -> SiameseLocated:
-        """The best candidate of one search region."""
-        p, rule = self.config.postprocess, self.config.localize
-        anchors, hann = self._grid(window.size)
-        if lost:
-            # A target that was lost may come back anywhere.
-            p = dataclasses.replace(p, window_influence=0.0)
-        stride = self.config.network.stride
-        last = box[2] * window.scale, box[3] * window.scale
+        """The best candidate of one search region, a crop of ``size`` pixels."""
+        anchors, hann = self._grid(size)
         # Without padding the score map is smaller than the features.
         cells = hann.shape[-1]
         robust, first = (centre(s, cells) for s in scores) if scores is not None else (None, None)
-        best = select(out, robust, anchors, last, hann, p)
-        second = second_peak(best.robust_map, best.cell, neighbourhood(last, stride, rule))
+        rule = self.config.postprocess
+        best = select(out, robust, anchors, expected.last, hann, rule, expected.influence)
+        second = second_peak(best.robust_map, best.cell, expected.near)
         start = best.robust
         if first is not None:
             start = pick(highest(first), best.cell)
         rest = (best.penalty, best.fused, best.robust, best.accurate, second, start)
         maps = {"fused": best.fused_map, "robust": best.robust_map, "accurate": best.accurate_map}
-        numbers = torch.cat((best.box, torch.stack(rest)))
-        return SiameseLocated(
-            numbers, maps, stride, cell=best.cell, scores=scores, ballot=best.ballot
-        )
+        told = torch.cat((best.box, torch.stack(rest)))
+        stride, ballot = self.config.network.stride, best.ballot
+        return SiameseLocated(told, maps, stride, cell=best.cell, scores=scores, ballot=ballot)
 
     def learn(
         self,
@@ -215,13 +231,18 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
         assert isinstance(found, SiameseLocated)
         if target.online is None or found.features is None:
             return NOTHING
+        decision = self.decide(target.track, peak, finding, window)
+        if decision.insert:
+            assert found.scores is not None
+            side, stride = found.features.shape[-1], self.config.network.stride
+            cells = self.cells_of(target.track, window, side, stride)
+            target.online.learn(found.features, cells, found.scores[0], decision)
+        return decision
+
+    def decide(self, track: TargetTrack, peak: Peak, finding: Finding, window: Window) -> Decision:
+        """What the policy says of a frame; larger crops than usual do not fit the memory."""
         rule = self.config.online
         trusted = trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
-        decision = decide(finding, trusted, target.track.frame, rule)
-        if not decision.insert or window.size != self.config.network.search_size:
-            return NOTHING
-        assert found.scores is not None
-        side, stride = found.features.shape[-1], self.config.network.stride
-        cells = self.cells_of(target.track, window, side, stride)
-        target.online.learn(found.features, cells, found.scores[0], decision)
-        return decision
+        decision = decide(finding, trusted, track.frame, rule)
+        fits = decision.insert and window.size == self.config.network.search_size
+        return decision if fits else NOTHING

@@ -1,0 +1,1 @@
+"""Fixed-shape work recorded once and replayed as one launch (CUDA graphs)."""

@@ -1,0 +1,202 @@
+"""DuML as recorded graphs: one launch to look at a frame, one to learn from it.
+
+What is decided on the host (`localize.judge`, `policy.decide`) is decided between the two, from the
+twelve numbers that come back. So the cases of a frame are a few graphs: a crop size for each stage
+of the search for a lost target, and a number of steps of the online filter.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..captured.device_crop import COARSE, FINE, NUMBERS, crop_on_device, patch_under
+from ..captured.recording import Recording
+from ..captured.staging import Inbox, Outbox
+from ..colour import chroma_on_device
+from ..errors import ConfigError
+from ..geometry import Window
+from ..localize import Finding
+from ..online.localizer import OnlineLocalizer
+from ..online.policy import Decision
+from ..voting import Ballot
+from .duml import DumlTracker
+from .frame_loop import Located, Peak
+from .siamese import Expectation, SiameseLocated, SiameseTarget
+
+ROOM = 4 * 3840 * 2160
+"""Bytes for the pixels under a search region: a 4K image of four channels."""
+
+
+class Seen(NamedTuple):
+    """What a recorded frame leaves on the device, until the next one.
+
+    Attributes:
+        told: ``Peak`` and the candidate's chroma [12].
+        sight: score maps and ballot, one after the other.
+        cells: of the score maps along each side.
+    """
+
+    told: Tensor
+    sight: Tensor
+    cells: int
+
+
+@dataclass
+class CapturedLocated(SiameseLocated):
+    """A candidate from a recording; what is learned from it lies at fixed addresses."""
+
+
+class CapturedDuml(DumlTracker):
+    """The dual-modal tracker for ``engine: cuda_graph``.
+
+    The same arithmetic as ``DumlTracker``; the crop alone is resampled on the device. One target at
+    a time owns the recorded addresses. Where several are followed together, they are looked at in
+    one batch as usual.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.config.network.crop != "exact" or self.net.online is None:
+            raise ConfigError(
+                "engine = 'cuda_graph' needs network.crop = 'exact' and an online branch; "
+                "take engine=torch"
+            )
+        with torch.inference_mode():
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Take fixed addresses and record everything, so that nothing is recorded in flight."""
+        n, rule, device = self.config.network, self.config.online, self.device
+        template = np.zeros((n.template_size, n.template_size, 3), np.uint8)
+        self._held, start = self.look_at_template(template)
+        crop = self.upload([np.zeros((n.search_size, n.search_size, 3), np.uint8)])
+        features = self._graph.features(self.net.extract(crop))[0]
+        middle = torch.tensor([[features.shape[-1] / 2] * 2 + [4.0, 4.0]], device=device)
+        self._online = self.make_online(features, middle, start)
+        self._features = features[0].clone()
+        self._scores = self._online.scores(features)[0].clone()
+        self._owner: weakref.ref[SiameseTarget] | None = None
+        self._inbox = Inbox(len(Peak._fields) + 2, device)
+        self._lesson = Outbox(8 + rule.memory, 0, device)
+        self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+        steps = {0, rule.iterations, rule.distractor_iterations, 1}
+        self._lessons = {k: self._record(lambda k=k: self._step(k)) for k in sorted(steps)}
+        self._make_room(ROOM)
+
+    def _record(self, function: Any) -> Recording[Any]:
+        return Recording(function, self.device, self._pool)
+
+    def _make_room(self, room: int) -> None:
+        """Bytes for pixels. The frames, which read them, are recorded anew."""
+        self._outbox = Outbox(NUMBERS + 8, room, self.device)
+        n = self.config.network
+        most = n.search_size * (self.config.localize.max_search - 1) // 32
+        self._frames = {
+            (size, samples): self._record(lambda s=size, k=samples: self._frame(s, k))
+            for size in range(n.search_size, n.search_size + 32 * int(most) + 1, 32)
+            for samples in (FINE, COARSE)
+        }
+
+    # -- recorded work ------------------------------------------------------------------------
+
+    def _frame(self, size: int, samples: int) -> Seen:
+        """All that is computed of a search region of ``size`` crop pixels."""
+        numbers = self._outbox.numbers
+        crop = crop_on_device(self._outbox.bytes, numbers[:NUMBERS], size, samples)
+        out, features = self._graph.unpack(self.search(crop, *self._held))
+        scores = self._online.scores(features[0])
+        last, near, influence = numbers[NUMBERS:].split((2, 2, 4))
+        found = self._locate(out.of(0), scores, Expectation(last, influence[0], near), size)
+        if size == self.config.network.search_size:
+            self._features.copy_(features[0][0])
+            self._scores.copy_(scores[0])
+        parts = [found.maps[name].float() for name in ("fused", "robust", "accurate")]
+        if found.ballot is not None:
+            ballot = found.ballot
+            parts += [ballot.boxes.T, ballot.scores, ballot.quality, ballot.start]
+        told = torch.cat((found.numbers, chroma_on_device(crop[0], found.numbers[:4])))
+        return Seen(told, torch.cat([p.flatten() for p in parts]), parts[0].shape[-1])
+
+    def _step(self, iterations: int) -> None:
+        """Remember the last frame of the usual size and improve the filter."""
+        numbers = self._lesson.numbers
+        self._online.write(numbers[:1].long(), self._features, numbers[4:8], self._scores)
+        if iterations:
+            self._online.descend(numbers[8:][None], iterations)
+
+    # -- the frame loop -----------------------------------------------------------------------
+
+    def look(
+        self, image: np.ndarray, views: Sequence[tuple[SiameseTarget, Window]], order: str
+    ) -> tuple[Sequence[Located], list[Peak], list[tuple[float, float]]]:
+        target, window = views[0]
+        if len(views) > 1 or not self._adopt(target):
+            return super().look(image, views, order)
+        patch = patch_under(image, window, target.track.fill, order)
+        if patch.pixels.size > self._outbox.capacity:
+            self._make_room(image.size)
+        last, influence, near = self._expect(target.track, window)
+        assert isinstance(influence, float)
+        numbers = (*patch.numbers, *map(float, last), *map(float, near), influence, 0.0, 0.0, 0.0)
+        self._outbox.send(numbers, patch.pixels)
+        self.clock.lap("crop")
+        seen: Seen = self._frames[window.size, patch.samples]()
+        self._inbox.fetch(seen.told)
+        # Somebody may look at these long after the next frame.
+        located = self._located(seen.told, seen.sight.clone(), seen.cells)
+        told = self._inbox.wait()
+        self.clock.lap("network")
+        return [located], [Peak(*told[:-2])], [(told[-2], told[-1])]
+
+    def _located(self, told: Tensor, sight: Tensor, cells: int) -> CapturedLocated:
+        area, rule = cells * cells, self.config.postprocess
+        fused, robust, accurate = sight[: 3 * area].view(3, cells, cells)
+        ballot, rest = None, sight[3 * area :]
+        if len(rest):
+            boxes, scores, quality = rest[:-4].view(6, -1).split((4, 1, 1))
+            limits = rule.voting_epsilon, rule.voting_sigma
+            ballot = Ballot(boxes.T, scores[0], quality[0], rest[-4:], *limits)
+        maps = {"fused": fused, "robust": robust, "accurate": accurate}
+        return CapturedLocated(told, maps, self.config.network.stride, ballot=ballot)
+
+    def _adopt(self, target: SiameseTarget) -> bool:
+        """Move what is known of a target to the recorded addresses, if they are free."""
+        owner = None if self._owner is None else self._owner()
+        if owner is not None:
+            return owner is target
+        assert isinstance(target.online, OnlineLocalizer)
+        self._online.load(target.online)
+        for held, kernel in zip(self._held, target.kernels, strict=True):
+            held.copy_(kernel)
+        target.online, target.kernels = self._online, self._held
+        self._owner = weakref.ref(target)
+        return True
+
+    def learn(
+        self, target: SiameseTarget, found: Located, peak: Peak, finding: Finding, window: Window
+    ) -> Decision:
+        if not isinstance(found, CapturedLocated):
+            return super().learn(target, found, peak, finding, window)
+        decision = self.decide(target.track, peak, finding, window)
+        if not decision.insert:
+            return decision
+        memory = self._online.memory
+        self._online.map_samples()
+        slot = memory.reserve(decision.rate)
+        if slot is None:
+            # All samples are of the first frame: nothing is remembered.
+            if decision.iterations:
+                self._online.optimise(decision.iterations)
+            return decision
+        side, stride = self._features.shape[-1], self.config.network.stride
+        cells = window.to_cells(target.track.box, side, stride)
+        self._lesson.send((slot, 0.0, 0.0, 0.0, *cells, *memory.all_shares()))
+        self._lessons[decision.iterations]()
+        return decision
