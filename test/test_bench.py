@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from duml_tracker_ros.cli.main import main
+from duml_tracker_ros.evaluation import bench as bench_module
 from duml_tracker_ros.evaluation.bench import (
     IMAGE_SIZES,
     BenchCase,
@@ -23,6 +24,7 @@ from duml_tracker_ros.evaluation.bench import (
 )
 from duml_tracker_ros.evaluation.participants import TrackerSpec
 from duml_tracker_ros.evaluation.svg import Bar, bar_chart
+from duml_tracker_ros.tracker import create_tracker
 
 KCF = TrackerSpec("opencv_kcf")
 
@@ -107,6 +109,25 @@ def test_a_case_that_cannot_be_measured_does_not_end_the_others() -> None:
     assert widths[1] == pytest.approx(2 * widths[0], abs=0.2)
     header, rows = bench_table(results, results[0])
     assert rows[0][header.index("ratio")] == "1.00"
+
+
+def test_engine_sweep_learns_on_every_frame_in_both_sizes(monkeypatch) -> None:
+    spec = TrackerSpec("duml", device="cpu")
+    cases = [c for c in plan(spec, ["engine"]) if c.group == "engine"]
+    assert [c.label.split()[0] for c in cases] == sorted(c.label.split()[0] for c in cases)
+    assert cases[0].label == "compact torch"
+    assert {c.spec.overrides["online.update"] for c in cases} == {"every_frame"}
+    assert all("cuda_graph" not in c.label for c in cases)
+    monkeypatch.setattr(bench_module, "engines", lambda device: ["torch", "cuda_graph"])
+    labels = [c.label for c in plan(spec, ["engine"]) if c.group == "engine"]
+    assert labels == ["compact torch", "compact cuda_graph", "r50 torch", "r50 cuda_graph"]
+    # An untrained network learns all the same.
+    settings = {**cases[-1].spec.overrides, "engine": "torch", "online.memory": 20}
+    tracker = create_tracker("duml", "random", "cpu", **settings)
+    frames, box = make_frames(320, 240)
+    tracker.init(frames[0], box, "bgr")
+    told = [tracker.update(frame, "bgr") for frame in frames[1:4]]
+    assert [r.evidence.decision.iterations for r in told] == [1, 1, 1]
 
 
 def test_bench_command_prints_and_writes(

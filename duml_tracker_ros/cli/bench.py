@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Measure a tracker on frames in memory: median milliseconds per update with the 5 to 95 % range, the
 parts of an update, init time and memory. A sweep changes one thing: the image, the number of
-targets followed together, the search region, the online memory, the update rule, or the r50
-backbone (original strides or dilated). `peers` runs OpenCV's trackers on the same frames, `long`
-shows whether time and memory stay flat.
+targets followed together, the search region, the online memory, the update rule, the engine (with
+an update on every frame, in both sizes), or the r50 backbone (original strides or dilated).
+`peers` runs OpenCV's trackers on the same frames, `long` shows whether time and memory stay flat.
 
 Every case runs in a process of its own. Leave the machine alone meanwhile.
 """
@@ -61,6 +61,10 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
                 "where the time of an update goes",
                 "duml-tracker bench --profile --set online.update=every_frame",
             ),
+            (
+                "all there is to know of a GPU",
+                "duml-tracker bench --device cuda --sweep engine backbone",
+            ),
             ("original strides against dilation", "duml-tracker bench --sweep backbone"),
         ),
     )
@@ -71,7 +75,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         nargs="+",
         default=list(QUICK),
         metavar="WHAT",
-        help="image targets search memory update backbone peers long, all or none (default: "
+        help="image targets search memory update engine backbone peers long, all or none (default: "
         + " ".join(QUICK)
         + ")",
     )

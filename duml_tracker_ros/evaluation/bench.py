@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import gc
 import html
+import itertools
 import multiprocessing
 import os
 import time
@@ -241,7 +242,7 @@ def run_case(case: BenchCase) -> BenchResult:
         return pool.submit(measure, case).result()
 
 
-SWEEPS = ("image", "targets", "search", "memory", "update", "backbone", "peers", "long")
+SWEEPS = ("image", "targets", "search", "memory", "update", "engine", "backbone", "peers", "long")
 """What cost may depend on; `plan` turns each into cases."""
 
 IMAGE_SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080), (3840, 2160))
@@ -249,6 +250,12 @@ SEARCH_STEPS = (-2, -1, 0, 1, 2, 4)
 MEMORY_SIZES = (15, 25, 50, 100, 200)
 UPDATE_RULES = ("never", "paper", "every_frame")
 TARGET_COUNTS = (1, 2, 4, 8)
+SURE = {
+    **dict.fromkeys(("localize.lost_below", "localize.accurate_below"), -9.0),
+    **dict.fromkeys(("localize.lost_share", "localize.unsure_share"), -9.0),
+    **dict.fromkeys(("online.learn_above", "online.first_above", "localize.found_above"), -9.0),
+}
+"""Untrained networks are never sure of a target: so they go on, and learn."""
 PEERS_MEASURED = ("opencv_csrt", "opencv_kcf", "opencv_mil")
 
 
@@ -293,25 +300,33 @@ def plan(
             cases.append(replace(case, warm_up=max(WARM_UP, size)))
     if "update" in sweeps:
         cases += [changed("update", rule, **{"online.update": rule}) for rule in UPDATE_RULES]
+    # The paper's size has no shipped weights: what it learned does not change its time.
+    paper = replace(spec, size="r50", weights="random", overrides={**spec.overrides, **SURE})
+    if "engine" in sweeps:
+        for sized, engine in itertools.product((spec, paper), engines(spec.device)):
+            settings = {"engine": engine, "online.update": "every_frame"}
+            chosen = replace(sized, overrides={**sized.overrides, **settings})
+            label = f"{sized.size or 'compact'} {engine}"
+            cases.append(replace(base, group="engine", label=label, spec=chosen))
     if "backbone" in sweeps:
-        # The paper's backbone; what it has learned does not change its time.
-        paper = replace(spec, size="r50", weights="random")
         for dilated in (False, True):
-            cases.append(
-                replace(
-                    base,
-                    group="backbone",
-                    label="r50 dilated" if dilated else "r50 original strides",
-                    spec=replace(
-                        paper, overrides={**spec.overrides, "network.backbone.dilated": dilated}
-                    ),
-                )
-            )
+            settings = {**paper.overrides, "network.backbone.dilated": dilated}
+            label = "r50 dilated" if dilated else "r50 original strides"
+            chosen = replace(paper, overrides=settings)
+            cases.append(replace(base, group="backbone", label=label, spec=chosen))
     if "peers" in sweeps:
         cases += [replace(base, group="peers", label=p.name, spec=p) for p in peers]
     if "long" in sweeps:
         cases.append(replace(base, group="long", label=f"{long_frames} frames", frames=long_frames))
     return cases
+
+
+def engines(device: str) -> list[str]:
+    """Engines that can run on a device, as far as they are installed."""
+    from ..tracker.engine.base import usable_engines
+    from ..tracker.factory import resolve_device
+
+    return usable_engines(resolve_device(device))
 
 
 def _search_size(spec: TrackerSpec) -> int:
@@ -359,7 +374,9 @@ def render_bench(
     for group, found in groups.items():
         parts.append(f"<h2>{html.escape(group)}</h2>")
         parts.append(html_table(*bench_table(found, base)))
-        shown = [base, *found] if base and group in ("update", "backbone", "peers") else found
+        shown = (
+            [base, *found] if base and group in ("update", "engine", "backbone", "peers") else found
+        )
         parts.append(f"<div class='plots'>{_chart(group, shown)}</div>")
     if problems:
         rows = [[html.escape(n), html.escape(r)] for n, r in problems.items()]

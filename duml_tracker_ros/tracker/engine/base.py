@@ -35,6 +35,17 @@ class Engine(Protocol):
         ...
 
 
+def usable_engines(device: torch.device) -> list[str]:
+    """Names of the engines that are for a device and installed, torch first."""
+    if device.type == "cuda":
+        return ["torch", "cuda_graph"]
+    return [name for name in NEEDS if name != "cuda_graph" and not _missing(name)]
+
+
+def _missing(name: str) -> list[str]:
+    return [p for p in NEEDS[name] if importlib.util.find_spec(p) is None]
+
+
 def make_engine(name: str, device: torch.device, half: bool) -> Engine | None:
     """The engine, or None for torch itself, plain or recorded.
 
@@ -50,8 +61,7 @@ def make_engine(name: str, device: torch.device, half: bool) -> Engine | None:
         return None
     if device.type != "cpu":
         raise ConfigError(f"engine = {name!r} is for CPUs; on {device} take engine=torch")
-    missing = [p for p in NEEDS[name] if importlib.util.find_spec(p) is None]
-    if missing:
+    if missing := _missing(name):
         raise ConfigError(
             f"engine = {name!r}: {' and '.join(missing)} missing; "
             f"pip install {' '.join(missing)}, or take engine=torch"
