@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from .common import (
     CliError,
+    add_clips,
     add_device,
-    add_threads,
+    add_own_weights,
     epilog,
     outcome_cells,
     parse_files,
-    positive,
+    run_options,
     table,
 )
 
@@ -45,25 +46,15 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
             ),
         ),
     )
-    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the clips")
-    parser.add_argument("--sequences", metavar="GLOB", help="only these; commas between several")
+    add_clips(parser)
     parser.add_argument(
         "--tracker", nargs="+", metavar="NAME", help="trackers, or plug_on (default: all of it)"
     )
-    parser.add_argument(
-        "--weights",
-        action="append",
-        default=[],
-        metavar="NAME[:SIZE]=FILE",
-        help="weights of your own; may be repeated",
-    )
+    add_own_weights(parser)
     parser.add_argument("--size", default="compact", metavar="NAME", help="network size (compact)")
     add_device(parser)
     parser.add_argument("--docs", metavar="PAGE", help="Markdown page to fill")
     parser.add_argument("--out", default="runs/ablation", metavar="DIR", help="raw results, tables")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
-    add_threads(parser)
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
     return parser
 
 
@@ -86,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     there, _ = own_contestants(TRACKERS, parse_files(args.weights), args.device)
     files = {c.spec.name: c.spec.weights for c in there if c.spec.size == args.size}
     out = Path(args.out).expanduser()
-    options = {"jobs": args.jobs, "threads": args.threads, "progress": not args.quiet}
+    options = run_options(args)
     spec = TrackerSpec("", device=args.device, size=args.size)
     out.mkdir(parents=True, exist_ok=True)
     for name in names:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from .common import (
     DEFAULT_TRACKER,
-    add_threads,
+    add_clips,
     add_tracker_options,
     epilog,
-    positive,
+    run_options,
     table,
 )
 
@@ -36,16 +36,10 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
             ("on clips nothing is judged on", "duml-tracker calibrate --root validation")
         ),
     )
-    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the clips")
-    parser.add_argument(
-        "--sequences", metavar="GLOB", help="only these sequences; commas between several"
-    )
+    add_clips(parser)
     parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
     add_tracker_options(parser)
     parser.add_argument("--out", default="runs/calibrate", metavar="DIR", help="plot, raw results")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
-    add_threads(parser)
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
 
@@ -60,7 +54,6 @@ def run(args: argparse.Namespace) -> int:
     create_participant(spec)
     clips = load_dataset("folder", args.root, args.sequences)
     out = Path(args.out).expanduser()
-    options: dict[str, Any] = {"jobs": args.jobs, "threads": args.threads}
     found = {}
     for name, slope in (("raw", 0.0), ("present", None)):
         changed = dict(spec.overrides)
@@ -70,8 +63,7 @@ def run(args: argparse.Namespace) -> int:
             [dataclasses.replace(spec, overrides=changed)],
             clips,
             out=out / name,
-            progress=not args.quiet,
-            **options,
+            **run_options(args),
         )
         for sequence, reason in result.problems.items():
             raise DatasetError(f"{sequence}: {reason}")

@@ -116,6 +116,31 @@ def add_threads(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_clips(parser: argparse._ActionsContainer) -> None:
+    """Options of commands that run trackers over a folder of clips: which clips, and how."""
+    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the clips")
+    parser.add_argument("--sequences", metavar="GLOB", help="only these; commas between several")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
+    add_threads(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def run_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What `evaluation.runner.evaluate` takes of the options of `add_clips`."""
+    return {"jobs": args.jobs, "threads": args.threads, "progress": not args.quiet}
+
+
+def add_own_weights(parser: argparse._ActionsContainer) -> None:
+    """`--weights` of commands that run several trackers; `parse_files` reads it."""
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="NAME[:SIZE]=FILE",
+        help="weights of your own; may be repeated",
+    )
+
+
 def tracker_specs(args: argparse.Namespace, names: Sequence[str]) -> list[TrackerSpec]:
     """Specs of the named trackers with the options of `add_tracker_options`.
 

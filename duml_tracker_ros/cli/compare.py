@@ -8,7 +8,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import CliError, add_device, add_threads, epilog, parse_files, positive, table
+from .common import (
+    CliError,
+    add_clips,
+    add_device,
+    add_own_weights,
+    epilog,
+    parse_files,
+    positive,
+    run_options,
+    table,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.comparison import Entry
@@ -45,18 +55,11 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         ),
     )
     parser.add_argument("--dataset", default="folder", metavar="KIND", help="as in eval (folder)")
-    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the clips")
-    parser.add_argument("--sequences", metavar="GLOB", help="only these; commas between several")
+    add_clips(parser)
     parser.add_argument(
         "--tracker", nargs="+", metavar="NAME", help="only these; `opencv` stands for all of OpenCV"
     )
-    parser.add_argument(
-        "--weights",
-        action="append",
-        default=[],
-        metavar="NAME[:SIZE]=FILE",
-        help="weights of your own; may be repeated",
-    )
+    add_own_weights(parser)
     parser.add_argument(
         "--model",
         dest="models",
@@ -70,9 +73,6 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     parser.add_argument("--frames", type=positive, default=100, metavar="N", help="timed (100)")
     parser.add_argument("--docs", metavar="PAGE", help="Markdown page to fill, plots beside it")
     parser.add_argument("--out", default="runs/compare", metavar="DIR", help="raw results, tables")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
-    add_threads(parser)
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
     return parser
 
 
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     if not own and not peers:
         raise CliError("no tracker to compare: " + "; ".join((*missing.values(), *absent.values())))
     out = Path(args.out).expanduser()
-    options = {"jobs": args.jobs, "threads": args.threads, "progress": not args.quiet}
+    options = run_options(args)
     entries, problems = compare([*own, *peers], clips, out / "runs", **options)
     if not args.no_speed:
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from .common import (
     CliError,
-    add_threads,
+    add_clips,
     add_tracker_options,
     epilog,
     outcome_cells,
     positive,
+    run_options,
     table,
 )
 
@@ -43,10 +44,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
             ),
         ),
     )
-    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the sequences")
-    parser.add_argument(
-        "--sequences", metavar="GLOB", help="only these sequences; commas between several"
-    )
+    add_clips(parser)
     parser.add_argument(
         "--train", metavar="DATA", help="training data (data.root): train and compare networks too"
     )
@@ -64,9 +62,6 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     add_tracker_options(parser)
     parser.add_argument("--out", default="runs/study", metavar="DIR", help="results and networks")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
-    add_threads(parser)
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
     return parser
 
 
@@ -83,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     create_participant(spec)
     clips = load_dataset("folder", args.root, args.sequences)
     out = Path(args.out).expanduser()
-    options = {"jobs": args.jobs, "threads": args.threads, "progress": not args.quiet}
+    options = run_options(args)
     variants = Variants(spec, clips, out / "runs", **options)
 
     mu = study.sweep_mu(variants)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from .common import (
     DEFAULT_TRACKER,
     CliError,
-    add_threads,
+    add_clips,
     add_tracker_options,
     epilog,
-    positive,
+    run_options,
     table,
 )
 
@@ -53,10 +53,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
             ),
         ),
     )
-    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the clips")
-    parser.add_argument(
-        "--sequences", metavar="GLOB", help="only these sequences; commas between several"
-    )
+    add_clips(parser)
     parser.add_argument(
         "--try",
         dest="tries",
@@ -75,9 +72,6 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
     add_tracker_options(parser)
     parser.add_argument("--out", default="runs/tune", metavar="DIR", help="raw results")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
-    add_threads(parser)
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
     return parser
 
 
@@ -95,9 +89,7 @@ def run(args: argparse.Namespace) -> int:
         spec,
         clips,
         Path(args.out).expanduser(),
-        jobs=args.jobs,
-        threads=args.threads,
-        progress=not args.quiet,
+        **run_options(args),
     )
     rows: list[list[str]] = []
     first: list[Outcome] = []
