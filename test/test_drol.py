@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from generated_sequence import render
 
-from duml_tracker_ros.tracker import TrackState, create_tracker
+from duml_tracker_ros.tracker import TrackState, WeightsError, create_tracker
 from duml_tracker_ros.tracker.checkpoint import default_weights, load_checkpoint, save_checkpoint
 from duml_tracker_ros.tracker.checkpoint.store import load_fitting
 from duml_tracker_ros.tracker.config import ClassifierConfig, OnlineConfig, load_config
@@ -155,6 +155,36 @@ def test_drol_tracks_learns_and_renews_its_template() -> None:
     again = create_tracker("drol_rpn", device="cpu", **settings)
     again.init(images[0], tuple(boxes[0]))
     assert [again.update(image).box for image in images[1:]] == [r.box for r in results]
+
+
+def test_alexnet_size_is_dasiamrpns_shape_and_tracks() -> None:
+    config = load_config("alexnet", name="drol_rpn")
+    net = SiameseNet(config.network).eval()
+    with torch.inference_mode():
+        z = net.extract(torch.zeros(1, 3, 129, 129))
+        x = net.extract(torch.zeros(1, 3, 257, 257))
+        out = net.predict(net.template_kernels(z), x)
+    assert [m.shape for m in z] == [(1, 256, 17, 17)]
+    assert [m.shape for m in x] == [(1, 256, 33, 33)]
+    assert out.cls.shape == (1, 5, 33, 33)
+    assert out.deltas.shape == (1, 5, 33, 33, 4)
+    assert config.postprocess.mu == 0.8
+    with pytest.raises(WeightsError, match="'duml-tracker train drol_rpn_alexnet'"):
+        create_tracker("drol_rpn", size="alexnet", device="cpu")
+    few = {"online.init_samples": 4, "classifier.first_steps": 1, "classifier.first_iterations": 2}
+    seen = {"localize.lost_below": -1.0, "localize.accurate_below": -1.0}
+    options = {**few, **seen, "postprocess.mu": 1.0}
+    tracker = create_tracker("drol_rpn", "random", "cpu", "alexnet", **options)
+    info = tracker.info()
+    assert (info["name"], info["size"]) == ("drol_rpn", "alexnet")
+    images, boxes = render(3, size=(320, 240), seed=2)
+    tracker.init(images[0], tuple(boxes[0]), "bgr")
+    result = tracker.update(images[1], "bgr")
+    assert result.state is not TrackState.LOST
+    assert np.isfinite(result.box).all()
+    # The network is not trained: the online classifier alone has to find the target.
+    assert abs(result.box[0] + result.box[2] / 2 - boxes[1, 0] - 15) < 20
+    assert result.score_maps["fused"].shape == (33, 33)
 
 
 def test_online_module_stands_beside_another_siamese_network(tmp_path) -> None:

@@ -16,6 +16,8 @@ from duml_tracker_ros.node.parameters import (
     to_yaml,
     tracker_overrides,
 )
+from duml_tracker_ros.tracker import TRACKERS
+from duml_tracker_ros.tracker.config import sizes
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,6 +43,13 @@ def test_every_parameter_is_described_and_its_default_valid():
         assert spec.text, name
         assert check(name, getattr(DEFAULTS, name)) == "", name
         assert bool(spec.pattern) == bool(spec.remedy), name
+
+
+def test_every_size_of_every_tracker_can_be_chosen():
+    offered = {size for tracker in TRACKERS for size in sizes(tracker)}
+    assert set(SPECS["size"].choices) == offered
+    assert sizes("drol_rpn") == ("compact", "r50", "alexnet", "pysot")
+    assert sizes("drol_fc") == ("alexnet", "compact")
 
 
 @pytest.mark.parametrize(

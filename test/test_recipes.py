@@ -21,10 +21,18 @@ from duml_tracker_ros.training.objectives import OBJECTIVES, objective
 LEVELS = {"backbone": {**TINY["backbone"], "strides": [4, 8, 16]}}
 NETWORKS: dict[str, dict[str, Any]] = {
     "siamrcr": TINY,
+    "drol_rpn": {
+        **TINY,
+        "backbone": {**TINY["backbone"], "kind": "slim", "strides": [8, 16]},
+        "template_size": 97,
+        "search_size": 193,
+    },
     "drol_fc": TINY,
     "fcot": {**LEVELS, "decoder": {"width": 8, "coarse": 8, "fine": 8, "box": 8}},
     "tlpg": {**LEVELS, "neck": 8, "points": {"channels": 8, "iou": 8}},
 }
+# The smallest size with a network of the tracker's own.
+SIZES = {"drol_rpn": "alexnet"}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +44,8 @@ def data(tmp_path_factory) -> tuple[Path, Path]:
 @pytest.mark.parametrize("tracker", NETWORKS)
 def test_recipe_trains_resumes_and_tracks(tracker: str, data, tmp_path) -> None:
     options = {**settings(*data), "network": NETWORKS[tracker], "warm_from": "", "steps": 3}
-    recipe = f"{tracker}_compact"
+    size = SIZES.get(tracker, "compact")
+    recipe = f"{tracker}_{size}"
     whole = train_from_config(recipe, out=tmp_path / "whole", overrides=options)
     part = tmp_path / "part"
     train_from_config(recipe, out=part, overrides={**options, "stop_after": 2})
@@ -49,13 +58,14 @@ def test_recipe_trains_resumes_and_tracks(tracker: str, data, tmp_path) -> None:
     assert set(objective(tracker).parts) < set(rows[-1])
     assert load_checkpoint(whole).notes["tracker"] == tracker
     changed = {f"network.{k}": v for k, v in NETWORKS[tracker].items()}
-    own = create_tracker(tracker, weights=str(whole), device="cpu", **changed)
+    changed |= {"classifier.first_steps": 1, "classifier.first_iterations": 2}
+    own = create_tracker(tracker, weights=str(whole), device="cpu", size=size, **changed)
     images, boxes = render(2, size=(320, 240))
     own.init(images[0], tuple(boxes[0]), "bgr")
     assert own.update(images[1], "bgr").box is not None
 
 
-@pytest.mark.parametrize("tracker", sorted(OBJECTIVES))
+@pytest.mark.parametrize("tracker", sorted(set(OBJECTIVES) - set(SIZES)))
 def test_recipes_start_from_shipped_weights(tracker: str) -> None:
     recipe = load_train_config(f"{tracker}_compact")
     assert recipe.tracker == tracker
@@ -64,6 +74,11 @@ def test_recipes_start_from_shipped_weights(tracker: str) -> None:
 
 
 def test_only_trackers_with_a_network_of_their_own_are_trained(data, tmp_path) -> None:
-    options = {**settings(*data), "tracker": "drol_rpn"}
-    with pytest.raises(ConfigError, match="train one of"):
-        train_from_config("duml_compact", out=tmp_path / "x", overrides=options)
+    for changes, words in (
+        ({"tracker": "drol"}, "train one of"),
+        ({"tracker": "drol_rpn"}, "'duml-tracker train duml_compact'"),
+        ({"tracker": "drol_rpn", "size": "pysot"}, "'duml-tracker import pysot"),
+    ):
+        options = {**settings(*data), **changes}
+        with pytest.raises(ConfigError, match=words):
+            train_from_config("duml_compact", out=tmp_path / "x", overrides=options)

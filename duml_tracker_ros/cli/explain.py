@@ -92,7 +92,12 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     add_device(trackers)
     trackers.add_argument("--weights", default="default", metavar="FILE")
-    trackers.add_argument("--size", default="compact", metavar="NAME", help="compact or r50")
+    trackers.add_argument(
+        "--size",
+        default="compact",
+        metavar="NAME",
+        help="network size: compact (default), r50, ...",
+    )
     trackers.add_argument(
         "--set",
         dest="settings",

@@ -60,7 +60,10 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         help="a .safetensors file (default: the weights in the package)",
     )
     parser.add_argument(
-        "--size", default="compact", metavar="NAME", help="compact (default) or r50"
+        "--size",
+        default="compact",
+        metavar="NAME",
+        help="network size: compact (default), r50, ...",
     )
     parser.add_argument(
         "--search-size", type=int, metavar="N", help="pixels, 32 k + 1 (default: the weights')"

@@ -458,7 +458,7 @@ def load_config(
     its own.
     """
     if size not in sizes(name):
-        raise ConfigError(f"unknown size {size!r}; choose from {', '.join(sizes(name))}")
+        raise ConfigError(f"unknown size {size!r} of {name}; choose from {', '.join(sizes(name))}")
     own, shared = CONFIG_DIR / f"{name}_{size}.yaml", CONFIG_DIR / f"{name}.yaml"
     layers = [own]
     if shared.is_file():

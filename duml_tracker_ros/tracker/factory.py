@@ -92,7 +92,7 @@ def create_tracker(
         weights: ``default`` (shipped with the package), a path to a .safetensors file, or
             ``random`` (untrained, seeded: for tests of everything but accuracy).
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
-        size: ``compact`` or ``r50``.
+        size: ``compact``, or ``r50``, ``alexnet``, ``pysot`` where the tracker comes in it.
         profile: measure stage times (``stage_times``).
         overrides: configuration keys, dotted: ``**{"online.update": "every_frame"}``.
 

@@ -22,7 +22,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from tqdm import tqdm
 
 from ..tracker.checkpoint import load_checkpoint, load_imagenet, save_checkpoint
-from ..tracker.checkpoint.store import load_fitting, load_state, shipped
+from ..tracker.checkpoint.store import how_to_make, load_fitting, load_state, shipped
 from ..tracker.config import ConfigError, NetworkConfig, build, load_config, merge
 from ..tracker.factory import SYSTEMS
 from .config import TrainConfig, load_train_config
@@ -161,6 +161,12 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     loss, logged = objective(config.tracker)
+    recipe = how_to_make(config.size, config.tracker)
+    if recipe != f"duml-tracker train {config.tracker}_{config.size}":
+        raise ConfigError(
+            f"tracker = {config.tracker!r}, size = {config.size!r}: it has no network of its own "
+            f"to train, its weights are made by '{recipe}'"
+        )
     base = dataclasses.asdict(load_config(config.size, name=config.tracker).network)
     network = build(NetworkConfig, merge(base, config.network))
     folder = Path(out) if out else Path("runs") / config.name

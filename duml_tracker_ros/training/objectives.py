@@ -38,6 +38,11 @@ OBJECTIVES: dict[str, Objective] = {
         lambda net, batch, c, cast: fc_loss(net, batch, c.drol_fc, cast),
         ("total", "positive", "negative", "peak_hit"),
     ),
+    # Of the sizes that are DROL's own; the others borrow DuML's networks.
+    "drol_rpn": Objective(
+        lambda net, batch, c, cast: joint_loss(net, batch, c.loss, cast, c.support),
+        ("total", "cls", "box", "iou", "mean_iou"),
+    ),
     "drol_mask": Objective(
         lambda net, batch, c, cast: mask_loss(net, batch, c.drol_mask, c.loss, cast),
         ("total", "mask", "mask_iou", "cls", "box", "iou", "mean_iou"),
@@ -58,7 +63,7 @@ OBJECTIVES: dict[str, Objective] = {
 
 
 def objective(tracker: str) -> Objective:
-    """The objective of a tracker. Raises ConfigError for one that has no network of its own."""
+    """The objective of a tracker. Raises ConfigError for an unknown one."""
     if tracker not in OBJECTIVES:
         raise ConfigError(f"tracker = {tracker!r}: train one of {', '.join(OBJECTIVES)}")
     return OBJECTIVES[tracker]

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..config import NetworkConfig, build
+from ..config import CONFIG_DIR, NetworkConfig, build
 from ..errors import ConfigError, WeightsError
 
 FORMAT = "duml_tracker_ros/1"
@@ -23,7 +23,7 @@ COUNTER = "num_batches_tracked"
 """Of batch norms; inference does not use it."""
 WEIGHTS_DIR = Path(__file__).parent.parent / "weights"
 BORROWS = {"drol_rpn": "duml"}
-"""Trackers that stand beside a network trained for another one."""
+"""Trackers that stand beside a network trained for another one, but in sizes of their own."""
 IMPORTED = {"drol_rpn_pysot": "pysot"}
 """Networks whose weights come from a public project: its name for `duml-tracker import`."""
 
@@ -111,7 +111,7 @@ def default_weights(size: str, name: str = "duml") -> Path:
 
 def _stem(size: str, name: str) -> str:
     own = f"{name}_{size}"
-    return own if own in IMPORTED else f"{BORROWS.get(name, name)}_{size}"
+    return own if (CONFIG_DIR / f"{own}.yaml").is_file() else f"{BORROWS.get(name, name)}_{size}"
 
 
 def how_to_make(size: str, name: str) -> str:
