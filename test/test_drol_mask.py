@@ -177,18 +177,14 @@ def gliding(count: int = 14):
 
 
 def test_a_tiny_trained_network_masks_what_it_tracks(lesson: Lesson) -> None:
-    # A lesson this short leaves class scores low at times; the masks are what is tested.
-    rules = small(**{"mask.threshold": 0.5, "localize.accurate_below": 0.0})
+    rules = small(**{"mask.threshold": 0.5})
     tracker = create_tracker("drol_mask", weights=lesson.path, device="cpu", **rules)
     images, truth = gliding()
     tracker.init(images[0], truth[0])
-    masked = 0
     for image, (x, y, w, h) in zip(images[1:], truth[1:], strict=True):
         result = tracker.update(image)
         assert result.state is not TrackState.LOST
-        if result.mask is None:
-            continue
-        masked += 1
+        assert result.mask is not None
         shown = result.mask.to_image(320, 240)
         inside = shown[y : y + h, x : x + w].sum()
         assert inside / (shown.sum() + w * h - inside) > 0.7
@@ -197,7 +193,6 @@ def test_a_tiny_trained_network_masks_what_it_tracks(lesson: Lesson) -> None:
         rows, cols = np.nonzero(shown)
         assert result.box[0] == pytest.approx(cols.min(), abs=2)
         assert result.box[1] + result.box[3] == pytest.approx(rows.max() + 1, abs=2)
-    assert masked > 8
 
 
 @pytest.fixture(scope="module")
