@@ -24,8 +24,10 @@ from duml_tracker_ros.tracker.checkpoint import (
     save_checkpoint,
 )
 from duml_tracker_ros.tracker.config import BackboneConfig, load_config
+from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.network.backbone import ResNet50
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
+from duml_tracker_ros.tracker.target import TargetTrack
 
 
 @pytest.fixture(scope="module")
@@ -314,3 +316,29 @@ def test_published_file_holds_plain_tensors() -> None:
     assert all(
         t.dtype.is_floating_point for t in load_file(str(default_weights("compact"))).values()
     )
+
+
+def test_later_boxes_are_drawn_as_the_first_one_was() -> None:
+    track = TargetTrack((10.0, 10.0, 40.0, 20.0), (0.0, 0.0, 0.0))
+    for other in ((200.0, 10.0, 40.0, 20.0), (float("nan"), 10.0, 40.0, 20.0)):
+        track.learn_style(other, 1.0)
+        assert track.style == (1.0, 1.0)
+    track.learn_style((10.0, 10.0, 20.0, 25.0), 1.0)
+    assert track.style == pytest.approx((1.5, 0.8)), "more than 1.5 is no matter of style"
+    track.learn_style((10.0, 10.0, 32.0, 20.0), 0.5)
+    assert track.style == pytest.approx((1.25**0.5, 1.0))
+    window = Window(30.0, 20.0, 50.0, 100)
+    assert track.sides(window) == pytest.approx((2 * 40 / 1.25**0.5, 40.0))
+
+    images, boxes = render(20, size=(320, 240), seed=2)
+    x, y, w, h = boxes[0]
+    narrow = (x + 0.15 * w, y, 0.7 * w, h)
+    widths = []
+    for share in (0.0, 1.0):
+        tracker = create_tracker(device="cpu", **{"postprocess.first_box": share})
+        tracker.init(images[0], narrow, "bgr")
+        results = [tracker.update(image, "bgr") for image in images[1:]]
+        assert all(r.state is not TrackState.LOST for r in results)
+        widths.append(np.mean([r.box[2] / r.box[3] for r in results]))
+    wanted = narrow[2] / narrow[3]
+    assert abs(widths[1] - wanted) < 0.5 * abs(widths[0] - wanted)

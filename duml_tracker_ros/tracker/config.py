@@ -180,7 +180,8 @@ class PostprocessConfig:
     tracker without boxes of its own searches (SiamFC), and ``scale_penalty`` the factor on the
     score at any but the last size. ``penalise`` says which score the size penalty lowers: the
     ``fused`` one, or only that of the ``offline`` branch (DROL). The cosine ``window`` is ``open``,
-    small at the border of the map, or ``closed``, 0 there (PySOT).
+    small at the border of the map, or ``closed``, 0 there (PySOT). ``first_box`` is how far later
+    boxes keep to the way the first one was drawn, see ``target.TargetTrack.style``.
     """
 
     fusion: str = "sum"
@@ -193,6 +194,7 @@ class PostprocessConfig:
     window: str = "open"
     size_rate: float = 0.4
     max_growth: float = 1.4
+    first_box: float = 0.0
     voting: bool = True
     voting_epsilon: float = 0.01
     voting_sigma: float = 0.0025
@@ -356,7 +358,8 @@ class TrackerConfig:
             raise ConfigError(
                 f"online.init_samples = {o.init_samples}: between 1 and online.memory ({o.memory})"
             )
-        for key, value in (("mu", p.mu), ("window_influence", p.window_influence)):
+        shares = ("mu", p.mu), ("window_influence", p.window_influence), ("first_box", p.first_box)
+        for key, value in shares:
             if not 0 <= value <= 1:
                 raise ConfigError(f"postprocess.{key} = {value}: between 0 and 1")
 

@@ -38,6 +38,4 @@ class Evidence:
     @property
     def candidate(self) -> Box:
         """The box at the peak (x, y, w, h) in image pixels, before size smoothing and verdict."""
-        # Both map as the near corner of a box would, so one call serves centre and sides.
-        x, y, w, h = self.window.to_image((self.peak.cx, self.peak.cy, self.peak.w, self.peak.h))
-        return x - w / 2, y - h / 2, w, h
+        return self.window.box_in_image(*self.peak[:4])

@@ -103,6 +103,12 @@ class Window:
         x, y, w, h = box
         return (x - half) / s + self.cx, (y - half) / s + self.cy, w / s, h / s
 
+    def box_in_image(self, cx: float, cy: float, w: float, h: float) -> Box:
+        """A box given by its centre in the crop -> (x, y, w, h) in the image."""
+        # Both map as the near corner of a box would, so one call serves centre and sides.
+        x, y, w, h = self.to_image((cx, cy, w, h))
+        return x - w / 2, y - h / 2, w, h
+
 
 def template_window(box: Box, template_size: int) -> Window:
     """Window around the target that is resampled to the template."""
@@ -164,6 +170,15 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
     area_a = (a[..., 2:] - a[..., :2]).clamp_min(0).prod(-1)
     area_b = (b[..., 2:] - b[..., :2]).clamp_min(0).prod(-1)
     return inter / (area_a + area_b - inter).clamp_min(1e-9)
+
+
+def overlap(a: Box, b: Box) -> float:
+    """IoU of two boxes (x, y, w, h) of the host; 0 where one is empty."""
+    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    tall = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    inter = max(wide, 0.0) * max(tall, 0.0)
+    union = a[2] * a[3] + b[2] * b[3] - inter
+    return inter / union if union > 0 else 0.0
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import MaskConfig
+from .geometry import overlap
 from .types import Box
 
 ENLARGE = 2
@@ -45,15 +46,6 @@ def upright(part: NDArray[np.bool_]) -> Box:
     scale = math.sqrt(a * b / (wide * tall))
     w, h = wide * scale, tall * scale
     return cx - w / 2, cy - h / 2, w, h
-
-
-def overlap(a: Box, b: Box) -> float:
-    """IoU of two boxes; 0 where one is empty."""
-    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    tall = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    inter = max(wide, 0.0) * max(tall, 0.0)
-    union = a[2] * a[3] + b[2] * b[3] - inter
-    return inter / union if union > 0 else 0.0
 
 
 def box_of_mask(

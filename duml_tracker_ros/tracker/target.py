@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 
 from .colour import UsualColour
 from .config import LocalizeConfig, NetworkConfig, PostprocessConfig
-from .geometry import Window, search_window
+from .geometry import Window, overlap, search_window
 from .localize import Finding
 from .types import Box, TrackState
 
 RECENT = 8
 """Frames whose median size says how large the target was lately."""
+SAME = 0.3
+"""Overlap from which two boxes are of the same thing."""
+MOST = 1.5
+"""Greatest ratio of their sides that is a matter of how they are drawn."""
 
 
 @dataclass
@@ -27,6 +31,8 @@ class TargetTrack:
         frame: frames since the start.
         usual: score that the target usually reaches, a slow mean over the frames it is tracked in.
         colour: the same of its colour.
+        style: width and height of the box that was drawn, as shares of those that the network gave
+            in the same frame: whoever drew it had the arms in it, or not. Later boxes keep to it.
     """
 
     box: Box
@@ -36,10 +42,28 @@ class TargetTrack:
     frame: int = 0
     usual: float = 0.0
     colour: UsualColour = field(default_factory=UsualColour)
+    style: tuple[float, float] = (1.0, 1.0)
     _sizes: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
         self._sizes = [math.sqrt(self.box[2] * self.box[3])] * RECENT
+
+    def learn_style(self, seen: Box, share: float) -> None:
+        """Compare the box that was drawn with what the network sees of it, in image pixels.
+
+        Args:
+            share: how far to go from the network's way to that of the first box.
+        """
+        if not all(map(math.isfinite, seen)) or overlap(seen, self.box) < SAME:
+            return
+        ratios = self.box[2] / seen[2], self.box[3] / seen[3]
+        width, height = (min(max(r, 1 / MOST), MOST) ** share for r in ratios)
+        self.style = width, height
+
+    def sides(self, window: Window) -> tuple[float, float]:
+        """(w, h) of the last box in crop pixels, as the network would give it."""
+        _, _, w, h = self.box
+        return w * window.scale / self.style[0], h * window.scale / self.style[1]
 
     def search(self, network: NetworkConfig, rule: LocalizeConfig) -> Window:
         """Where to search: around the last box, wider the longer the target is lost."""
@@ -82,6 +106,7 @@ class TargetTrack:
         cx, cy, w, h = box
         # Both map as the near corner of a box would, so one call serves centre and sides.
         x, y, w, h = window.to_image((cx, cy, w, h))
+        w, h = w * self.style[0], h * self.style[1]
         rate = min(trust * rule.size_rate, 1.0)
         w = self.box[2] * (1 - rate) + w * rate
         h = self.box[3] * (1 - rate) + h * rate

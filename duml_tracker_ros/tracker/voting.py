@@ -76,12 +76,7 @@ class Votes:
         best = weight.topk(min(count, len(weight)))
         shares = best.values / weight.sum().clamp_min(1e-12)
         rows = torch.cat((self._ballot.boxes[best.indices], shares[:, None]), 1).tolist()
-        return [(self._to_image(*box), share) for *box, share in rows if share > 0]
-
-    def _to_image(self, cx: float, cy: float, w: float, h: float) -> Box:
-        # Both map as the near corner of a box would, so one call serves centre and sides.
-        x, y, w, h = self._window.to_image((cx, cy, w, h))
-        return x - w / 2, y - h / 2, w, h
+        return [(self._window.box_in_image(*box), share) for *box, share in rows if share > 0]
 
 
 def _corners(planes: Tensor) -> tuple[Tensor, Tensor]:

@@ -136,8 +136,7 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
         row, col, height, width = box_of(distances, at, target.box.unit).unbind()
         first = window.size / 2 - FINE * (cells - 1) / 2
         box = torch.stack((first + FINE * col, first + FINE * row, FINE * width, FINE * height))
-        w, h = target.track.box[2:]
-        last = w * window.scale, h * window.scale
+        last = target.track.sides(window)
         penalty = size_penalty(box[2], box[3], last, p)
         second = second_peak(coarse[0], best, neighbourhood(last, FINE, rule))
         scores = [

@@ -180,7 +180,17 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         width, height = check_image(image, order)
         box = validate_box(box, width, height)
         fill = mean_colour(image, order, sparse=self.config.network.crop == "exact")
-        return self.begin(TargetTrack(box, fill), image, order)
+        target = self.begin(TargetTrack(box, fill), image, order)
+        self._learn_style(target, image, order)
+        return target
+
+    def _learn_style(self, target: T, image: np.ndarray, order: str) -> None:
+        """Find the target once more where it was selected, to see how the box was drawn."""
+        share, track = self.config.postprocess.first_box, target.track
+        if share:
+            window = track.search(self.config.network, self.config.localize)
+            peak = self.look(image, [(target, window)], order)[1][0]
+            track.learn_style(window.box_in_image(peak.cx, peak.cy, peak.w, peak.h), share)
 
     @abstractmethod
     def begin(self, track: TargetTrack, image: np.ndarray, order: str) -> T:

@@ -189,7 +189,7 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
         return self._grids[size]
 
     def _expect(self, track: TargetTrack, window: Window) -> Expectation:
-        last = track.box[2] * window.scale, track.box[3] * window.scale
+        last = track.sides(window)
         # A target that was lost may come back anywhere.
         influence = 0.0 if track.unseen else self.config.postprocess.window_influence
         stride, rule = self.config.network.stride, self.config.localize

@@ -103,8 +103,7 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
         start = window.size / 2 - stride * (side - 1) / 2
         crop_box = _swap(box) * stride
         crop_box[:2] += start
-        w, h = target.track.box[2:]
-        last = w * window.scale, h * window.scale
+        last = target.track.sides(window)
         penalty = size_penalty(crop_box[2], crop_box[3], last, p)
         one, cell = robust.view(side, side), centres[best]
         runner_up = second_peak(one, cell, neighbourhood(last, stride, self.config.localize))
