@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import re
 from pathlib import Path
 
@@ -70,6 +72,32 @@ def test_measure_tells_times_memory_and_success() -> None:
     assert len(result.curve) == 20
     assert np.isfinite([result.memory, result.growth]).all()
     assert result.device_memory is None
+    assert math.isnan(result.stolen) or 0 <= result.stolen < 1
+
+
+def test_the_least_disturbed_run_of_a_case_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = BenchCase("base", "kcf", KCF, 320, 240, frames=2, warm_up=0)
+    result = measure(case)
+    runs = []
+
+    def disturbed(shares: list[float]) -> float:
+        runs.clear()
+        monkeypatch.setattr(
+            bench_module,
+            "_run_case",
+            lambda case: (
+                runs.append(dataclasses.replace(result, stolen=shares[len(runs)])) or runs[-1]
+            ),
+        )
+        return bench_module.run_case(case, 3).stolen
+
+    assert disturbed([0.2, 0.1, 0.3]) == 0.1
+    assert len(runs) == 3
+    assert disturbed([0.2, 0.005, 0.3]) == 0.005
+    assert len(runs) == 2
+    # Nobody tells: once is all that can be had.
+    assert math.isnan(disturbed([math.nan]))
+    assert len(runs) == 1
 
 
 def test_measure_tells_the_parts_of_our_own_tracker() -> None:

@@ -32,7 +32,8 @@ targets followed together, the search region, the online memory, the update rule
 an update on every frame, in both sizes), or the r50 backbone (original strides or dilated).
 `peers` runs OpenCV's trackers on the same frames, `long` shows whether time and memory stay flat.
 
-Every case runs in a process of its own. Leave the machine alone meanwhile.
+Every case runs in a process of its own. Leave the machine alone meanwhile. `stolen` is the share of
+its processors' time that the host of a virtual machine gave to others.
 """
 QUICK = ("image", "memory", "update", "peers")
 
@@ -98,6 +99,14 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         action="store_true",
         help="instead of sweeps: stages against what the processor could do, and operators",
     )
+    parser.add_argument(
+        "--repeats",
+        type=positive,
+        default=3,
+        metavar="N",
+        help="runs of a case at most, while the host of a virtual machine takes more than 1 %% of "
+        "its processors away; the least disturbed one counts (default: 3)",
+    )
     parser.add_argument("--json", metavar="FILE", help="all numbers")
     parser.add_argument("--report", metavar="DIR", help="write DIR/index.html: tables and plots")
     return parser
@@ -157,7 +166,7 @@ def run(args: argparse.Namespace) -> int:
         )
         print(f"[{done}/{len(cases)}] {text}", file=sys.stderr)
 
-    results, problems = bench(cases, tell)
+    results, problems = bench(cases, tell, args.repeats)
     environment = {**describe_environment(args.device), "threads": args.threads}
     if json_file is not None:
         document = {

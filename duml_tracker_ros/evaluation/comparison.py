@@ -22,6 +22,9 @@ from .runner import TrackerScores, evaluate
 from .svg import Axis, Bar, Series, bar_chart, colour, line_chart
 from .variants import slug
 
+REPEATS = 3
+"""Runs of a tracker that is timed, at most, while the host disturbs (`bench.run_case`)."""
+
 
 @dataclass(frozen=True)
 class Contestant:
@@ -123,7 +126,7 @@ def measure_speed(
     for entry in entries:
         one = entry.contestant
         case = BenchCase("compare", one.label, one.spec, frames=frames, threads=threads)
-        out.append(dataclasses.replace(entry, speed=run_case(case)))
+        out.append(dataclasses.replace(entry, speed=run_case(case, REPEATS)))
         on_result(out[-1])
     return out
 
