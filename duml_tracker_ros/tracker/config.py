@@ -303,7 +303,7 @@ class LocalizeConfig:
     accurate_found: float = 0.1
     lost_share: float = 0.45
     unsure_share: float = 0.7
-    found_share: float = 0.85
+    found_share: float = 0.7
     usual_rate: float = 0.02
     colour_tolerance: float = 0.15
     distractor_ratio: float = 0.8
