@@ -357,7 +357,7 @@ def test_bad_messages_are_refused_and_then_the_sender(address):
                 pass
             assert watcher.socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
         async with Watcher(address) as watcher:
-            assert (await watcher.scene())["jpeg"]
+            await watcher.scene(lambda scene: scene["jpeg"], "a picture")
 
     asyncio.run(act())
 
