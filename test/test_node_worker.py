@@ -1,11 +1,14 @@
 """The worker thread with the real tracker, without ROS."""
 
 import logging
+import os
 import threading
 import time
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from node_harness import TARGET, scene
 from worker_harness import ALWAYS_LOST, ALWAYS_SEEN, WAIT, random_tracker
 
@@ -216,6 +219,25 @@ def test_load_error_reaches_the_caller():
     assert worker.close(WAIT)
     with pytest.raises(WorkerError, match="not running"):
         worker.release().result(WAIT)
+
+
+@pytest.mark.parametrize(("processors", "threads"), [(1, 1), (2, 1), (4, 3), (64, 4)])
+def test_one_processor_is_left_to_what_sends_images(processors, threads, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    seen = []
+    worker = TrackerWorker(
+        lambda: seen.append((torch.get_num_threads(), cv2.getNumThreads())) or random_tracker(),
+        print,
+        logging.getLogger(),
+    )
+    try:
+        worker.start(WAIT)
+        assert seen == [(threads, threads)]
+    finally:
+        assert worker.close(WAIT)
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 def test_slow_load_is_given_up():

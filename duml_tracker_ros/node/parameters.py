@@ -80,7 +80,11 @@ class Settings:
         remedy="use auto, cpu, cuda or cuda:N",
     )
     num_threads: int = _parameter(
-        0, CONFIGURE, "CPU threads of the tracker; 0 = torch's default", low=0, high=256
+        0,
+        CONFIGURE,
+        "CPU threads of the tracker; 0 = all processors but one, at most 4",
+        low=0,
+        high=256,
     )
     max_targets: int = _parameter(
         1,

@@ -18,7 +18,6 @@ from concurrent.futures import TimeoutError as NotDoneError
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..messages.image_codec import ImageError as CodecError
 from ..messages.image_codec import ImageView
@@ -31,6 +30,7 @@ from .follower import Follower, make_follower
 from .frame_ring import Frame, FrameRing
 from .outcome import Outcome, Selection, Sighting, Status
 from .target_book import Followed, Logger, TargetBook
+from .threads import spare_threads, use_threads
 
 WARM_UP_SIZE = (480, 640)
 # How long a selection waits for a target that catches up with the newest frame, seconds.
@@ -44,7 +44,7 @@ class TrackerWorker:
         create: makes the tracker; called on the worker thread.
         publish: gets the outcome of every processed frame, on the worker thread.
         logger: for faults and changes of state.
-        num_threads: CPU threads for torch; 0 keeps torch's default.
+        num_threads: CPU threads for torch and OpenCV; 0: all processors but one, at most 4.
         max_targets: how many targets are followed at a time, in one pass of the tracker.
     """
 
@@ -209,8 +209,7 @@ class TrackerWorker:
             self._free()
 
     def _load(self) -> Tracker:
-        if self._num_threads:
-            torch.set_num_threads(self._num_threads)
+        use_threads(self._num_threads or spare_threads())
         tracker = self._create()
         follower = make_follower(tracker, self.book.limit)
         height, width = WARM_UP_SIZE

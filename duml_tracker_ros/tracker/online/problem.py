@@ -69,7 +69,8 @@ class FilterProblem:
         The slope is the derivative of the residual by the score, times sqrt(gamma), squared: the
         diagonal of the Gauss-Newton matrix in score space.
         """
-        slope = self.weight * torch.where(scores > 0, 1.0, self.mask)
+        # 1 where the score is positive, else m, which is never above 1.
+        slope = self.weight * torch.maximum(scores.sign(), self.mask)
         r = slope * scores - self.weight * self.label
         weighted = self.gamma[:, :, None, None, None] * slope
         gradient = self.adjoint(weighted * r, w.shape[-1])

@@ -38,7 +38,7 @@ class SampleLine:
         self._cells = self.height * self.width
         shape = capacity, channels, self.height, self.width
         self._block = torch.zeros(shape, device=device, dtype=dtype)
-        self._scratch: dict[int, tuple[Tensor, Tensor]] = {}
+        self._scratch: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
     @property
     def features(self) -> Tensor:
@@ -66,14 +66,16 @@ class SampleLine:
         """
         k, cells, rows = self.kernel, self._cells, len(taps)
         count = rows // k**2
-        columns, _ = self._buffers(count)
+        columns, _, terms = self._buffers(count)
         block = self._block[:used].flatten(2)
         filters = taps.to(block.dtype).expand(used, -1, -1)
         torch.bmm(filters, block, out=self._inside(columns, used, rows))
         # Tap (i, j) of a cell lies i rows of the filter and of the map further, less the margin.
         steps = k * cells + self.width, cells + 1, rows * cells, k**2 * cells, 1
         shifted = columns.as_strided((k, k, used, count, cells), steps)
-        total = shifted.sum(0, dtype=torch.float32).sum(0)
+        # A sum of another type than its terms converts all of them to a tensor of its own first.
+        terms = terms[: k * k * used * count * cells].view(shifted.shape)
+        total = terms.copy_(shifted).sum((0, 1))
         return total.view(1, used, count, self.height, self.width)
 
     def adjoint(self, residual: Tensor) -> Tensor:
@@ -83,7 +85,7 @@ class SampleLine:
         """
         _, used, count, _, _ = residual.shape
         k, cells = self.kernel, self._cells
-        columns, line = self._buffers(count)
+        columns, line, _ = self._buffers(count)
         self._inside(line, used, count).copy_(residual[0].flatten(2))
         start = line.storage_offset() + self._margin - (k - 1 - self._gap) * (self.width + 1)
         steps = count * cells, cells, self.width, 1, 1
@@ -104,16 +106,19 @@ class SampleLine:
         length = used * rows * self._cells
         return buffer[self._margin : self._margin + length].view(used, rows, self._cells)
 
-    def _buffers(self, count: int) -> tuple[Tensor, Tensor]:
-        """Lines of all taps and of one map for ``count`` filters, each between empty margins.
+    def _buffers(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Of ``count`` filters: lines of all taps and of one map, and float32 terms of scores.
 
-        Memories only grow, so what follows the last sample is empty, too.
+        The lines lie between empty margins. Memories only grow, so what follows the last sample is
+        empty, too.
         """
         if count not in self._scratch:
             length = self.capacity * count * self._cells
+            terms = length * self.kernel**2
             self._scratch[count] = (
-                self._block.new_zeros(length * self.kernel**2 + 2 * self._margin),
+                self._block.new_zeros(terms + 2 * self._margin),
                 self._block.new_zeros(length + 2 * self._margin),
+                self._block.new_empty(terms, dtype=torch.float32),
             )
         return self._scratch[count]
 
