@@ -12,9 +12,10 @@ from mask_squares import SMALL, masked_squares
 from test_training_data import bank_with_red, red_cutout, write_root
 from train_harness import settings
 
-from duml_tracker_ros.tracker import ConfigError, create_tracker
+from duml_tracker_ros.tracker import ConfigError, WeightsError, create_tracker
 from duml_tracker_ros.tracker.checkpoint import default_weights, load_checkpoint
-from duml_tracker_ros.tracker.config import MaskConfig, NetworkConfig, build
+from duml_tracker_ros.tracker.checkpoint.store import load_fitting
+from duml_tracker_ros.tracker.config import MaskConfig, NetworkConfig, build, load_config
 from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.mask import box_of_mask
 from duml_tracker_ros.tracker.network.mask_net import MaskNet
@@ -175,6 +176,20 @@ def test_frozen_parts_get_no_gradient_and_keep_their_statistics() -> None:
     changed = {k for k in after if not torch.equal(after[k], before[k])}
     assert changed
     assert all(name.startswith("mask.") for name in changed)
+
+
+def test_a_warm_start_takes_only_the_parts_it_is_told() -> None:
+    torch.manual_seed(0)
+    net = MaskNet(load_config(name="drol_mask").network)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    shipped = load_checkpoint(default_weights("compact"))
+    taken = load_fitting(net, shipped, ("backbone", "offline"))
+    assert {name.partition(".")[0] for name in taken} == {"backbone", "offline"}
+    for name, value in net.state_dict().items():
+        wanted = shipped.state[name] if name in taken else before[name]
+        assert torch.equal(value, wanted.to(value.dtype)), name
+    with pytest.raises(WeightsError, match="no tensor of mask in it fits"):
+        load_fitting(net, shipped, ("backbone", "mask"))
 
 
 def test_freeze_names_what_it_does_not_know() -> None:

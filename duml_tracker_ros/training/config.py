@@ -67,8 +67,9 @@ class TrainConfig:
     to judge it on (DuML: 3 and 2). ``validate_on`` is a folder of clips (``NAME/img/``,
     ``NAME/groundtruth_rect.txt``), ``init_from`` a checkpoint of the whole network,
     ``backbone_from`` a torchvision ImageNet file for the ResNet-50, ``warm_from`` a checkpoint of
-    another tracker, or the name of shipped weights, of which all that fits is taken. Parts of the
-    network whose names stand in ``freeze`` (``backbone``, ``offline.levels.0``) stay as they are.
+    another tracker, or the name of shipped weights, of which all that fits is taken, or only what
+    belongs to ``warm_parts``. Parts of the network whose names stand in ``freeze`` (``backbone``,
+    ``offline.levels.0``) stay as they are.
     """
 
     tracker: str = "duml"
@@ -102,6 +103,7 @@ class TrainConfig:
     init_from: str = ""
     backbone_from: str = ""
     warm_from: str = ""
+    warm_parts: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
     stop_after: int = 0
 

@@ -178,7 +178,7 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
     elif config.backbone_from:
         load_imagenet(net.backbone, Path(config.backbone_from))
     elif config.warm_from:
-        load_fitting(net, load_checkpoint(shipped(config.warm_from)))
+        load_fitting(net, load_checkpoint(shipped(config.warm_from)), config.warm_parts)
     frozen = Frozen(net, config.freeze)
     optimiser = make_optimiser(net, config)
     ema = Ema(net, config.ema)

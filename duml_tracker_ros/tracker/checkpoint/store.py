@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -183,15 +183,19 @@ def shipped(name: str) -> Path:
     return inside if not Path(name).is_file() and inside.is_file() else Path(name)
 
 
-def load_fitting(net: nn.Module, checkpoint: Checkpoint) -> list[str]:
+def load_fitting(net: nn.Module, checkpoint: Checkpoint, parts: Sequence[str] = ()) -> list[str]:
     """Take every tensor of a checkpoint that the network has in the same shape; their names.
 
-    Raises WeightsError when none fits.
+    ``parts`` limits that to the modules of these names. Raises WeightsError when none fits.
     """
     own = net.state_dict()
     taken = {k: v for k, v in checkpoint.state.items() if k in own and own[k].shape == v.shape}
-    if not taken:
-        raise WeightsError(f"{checkpoint.path}: no tensor of it fits the network")
+    for part in parts or ("",):
+        if not any(k.startswith(f"{part}." if part else "") for k in taken):
+            of = f"of {part} " if part else ""
+            raise WeightsError(f"{checkpoint.path}: no tensor {of}in it fits the network")
+    if parts:
+        taken = {k: v for k, v in taken.items() if k.startswith(tuple(f"{p}." for p in parts))}
     net.load_state_dict(taken, strict=False)
     return sorted(taken)
 
