@@ -342,3 +342,28 @@ def test_later_boxes_are_drawn_as_the_first_one_was() -> None:
         widths.append(np.mean([r.box[2] / r.box[3] for r in results]))
     wanted = narrow[2] / narrow[3]
     assert abs(widths[1] - wanted) < 0.5 * abs(widths[0] - wanted)
+
+
+@pytest.mark.parametrize("name", ["duml", "fcot"])
+def test_a_warm_tracker_meets_no_new_size_when_it_loses_the_target(name, clip) -> None:
+    images, boxes = clip
+    lost = {"localize.lost_below": 2.0, "localize.found_above": 2.0}
+    tracker = create_tracker(name, weights="random", device="cpu", **lost)
+    inner, shapes = tracker.search, []
+
+    def search(crops, *rest):
+        shapes.append(tuple(crops.shape))
+        return inner(crops, *rest)
+
+    tracker.search = search
+    tracker.warm_up(targets=2)
+    warm = set(shapes)
+    assert {shape[0] for shape in warm} == {1, 2}
+    with pytest.raises(TrackerError, match="no target"):
+        tracker.update(images[0])
+    shapes.clear()
+    tracker.init(images[0], tuple(boxes[0]))
+    for image in images[1:12]:
+        tracker.update(image)
+    assert len(set(shapes)) > 3
+    assert set(shapes) <= warm

@@ -17,8 +17,6 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDoneError
 from typing import Any
 
-import numpy as np
-
 from ..messages.image_codec import ImageError as CodecError
 from ..messages.image_codec import ImageView
 from ..tracker import BoxError, ImageError, Tracker, validate_box
@@ -32,7 +30,6 @@ from .outcome import Outcome, Selection, Sighting, Status
 from .target_book import Followed, Logger, TargetBook
 from .threads import spare_threads, use_threads
 
-WARM_UP_SIZE = (480, 640)
 # How long a selection waits for a target that catches up with the newest frame, seconds.
 PATIENCE = 0.3
 
@@ -212,13 +209,7 @@ class TrackerWorker:
         use_threads(self._num_threads or spare_threads())
         tracker = self._create()
         follower = make_follower(tracker, self.book.limit)
-        height, width = WARM_UP_SIZE
-        image = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
-        target = follower.start(image, (width / 2 - 20.0, height / 2 - 15.0, 40.0, 30.0), "rgb")
-        for count in {1, self.book.limit}:
-            for _ in range(3):
-                follower.track(image, [target] * count, "rgb")
-        tracker.reset()
+        tracker.warm_up(self.book.limit)
         self._tracker, self._follower = tracker, follower
         return tracker
 

@@ -76,6 +76,14 @@ class TargetTrack:
         size += 32 * int(size * (growth - 1) // 32)
         return dataclasses.replace(window, side=window.side * size / network.search_size, size=size)
 
+    def search_sizes(self, network: NetworkConfig, rule: LocalizeConfig) -> dict[int, int]:
+        """Crop sizes of a search that grows, with the frames unseen after which each comes."""
+        grows = rule.search_growth > 1 and rule.max_search > 1
+        full = math.ceil(math.log(rule.max_search, rule.search_growth)) if grows else 1
+        tracks = [dataclasses.replace(self, unseen=unseen) for unseen in range(full + 1)]
+        # The first frame of a size is that which stays.
+        return {t.search(network, rule).size: t.unseen for t in reversed(tracks)}
+
     def observe(self, finding: Finding, rule: LocalizeConfig, chroma: tuple[float, float]) -> None:
         """Take over the verdict on a frame, where the candidate had this chroma."""
         self.frame += 1

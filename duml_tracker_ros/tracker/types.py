@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import torch
 
+from .warming import WARM_FRAMES, noise_image
+
 if TYPE_CHECKING:
     from .evidence import Evidence
     from .voting import Votes
@@ -138,6 +140,18 @@ class Tracker(ABC):
     @abstractmethod
     def reset(self) -> None:
         """Forget the target; weights stay loaded."""
+
+    def warm_up(self, targets: int = 1) -> None:
+        """Do once what frames need for the first time, so that none in flight waits; ends a target.
+
+        Args:
+            targets: how many are followed at a time at most.
+        """
+        image, box = noise_image()
+        self.init(image, box)
+        for _ in range(WARM_FRAMES):
+            self.update(image)
+        self.reset()
 
     @abstractmethod
     def stage_times(self) -> dict[str, float]:

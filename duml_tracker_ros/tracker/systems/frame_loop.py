@@ -35,6 +35,7 @@ from ..timing import StageClock
 from ..transfer import numbers, to_device
 from ..types import Box, MultiTargetTracker, ScoreMaps, TrackResult
 from ..voting import Ballot, Votes
+from ..warming import WARM_FRAMES, noise_image
 
 
 @dataclass
@@ -148,6 +149,19 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
 
     def reset(self) -> None:
         self._target: T | None = None
+
+    def warm_up(self, targets: int = 1) -> None:
+        image, box = noise_image()
+        target = self.start(image, box)
+        for count in sorted({1, targets}):
+            for _ in range(WARM_FRAMES):
+                self.track(image, [target] * count)
+        # The first crop of a size takes many times as long as the next one, when a target is lost.
+        n, rule = self.config.network, self.config.localize
+        for unseen in target.track.search_sizes(n, rule).values():
+            target.track.unseen = unseen
+            self.track(image, [target])
+        self.reset()
 
     def stage_times(self) -> dict[str, float]:
         return self.clock.milliseconds()
