@@ -207,16 +207,26 @@ import sys
 from duml_tracker_ros.cli import main, window
 
 class Person(window.Window):
-    # Drags from one corner to the other with the mouse, then presses Enter.
+    # Drags from one corner to the other with the mouse, then presses Enter; again until it is seen,
+    # as a window that is not shown yet or has no focus gets neither.
     def select(self, rgb):
-        canvas, later = self._canvas, self._root.after
+        canvas, later, waits = self._canvas, self._root.after, [True]
         def draw():
+            if not waits:
+                return
             canvas.event_generate("<ButtonPress-1>", x=60, y=64)
             canvas.event_generate("<B1-Motion>", x=45, y=50)
             canvas.event_generate("<B1-Motion>", x=30, y=40)
-            later(50, lambda: (self._root.focus_force(), self._root.event_generate("<Return>")))
+            later(50, press)
+        def press():
+            self._root.focus_force()
+            self._root.event_generate("<Return>")
+            later(300, draw)
         later(300, draw)
-        return super().select(rgb)
+        try:
+            return super().select(rgb)
+        finally:
+            waits.clear()
 
 window.Window = Person
 sys.exit(main.main(sys.argv[1:]))

@@ -23,7 +23,8 @@ BOX = tuple(float(v) for v in TRUTH[0])
 @pytest.fixture(scope="module")
 def tracker():
     limit_threads(1)
-    return create_tracker("duml", device="cpu")
+    # Room for every frame of the clip: none is written over another.
+    return create_tracker("duml", device="cpu", **{"online.memory": 50})
 
 
 def follow(tracker, each):
