@@ -230,7 +230,7 @@ def load(width, height, rate, seconds):
         at_most(name, f"services max ({slowest})", longest, 100.0, "ms"),
         at_most(name, f"selection answered, max of {len(inits)}", max(inits), 1.0, "s"),
         # How many images are held at one moment varies, and what glibc keeps between them.
-        at_most(name, "memory growth", growth(samples)[1], 2.0, "%"),
+        at_most(name, "memory growth", growth(samples)[1], 1.0, "%"),
         counted(name, "stamps out of order", sum(b <= a for a, b in itertools.pairwise(stamps)), 0),
         counted(name, "answers without the target", lost, 0),
         counted(name, "images refused", int(values["images refused"]), 0),
