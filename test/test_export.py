@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +107,34 @@ def test_engine_finds_the_boxes_of_torch(engine: str) -> None:
         assert len(tracker.track(images[1], two)) == 2
     assert np.abs(boxes["torch"] - boxes[engine]).max() < 0.5
     assert states["torch"] == states[engine]
+
+
+OPENVINO_ALONE = """
+import os, sys
+import numpy as np
+from duml_tracker_ros.tracker import create_tracker
+
+before = os.sched_getaffinity(0)
+tracker = create_tracker(device="cpu", engine="openvino", weights="random")
+tracker.init(np.full((96, 96, 3), 80, np.uint8), (30.0, 30.0, 20.0, 20.0))
+tracker.update(np.full((96, 96, 3), 80, np.uint8))
+assert "openvino" in sys.modules
+assert sys.modules["openvino_telemetry"] is None
+assert os.sched_getaffinity(0) == before
+"""
+
+
+def test_openvino_reports_to_nobody_and_pins_no_thread(tmp_path: Path) -> None:
+    """Its telemetry starts processes, and a pinned thread shares one processor with its helpers."""
+    pytest.importorskip("openvino")
+    variables = {k: v for k, v in os.environ.items() if k not in ("CI", "HOME")}
+    subprocess.run(
+        [sys.executable, "-c", OPENVINO_ALONE],
+        env={**variables, "HOME": str(tmp_path)},
+        check=True,
+        timeout=240,
+    )
+    assert not (tmp_path / "intel").exists()
 
 
 def test_engine_mistakes_name_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 
@@ -30,9 +31,13 @@ class OpenVinoEngine:
 
     ``half``: float16 where the processor has it, which is nearer to float32 than bfloat16 and as
     fast, else bfloat16 where it has that.
+
+    OpenVINO would report each import and model to its makers, from processes of their own that take
+    the processor from the first frames; its telemetry is left out, which it allows.
     """
 
     def __init__(self, half: bool) -> None:
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         import openvino  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
         self._openvino = openvino
@@ -46,6 +51,8 @@ class OpenVinoEngine:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
+            # It would pin the calling thread as well, and with it those that torch starts from it.
+            "ENABLE_CPU_PINNING": False,
         }
 
     def load(self, graph: Graph, example: Sequence[Tensor]) -> Run:
