@@ -105,7 +105,17 @@ def test_ablation_tells_what_needs_a_network(clips: Path, tmp_path: Path, capsys
     command = ["ablation", "--root", str(clips), "--device", "cpu", "--quiet", "--threads", "1"]
     command += ["--out", str(tmp_path / "out")]
     assert main([*command, "--tracker", "siamrcr", "--docs", str(page)]) == 0
-    assert "duml-tracker train siamrcr_compact --set siamrcr.links=false" in page.read_text()
+    lacking = page.read_text()
+    assert "duml-tracker train siamrcr_compact --set siamrcr.links=false" in lacking
+    assert "'freeze=[\"backbone\"]'" in lacking
+    assert "--out runs/siamrcr_unlinked" in lacking
+    network = f"siamrcr_unlinked={default_weights('compact', 'siamrcr')}"
+    given = [*command, "--tracker", "siamrcr", "--network"]
+    assert main([*given, network, "--docs", str(page)]) == 0
+    assert "| trained briefly, without links (SiamRCR, Table 1 (II))" in page.read_text()
+    assert "runs/siamrcr_linked" in page.read_text()
+    assert main([*given, "siamrcr_free=x"]) == 2
+    assert "siamrcr_unlinked" in capsys.readouterr().err
     assert main([*command, "--tracker", "duml", "--docs", str(page)]) == 2
     assert "<!-- ablation duml -->" in capsys.readouterr().err
     assert main([*command, "--tracker", "opencv_kcf"]) == 2

@@ -51,6 +51,14 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         "--tracker", nargs="+", metavar="NAME", help="trackers, or plug_on (default: all of it)"
     )
     add_own_weights(parser)
+    parser.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="a network trained for some rows, e.g. siamrcr_unlinked=runs/siamrcr_unlinked/"
+        "siamrcr_compact.safetensors; may be repeated",
+    )
     parser.add_argument("--size", default="compact", metavar="NAME", help="network size (compact)")
     add_device(parser)
     parser.add_argument("--docs", metavar="PAGE", help="Markdown page to fill")
@@ -76,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     clips = load_dataset("folder", args.root, args.sequences)
     there, _ = own_contestants(TRACKERS, parse_files(args.weights), args.device)
     files = {c.spec.name: c.spec.weights for c in there if c.spec.size == args.size}
+    files |= _networks(args.network)
     out = Path(args.out).expanduser()
     options = run_options(args)
     spec = TrackerSpec("", device=args.device, size=args.size)
@@ -97,6 +106,20 @@ def run(args: argparse.Namespace) -> int:
             fill_section(Path(args.docs).expanduser(), f"ablation {name}", text)
         print(f"### {name}\n\n{text}\n")
     return 0
+
+
+def _networks(pairs: list[str]) -> dict[str, str]:
+    """``NAME=FILE`` arguments by name."""
+    from ..evaluation.ablations import network_names
+
+    files = {}
+    for pair in pairs:
+        name, _, file = pair.partition("=")
+        if not file or name not in network_names():
+            known = ", ".join(network_names())
+            raise CliError(f"--network {pair!r} is not NAME=FILE with a name among {known}")
+        files[name] = file
+    return files
 
 
 def _table(done: list[tuple[Row, Outcome]], lacking: dict[str, str]) -> str:

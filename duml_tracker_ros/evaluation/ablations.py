@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,7 +28,8 @@ class Row:
     Attributes:
         name: what is changed.
         tracker: which tracker runs, with the weights of ``weights`` (a tracker's name).
-        settings: dotted keys; ``training`` those of a network that has to be trained first.
+        settings: dotted keys; ``training`` those of a network that has to be trained first, whose
+            name in the command is ``network``.
         paper: where the row stands in the papers.
         group: rows of one group are compared with the first of it.
     """
@@ -38,6 +41,7 @@ class Row:
     training: dict[str, Any] = field(default_factory=dict)
     paper: str = ""
     group: str = ""
+    network: str = ""
 
 
 @cache
@@ -57,8 +61,17 @@ def ablation_rows(name: str, size: str = "compact") -> list[Row]:
 
 def _system(name: str) -> Iterator[Row]:
     for entry in _table()["systems"][name]:
-        settings, training = entry.get("set", {}), entry.get("train", {})
-        yield Row(entry["row"], name, name, settings, training, entry.get("paper", ""))
+        network = entry.get("network", "")
+        yield Row(
+            entry["row"],
+            name,
+            name,
+            entry.get("set", {}),
+            _table()["networks"].get(network, {}),
+            entry.get("paper", ""),
+            group=entry.get("group", ""),
+            network=network,
+        )
 
 
 def _plug_on(size: str) -> Iterator[Row]:
@@ -78,6 +91,11 @@ def _network_settings(source: str, target: str, size: str) -> dict[str, Any]:
     return {f"network.{key}": value for key, value in theirs.items() if own[key] != value}
 
 
+def network_names() -> tuple[str, ...]:
+    """Networks that some rows need and that are not in the package."""
+    return tuple(_table()["networks"])
+
+
 def run_row(
     row: Row, variants: Mapping[str, Variants], files: Mapping[str, str], size: str
 ) -> Outcome | str:
@@ -85,15 +103,14 @@ def run_row(
 
     Args:
         variants: by tracker.
-        files: weight files by tracker, where there are some.
+        files: weight files by tracker or `network_names`, where there are some.
     """
-    if row.training:
-        changes = " ".join(f"--set {k}={str(v).lower()}" for k, v in row.training.items())
-        return f"{how_to_make(size, row.weights)} {changes}"
-    if row.weights not in files:
-        return how_to_make(size, row.weights)
-    name = f"{row.weights} {row.name}"
-    return variants[row.tracker].run(name, row.settings, files[row.weights])
+    weights = row.network or row.weights
+    if weights not in files:
+        changes = (shlex.quote(f"{k}={json.dumps(v)}") for k, v in row.training.items())
+        command = [how_to_make(size, row.weights), *(f"--set {c}" for c in changes)]
+        return " ".join([*command, f"--out runs/{row.network}"] if row.network else command)
+    return variants[row.tracker].run(f"{row.weights} {row.name}", row.settings, files[weights])
 
 
 def variants_of(rows: list[Row], spec: TrackerSpec, **options: Any) -> dict[str, Variants]:
