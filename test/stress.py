@@ -1,6 +1,7 @@
 """Long trials of the node under load and abuse; prints a Markdown table of the figures.
 
-Exit status 1 when a figure is beyond its limit. Run it on a machine that does nothing else.
+Exit status 1 when a figure is beyond its limit. Run it on a machine that does nothing else. Where
+the host of a virtual machine takes processors away meanwhile, a trial beyond limits is run again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import sys
 
 import console_trials
 import stress_trials
+from stress_trials import Finding
 
+from duml_tracker_ros.evaluation.bench import processor_ticks
 from duml_tracker_ros.evaluation.environment import processor_name, usable_processors
 
 # name -> (what is done, the trial)
@@ -49,12 +52,31 @@ TRIALS = {
     ),
 }
 
+DISTURBED = 0.02
+"""Share of the processors that the host may take before it is to blame."""
+
 EXAMPLES = """
 examples, from the repository's root after make setup:
   make stress                                            all, about ten minutes
   make stress TRIALS='flood hd'                          some
   .venv/bin/python test/stress.py soak --minutes 120     a longer soak
 """
+
+
+def run_trial(name, options):
+    """Findings of a trial; again, up to ``--repeats`` times, when the host spoilt it."""
+    runs = 0
+    while True:
+        before = processor_ticks()
+        findings = TRIALS[name][1](options)
+        stolen, ticks = (b - a for a, b in zip(before, processor_ticks(), strict=True))
+        share, runs = stolen / max(ticks, 1.0), runs + 1
+        fine = all(finding.ok for finding in findings)
+        if fine or not share > DISTURBED or runs >= options.repeats:
+            break
+        print(f"again: beyond its limits while {share:.0%} were taken", file=sys.stderr, flush=True)
+    what = f"taken by the host, run {runs}" if runs > 1 else "taken by the host"
+    return [*findings, Finding(findings[-1].trial, what, f"{share:.1%}", "", True)]
 
 
 def main():
@@ -66,6 +88,7 @@ def main():
     )
     parser.add_argument("trials", nargs="*", metavar="TRIAL", help="which; all without any")
     parser.add_argument("--minutes", type=float, default=5.0, help="length of the soak (5)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of a spoilt trial at most (3)")
     options = parser.parse_args()
     unknown = [name for name in options.trials if name not in TRIALS]
     if unknown:
@@ -73,7 +96,7 @@ def main():
     findings = []
     for name in options.trials or TRIALS:
         print(f"{name}: {TRIALS[name][0]} ...", file=sys.stderr, flush=True)
-        findings += TRIALS[name][1](options)
+        findings += run_trial(name, options)
     print(f"On {usable_processors()} cores of {processor_name()}:\n")
     print("| trial | figure | value | limit | |")
     print("|---|---|---|---|---|")
