@@ -1,7 +1,7 @@
 """Long trials of the node under load and abuse; prints a Markdown table of the figures.
 
-Exit status 1 when a figure is beyond its limit. Run it on a machine that does nothing else. Where
-the host of a virtual machine takes processors away meanwhile, a trial beyond limits is run again.
+Exit status 1 when a figure is beyond its limit. Run it on a machine that does nothing else. Times
+beyond limits are taken again where the host of a virtual machine took processors away meanwhile.
 """
 
 from __future__ import annotations
@@ -64,15 +64,19 @@ examples, from the repository's root after make setup:
 
 
 def run_trial(name, options):
-    """Findings of a trial; again, up to ``--repeats`` times, when the host spoilt it."""
+    """Findings of a trial; again, up to ``--repeats`` times, when the host spoilt its times.
+
+    Wrong answers and memory are never the host's fault.
+    """
     runs = 0
     while True:
         before = processor_ticks()
         findings = TRIALS[name][1](options)
         stolen, ticks = (b - a for a, b in zip(before, processor_ticks(), strict=True))
         share, runs = stolen / max(ticks, 1.0), runs + 1
-        fine = all(finding.ok for finding in findings)
-        if fine or not share > DISTURBED or runs >= options.repeats:
+        failed = [finding for finding in findings if not finding.ok]
+        excused = failed and all(f.limit.endswith((" ms", " Hz", " s")) for f in failed)
+        if not excused or not share > DISTURBED or runs >= options.repeats:
             break
         print(f"again: beyond its limits while {share:.0%} were taken", file=sys.stderr, flush=True)
     what = f"taken by the host, run {runs}" if runs > 1 else "taken by the host"

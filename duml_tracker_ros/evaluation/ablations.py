@@ -67,7 +67,7 @@ def _system(name: str) -> Iterator[Row]:
             name,
             name,
             entry.get("set", {}),
-            _table()["networks"].get(network, {}),
+            _table()["networks"][network] if network else {},
             entry.get("paper", ""),
             group=entry.get("group", ""),
             network=network,
