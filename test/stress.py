@@ -14,7 +14,8 @@ import stress_trials
 from stress_trials import Finding
 
 from duml_tracker_ros.evaluation.bench import processor_ticks
-from duml_tracker_ros.evaluation.environment import processor_name, usable_processors
+from duml_tracker_ros.evaluation.environment import processor_name
+from duml_tracker_ros.processors import usable_processors
 
 # name -> (what is done, the trial)
 TRIALS = {

@@ -48,7 +48,9 @@ def test_plan_changes_one_thing_at_a_time() -> None:
         assert case.spec.overrides["postprocess.mu"] == 0.7
         assert (case.width, case.height) == (640, 480)
     rules = [c.spec.overrides["online.update"] for c in cases if c.group == "update"]
-    assert rules == ["never", "paper", "every_frame"]
+    assert rules == ["never", "paper", "every_frame", "every_frame"]
+    waits = [c.spec.overrides.get("online.asynchronous") for c in cases if c.group == "update"]
+    assert waits == [None, None, None, "never"]
     searched = [c for c in plan(TrackerSpec("duml"), ["search"]) if c.group == "search"]
     sizes = [c.spec.overrides["network.search_size"] for c in searched]
     assert len(sizes) >= 4

@@ -56,6 +56,8 @@ def test_a_frame_neither_waits_nor_sends_numbers_one_by_one(name: str, monkeypat
     rules |= dict.fromkeys(("online.learn_above", "online.first_above"), -9.0)
     rules |= {"localize.lost_share": -9.0, "localize.found_above": -9.0}
     rules |= {"localize.unsure_share": -9.0, "online.update": "every_frame"}
+    # Operations of another thread are not seen.
+    rules |= {"online.asynchronous": "never"}
     rules |= {"online.init_iterations": 1, "classifier.first_steps": 1}
     tracker = create_tracker(name, weights="random", device="cpu", **rules)
     tracker.init(images[0], tuple(boxes[0]))

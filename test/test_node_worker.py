@@ -12,6 +12,7 @@ import torch
 from node_harness import TARGET, scene
 from worker_harness import ALWAYS_LOST, ALWAYS_SEEN, WAIT, random_tracker
 
+from duml_tracker_ros.evaluation.bench import SURE
 from duml_tracker_ros.messages.image_codec import ImageError
 from duml_tracker_ros.node.boxes import fraction_box, pixel_box, point_box
 from duml_tracker_ros.node.command import WorkerError
@@ -19,6 +20,7 @@ from duml_tracker_ros.node.frame_ring import FrameRing
 from duml_tracker_ros.node.outcome import Status
 from duml_tracker_ros.node.worker import TrackerWorker
 from duml_tracker_ros.tracker import WeightsError, create_tracker
+from duml_tracker_ros.tracker.online.localizer import OnlineLocalizer
 
 
 def test_target_is_selected_followed_and_stopped(run):
@@ -173,6 +175,23 @@ def test_failing_tracker_goes_to_error_and_recovers_with_the_next_selection(run)
     assert box.see().status.seen
 
 
+def test_learning_that_fails_beside_a_frame_is_told_of(run, monkeypatch):
+    def fail(self, *lesson):
+        raise RuntimeError("the online step failed")
+
+    always = {"online.asynchronous": "always", "online.update": "every_frame"}
+    box = run(**SURE, **always)
+    box.init()
+    with monkeypatch.context() as patched:
+        patched.setattr(OnlineLocalizer, "learn", fail)
+        statuses = [box.see().status for _ in range(4)]
+    assert statuses[0].seen
+    assert statuses[-1] is Status.ERROR
+    assert "the online step failed" in box.worker.last_error
+    box.init()
+    assert box.see().status.seen
+
+
 def test_unreadable_image_is_refused_and_the_target_kept(run):
     def broken():
         raise ImageError("truncated")
@@ -221,8 +240,8 @@ def test_load_error_reaches_the_caller():
         worker.release().result(WAIT)
 
 
-@pytest.mark.parametrize(("processors", "threads"), [(1, 1), (2, 1), (4, 3), (64, 4)])
-def test_one_processor_is_left_to_what_sends_images(processors, threads, monkeypatch):
+@pytest.mark.parametrize(("processors", "threads"), [(1, 1), (2, 1), (4, 2), (64, 4)])
+def test_half_of_the_processors_are_left_to_others(processors, threads, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
     before = torch.get_num_threads(), cv2.getNumThreads()
     seen = []

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .common import (
     DEFAULT_TRACKER,
+    HALF,
     CliError,
     add_threads,
     add_tracker_options,
@@ -80,7 +81,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         "--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml; also opencv_csrt"
     )
     add_tracker_options(trackers)
-    add_threads(trackers)
+    add_threads(trackers, HALF)
     return parser
 
 
@@ -104,9 +105,9 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.runner import limit_threads, seed_all
     from ..messages.bag_images import BagImages
     from ..messages.result_bag import ResultBag
+    from ..processors import tracker_threads
 
-    if args.threads is not None:
-        limit_threads(args.threads)
+    limit_threads(args.threads or tracker_threads())
     (spec,) = tracker_specs(args, [args.tracker])
     states: Counter[str] = Counter()
     with BagImages(args.bag, args.topic) as images:

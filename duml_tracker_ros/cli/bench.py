@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .common import (
     DEFAULT_TRACKER,
+    HALF,
     CliError,
     add_threads,
     add_tracker_options,
@@ -93,7 +94,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         metavar="N",
         help="of `long` (default: 10000)",
     )
-    add_threads(parser)
+    add_threads(parser, HALF)
     parser.add_argument(
         "--profile",
         action="store_true",
@@ -125,7 +126,9 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.environment import describe_environment
     from ..evaluation.participants import TrackerSpec, create_participant
     from ..evaluation.peers import PEERS, PeerError, create_peer
+    from ..processors import tracker_threads
 
+    args.threads = args.threads or tracker_threads()
     sweeps = [] if args.sweep == ["none"] else list(SWEEPS if args.sweep == ["all"] else args.sweep)
     unknown = [s for s in sweeps if s not in SWEEPS]
     if unknown:

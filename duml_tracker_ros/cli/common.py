@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..evaluation.variants import Outcome
 
 DEFAULT_TRACKER = "duml"
+HALF = "half of the processors, at most 4"
+"""Default of ``--threads`` as ``processors.tracker_threads`` makes it."""
 
 
 class CliError(Exception):
@@ -107,12 +109,12 @@ def add_tracker_options(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_threads(parser: argparse._ActionsContainer) -> None:
+def add_threads(parser: argparse._ActionsContainer, otherwise: str = "processors / jobs") -> None:
     parser.add_argument(
         "--threads",
         type=positive,
         metavar="N",
-        help="threads of torch and OpenCV in each process (default: processors / jobs)",
+        help=f"threads of torch and OpenCV in each process (default: {otherwise})",
     )
 
 

@@ -160,7 +160,8 @@ def _write(
 
 def _origin(args: argparse.Namespace, entries: list[Entry]) -> str:
     """What was run, when and on what."""
-    from ..evaluation.environment import processor_name, usable_processors
+    from ..evaluation.environment import processor_name
+    from ..processors import usable_processors
 
     command = "duml-tracker compare --root CLIPS"
     command += f" --threads {args.threads}" if args.threads else ""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .common import (
     DEFAULT_TRACKER,
+    HALF,
     CliError,
     add_threads,
     add_tracker_options,
@@ -86,7 +87,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         "--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml; also opencv_csrt"
     )
     add_tracker_options(trackers)
-    add_threads(trackers)
+    add_threads(trackers, HALF)
     return parser
 
 
@@ -112,6 +113,7 @@ class _Record:
 def run(args: argparse.Namespace) -> int:
     from ..evaluation.participants import create_participant
     from ..evaluation.runner import limit_threads
+    from ..processors import tracker_threads
     from .sources import open_source
     from .window import Window
 
@@ -129,8 +131,7 @@ def run(args: argparse.Namespace) -> int:
         for option in ("video", "csv", "json")
         if getattr(args, option)
     }
-    if args.threads is not None:
-        limit_threads(args.threads)
+    limit_threads(args.threads or tracker_threads())
     (spec,) = tracker_specs(args, [args.tracker])
     tracker = create_participant(spec)
     if args.heatmap and not hasattr(tracker, "score_map"):

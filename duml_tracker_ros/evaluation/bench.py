@@ -71,7 +71,7 @@ class BenchResult:
         median, low, high: of the updates; low and high are the 5 and 95 % quantiles.
         mean: of the updates: it counts the frames on which the online module learns.
         parts: median of each stage (mean of the online step, which most frames go without), from
-            a run of its own with profiling on; empty for peers.
+            a run of its own with profiling on, in which nothing is learned aside; empty for peers.
         parts_spread: 5 and 95 % quantiles of each stage.
         late: 99 % quantile of the updates.
         init: median of several starts; init_spread: the shortest and the longest.
@@ -331,6 +331,8 @@ def plan(
             cases.append(replace(case, warm_up=max(WARM_UP, size)))
     if "update" in sweeps:
         cases += [changed("update", rule, **{"online.update": rule}) for rule in UPDATE_RULES]
+        waits = {"online.update": "every_frame", "online.asynchronous": "never"}
+        cases.append(changed("update", "every_frame, waits for it", **waits))
     # The paper's size has no shipped weights: what it learned does not change its time.
     paper = replace(spec, size="r50", weights="random", overrides={**spec.overrides, **SURE})
     if "engine" in sweeps:

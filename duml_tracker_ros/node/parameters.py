@@ -82,7 +82,7 @@ class Settings:
     num_threads: int = _parameter(
         0,
         CONFIGURE,
-        "CPU threads of the tracker; 0 = all processors but one, at most 4",
+        "CPU threads of the tracker; 0 = half of the processors, at most 4",
         low=0,
         high=256,
     )

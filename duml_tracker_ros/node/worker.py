@@ -19,6 +19,7 @@ from typing import Any
 
 from ..messages.image_codec import ImageError as CodecError
 from ..messages.image_codec import ImageView
+from ..processors import tracker_threads
 from ..tracker import BoxError, ImageError, Tracker, validate_box
 from .boxes import BoxOf
 from .catch_up import CatchUp
@@ -28,7 +29,7 @@ from .follower import Follower, make_follower
 from .frame_ring import Frame, FrameRing
 from .outcome import Outcome, Selection, Sighting, Status
 from .target_book import Followed, Logger, TargetBook
-from .threads import spare_threads, use_threads
+from .threads import use_threads
 
 # How long a selection waits for a target that catches up with the newest frame, seconds.
 PATIENCE = 0.3
@@ -41,7 +42,7 @@ class TrackerWorker:
         create: makes the tracker; called on the worker thread.
         publish: gets the outcome of every processed frame, on the worker thread.
         logger: for faults and changes of state.
-        num_threads: CPU threads for torch and OpenCV; 0: all processors but one, at most 4.
+        num_threads: CPU threads for torch and OpenCV; 0: half of the processors, at most 4.
         max_targets: how many targets are followed at a time, in one pass of the tracker.
     """
 
@@ -206,7 +207,7 @@ class TrackerWorker:
             self._free()
 
     def _load(self) -> Tracker:
-        use_threads(self._num_threads or spare_threads())
+        use_threads(self._num_threads or tracker_threads())
         tracker = self._create()
         follower = make_follower(tracker, self.book.limit)
         tracker.warm_up(self.book.limit)

@@ -205,6 +205,9 @@ class OnlineConfig:
     """Memory and update rule of the online branch.
 
     ``merge`` is the share of the first frame's filter in the one that scores (FCOT eq. 6).
+    ``asynchronous`` learns on a thread of its own, so that the answer comes before what is learned
+    from it; the next frame waits for that and results are the same. ``auto``: on a CPU with a
+    processor more for each of torch's threads.
     """
 
     memory: int = 50
@@ -219,6 +222,7 @@ class OnlineConfig:
     learn_above: float = 0.5
     first_above: float = 0.0
     merge: float = 0.0
+    asynchronous: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -346,6 +350,10 @@ class TrackerConfig:
             raise ConfigError(f"engine = {self.engine!r}: choose from {', '.join(ENGINES)}")
         if o.update not in UPDATE_RULES:
             raise ConfigError(f"online.update = {o.update!r}: choose from {UPDATE_RULES}")
+        if o.asynchronous not in ASYNCHRONOUS:
+            raise ConfigError(
+                f"online.asynchronous = {o.asynchronous!r}: choose from {', '.join(ASYNCHRONOUS)}"
+            )
         if p.penalise not in ("fused", "offline"):
             raise ConfigError(f"postprocess.penalise = {p.penalise!r}: fused or offline")
         if p.window not in ("open", "closed"):
@@ -366,6 +374,7 @@ class TrackerConfig:
 
 PRECISIONS = ("auto", "fp32", "bf16")
 ENGINES = ("torch", "cuda_graph", "openvino", "onnxruntime")
+ASYNCHRONOUS = ("auto", "always", "never")
 UPDATE_RULES = ("paper", "every_frame", "never")
 KINDS = ("dual_modal", "siamese", "encoder_decoder", "proposals", "mask")
 OFFLINE = ("OFC-5s", "OFC-1s", "OFR", "none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,16 +25,27 @@ class Evidence:
         finding: the verdict on the frame.
         decision: what was learned from it.
         usual: score that the target usually reached before this frame.
-        memory: what the online model learns from; None without one. It lives on: look at it
-            before the next frame.
+        window: the search region.
+        remembered, lesson: see ``memory``, and what it waits for.
     """
 
     peak: Peak
     finding: Finding
     decision: Decision
     usual: float
-    memory: SampleMemory | None
     window: Window
+    remembered: SampleMemory | None
+    lesson: Future[None] | None
+
+    @property
+    def memory(self) -> SampleMemory | None:
+        """What the online model learns from, once it has learned this frame; None without one.
+
+        It lives on: look at it before the next frame.
+        """
+        if self.lesson is not None:
+            self.lesson.result()
+        return self.remembered
 
     @property
     def candidate(self) -> Box:

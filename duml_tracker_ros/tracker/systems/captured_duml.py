@@ -104,6 +104,10 @@ class CapturedDuml(DumlTracker):
             for samples in (FINE, COARSE)
         }
 
+    def _learns_aside(self) -> bool:
+        # The second launch comes after the answer as it is.
+        return False
+
     # -- recorded work ------------------------------------------------------------------------
 
     def _frame(self, size: int, samples: int) -> Seen:

@@ -170,8 +170,12 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
         if chosen is None:
             return NOTHING
         decision = Decision(True, rule.rate, rule.iterations)
-        seen = chosen.features
-        target.coarse.learn(seen.coarse, chosen.coarse, None, decision)
-        target.fine.learn(seen.fine, chosen.fine, None, decision)
-        target.box.learn(seen.box, chosen.fine, decision)
+        self.teach(target, _teach, target, chosen, decision)
         return decision
+
+
+def _teach(target: FcotTarget, sample: Sample, decision: Decision) -> None:
+    seen = sample.features
+    target.coarse.learn(seen.coarse, sample.coarse, None, decision)
+    target.fine.learn(seen.fine, sample.fine, None, decision)
+    target.box.learn(seen.box, sample.fine, decision)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..aside import Aside, processors_to_spare
 from ..augment import augment_search
 from ..checkpoint import Checkpoint
 from ..colour import chroma
@@ -40,9 +42,20 @@ from ..warming import WARM_FRAMES, noise_image
 
 @dataclass
 class Target:
-    """One target of a tracker; subclasses add what they learned of it."""
+    """One target of a tracker; subclasses add what they learned of it.
+
+    Attributes:
+        lesson: what is being learned of it meanwhile; None when nothing is.
+    """
 
     track: TargetTrack
+    lesson: Future[None] | None = field(default=None, kw_only=True)
+
+    def finish_lesson(self) -> None:
+        """Wait until what was begun to be learned is learned. Raises what went wrong there."""
+        lesson, self.lesson = self.lesson, None
+        if lesson is not None:
+            lesson.result()
 
     @property
     def memory(self) -> SampleMemory | None:
@@ -117,8 +130,15 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         self.device = device
         self.checkpoint = checkpoint
         self.clock = StageClock(device, profile)
+        self.aside = Aside(self._learns_aside())
         self._compile(engine, plain)
         self.reset()
+
+    def _learns_aside(self) -> bool:
+        """Is the thread for learning wanted? Stages that overlap could not be told apart."""
+        wish = self.config.online.asynchronous
+        wanted = wish == "always" or (wish == "auto" and processors_to_spare(self.device))
+        return wanted and not self.clock.enabled
 
     def _compile(self, engine: Engine | None, plain: Net | None) -> None:
         """Make ``template`` and ``search``, of an engine where there is one."""
@@ -226,8 +246,17 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
     ) -> Decision:
         """Learn from a frame, if it is sure enough. ``target.track`` has moved already.
 
-        Returns what was done.
+        What takes time is left to ``teach``. Returns what was decided.
         """
+
+    def teach(self, target: T, lesson: Callable[..., None], *args: Any) -> None:
+        """Let a target learn, beside what the caller does next where ``aside`` is active.
+
+        Until ``target.finish_lesson`` nobody else may touch what is learned. ``locate`` comes after
+        it.
+        """
+        target.finish_lesson()
+        target.lesson = self.aside.run(lesson, *args)
 
     def finish(
         self, target: T, image: np.ndarray, order: str, peak: Peak, finding: Finding
@@ -267,7 +296,8 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             finding = self._settle(target.track, peak, seen, window, image.shape[1::-1])
             decision = self.learn(target, one, peak, finding, window)
             self.finish(target, image, order, peak, finding)
-            evidence = Evidence(peak, finding, decision, usual, target.memory, window)
+            memory, lesson = target.memory, target.lesson
+            evidence = Evidence(peak, finding, decision, usual, window, memory, lesson)
             results.append(self.result(target.track, one, evidence))
         clock.lap("online")
         return results
@@ -280,6 +310,8 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         self.clock.lap("crop")
         looked = self.search(self.upload(crops), *self.kernels([t for t, _ in views]))
         self.clock.lap("network")
+        for target, _ in views:
+            target.finish_lesson()
         found = self.locate(views, looked)
         # The one copy to the host.
         peaks = [Peak(*row) for row in torch.stack([f.numbers for f in found]).tolist()]

@@ -236,7 +236,8 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
             assert found.scores is not None
             side, stride = found.features.shape[-1], self.config.network.stride
             cells = self.cells_of(target.track, window, side, stride)
-            target.online.learn(found.features, cells, found.scores[0], decision)
+            lesson = found.features, cells, found.scores[0], decision
+            self.teach(target, target.online.learn, *lesson)
         return decision
 
     def decide(self, track: TargetTrack, peak: Peak, finding: Finding, window: Window) -> Decision:

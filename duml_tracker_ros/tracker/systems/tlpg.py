@@ -151,9 +151,15 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
             return NOTHING
         side, stride = found.features[0].shape[-1], self.config.network.stride
         cells = self.cells_of(target.track, window, side, stride)
-        for stage, features in zip(target.stages, found.features, strict=True):
-            stage.learn(features, cells, decision)
+        self.teach(target, _teach, target.stages, found.features, cells, decision)
         return decision
+
+
+def _teach(
+    stages: Sequence[PointLocalizer], features: Sequence[Tensor], cells: Tensor, decision: Decision
+) -> None:
+    for stage, seen in zip(stages, features, strict=True):
+        stage.learn(seen, cells, decision)
 
 
 def _at(cells: Tensor, side: int) -> Tensor:
