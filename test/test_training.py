@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
+import json
 from pathlib import Path
 
 import cv2
@@ -13,10 +15,12 @@ import torch
 from safetensors.torch import load_file
 from train_harness import TINY, settings, squares, write_data
 
+from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.tracker.config import ConfigError, NetworkConfig, build
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
 from duml_tracker_ros.training.assignment import assign
 from duml_tracker_ros.training.config import LossConfig, load_train_config
+from duml_tracker_ros.training.estimate import estimate
 from duml_tracker_ros.training.loop import learning_rate, train_from_config
 from duml_tracker_ros.training.losses import (
     focal_loss,
@@ -228,6 +232,27 @@ def test_resumed_run_equals_the_uninterrupted_one(tmp_path) -> None:
     with (part / "log.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert rows[-1]["step"] == "3"
+
+
+def test_estimate_counts_and_times_a_step(tmp_path, monkeypatch, capsys) -> None:
+    options = settings(write_data(tmp_path / "data"), tmp_path / "cache")
+    (empty := tmp_path / "here").mkdir()
+    monkeypatch.chdir(empty)
+    config = load_train_config("duml_compact", {**options, "batch": 2})
+    found = estimate(config)
+    twice = estimate(dataclasses.replace(config, batch=4, steps=8000))
+    assert found.device == "cpu"
+    assert found.steps == config.steps
+    assert twice.flops == pytest.approx(2 * found.flops, rel=0.2)
+    assert 500 < found.calls <= twice.calls < 2 * found.calls
+    assert twice.hours == pytest.approx(twice.seconds * 8000 / 3600)
+    pairs = [f"{k}={json.dumps(v) if isinstance(v, dict) else v}" for k, v in options.items()]
+    command = ["train", "duml_compact", "--estimate"]
+    assert main([*command, *(a for p in pairs for a in ("--set", p))]) == 0
+    printed = capsys.readouterr().out
+    assert f"{options['steps']} steps" in printed
+    assert "GFLOP" in printed
+    assert not list(empty.iterdir())
 
 
 def test_training_errors_name_the_remedy(tmp_path) -> None:

@@ -26,6 +26,10 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
                 "go on after an interruption",
                 "duml-tracker train my_training.yaml --out runs/first --resume",
             ),
+            (
+                "how long will it take on this machine?",
+                "duml-tracker train my_training.yaml --estimate",
+            ),
             ("change values of the file", "duml-tracker train my_training.yaml --set steps=2000"),
         ),
     )
@@ -46,6 +50,11 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         metavar="KEY=VALUE",
         help="change a value of the file; may be repeated",
     )
+    parser.add_argument(
+        "--estimate",
+        action="store_true",
+        help="make a few steps only, keep nothing, and tell how long the whole would take here",
+    )
     add_threads(parser)
     return parser
 
@@ -56,9 +65,24 @@ def run(args: argparse.Namespace) -> int:
     overrides = parse_settings(args.settings)
     if args.threads is not None:
         overrides["threads"] = args.threads
+    if args.estimate:
+        return _estimate(args.config, overrides)
     out = Path(args.out).expanduser() if args.out else None
     if out is not None and out.is_file():
         raise CliError(f"--out {out} is a file; name a folder")
     weights = train_from_config(args.config, resume=args.resume, out=out, overrides=overrides)
     print(f"weights: {weights}")
+    return 0
+
+
+def _estimate(config: str, overrides: dict[str, Any]) -> int:
+    from ..training.config import load_train_config
+    from ..training.estimate import estimate
+
+    found = estimate(load_train_config(config, overrides))
+    print(
+        f"a step on {found.device}: {found.seconds:.2f} s, {found.calls} calls of operators, "
+        f"{found.flops / 1e9:.0f} GFLOP\n"
+        f"{found.steps} steps: {found.hours:.1f} h, and what the start and validation take"
+    )
     return 0

@@ -12,7 +12,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -154,8 +154,17 @@ def train_from_config(
     return train(load_train_config(config, overrides), out, resume)
 
 
-def train(config: TrainConfig, out: Path | None = None, resume: bool = False) -> Path:
-    """As ``train_from_config``, from a configuration in memory."""
+def train(
+    config: TrainConfig,
+    out: Path | None = None,
+    resume: bool = False,
+    on_step: Callable[[int], object] | None = None,
+) -> Path:
+    """As ``train_from_config``, from a configuration in memory.
+
+    Args:
+        on_step: is told the number of steps after each of them.
+    """
     device = pick_device(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -249,6 +258,8 @@ def train(config: TrainConfig, out: Path | None = None, resume: bool = False) ->
                 stream.flush()
             bar.update()
             done = step + 1
+            if on_step is not None:
+                on_step(done)
             if done == config.stop_after:
                 stop.requested = True
             if done % config.checkpoint_every == 0 or done == config.steps or stop.requested:
