@@ -173,7 +173,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
     def warm_up(self, targets: int = 1) -> None:
         image, box = noise_image()
         target = self.start(image, box)
-        for count in sorted({1, targets}):
+        for count in range(1, targets + 1):
             for _ in range(WARM_FRAMES):
                 self.track(image, [target] * count)
         # The first crop of a size takes many times as long as the next one, when a target is lost.
