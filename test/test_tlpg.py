@@ -17,7 +17,7 @@ from duml_tracker_ros.tracker.network.deformable import cell_points, sample_poin
 from duml_tracker_ros.tracker.network.proposal_net import BalancedNeck, ProposalNet, shrink
 from duml_tracker_ros.tracker.online.deformable import DeformableModel, PointModel, SpanProblem
 from duml_tracker_ros.tracker.online.labels import region_label
-from duml_tracker_ros.tracker.online.points import sampling
+from duml_tracker_ros.tracker.online.points import GridSampling, SharedSampling, sampling
 from duml_tracker_ros.tracker.online.sides import box_of
 from duml_tracker_ros.tracker.online.solver import steepest_descent
 from duml_tracker_ros.tracker.systems.tlpg import refine
@@ -40,17 +40,27 @@ def random_model(channels: int = 4, size: tuple[float, float] = (5.0, 7.0)) -> P
     )
 
 
-def test_sampling_is_bilinear_and_has_its_transpose() -> None:
+@pytest.mark.parametrize("inference", [False, True])
+def test_sampling_is_bilinear_and_has_its_transpose(inference: bool) -> None:
+    with torch.inference_mode(inference):
+        _check_sampling(GridSampling if inference else SharedSampling)
+
+
+def _check_sampling(kind: type) -> None:
     torch.manual_seed(0)
     maps = torch.randn(2, 3, 6, 9).double()
     points = torch.rand(2, 11, 3, 2).double() * torch.tensor([9.0, 12.0]) - 1.5
     plan = sampling(points, 6, 9)
+    assert isinstance(plan, kind)
     found = plan.take(maps.flatten(2))
     each = [sample_points(maps[:, k : k + 1], points[:, :, k])[:, 0] for k in range(3)]
     assert torch.allclose(found, sum(each))
     values = torch.randn(2, 11).double()
     left = (found * values).sum()
     assert left.item() == pytest.approx((plan.spread(values) * maps.flatten(2)).sum().item())
+    whole = plan.unflatten((1, 2))
+    assert torch.allclose(whole.take(maps.flatten(2)[None])[0], found)
+    assert torch.allclose(whole.spread(values[None])[0], plan.spread(values))
 
 
 def test_deformable_correlation_by_the_definition() -> None:

@@ -226,10 +226,7 @@ class DeformableModel(nn.Module):
         own = features.flatten(0, 1).flatten(2).transpose(1, 2)
         at = cell_points(height, width, features.device).view(-1, 1, 2)
         points = sampling(at + self.place(model, own), height, width)
-        shape = features.shape[:2]
-        points = Sampling(
-            points.index.unflatten(0, shape), points.share.unflatten(0, shape), points.cells
-        )
+        points = points.unflatten((features.shape[0], features.shape[1]))
         regularisation = self.regularisation_root.square().clamp_min(1e-4)
         return DeformProblem(features, label, label, care, gamma, regularisation, points)
 
