@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from duml_tracker_ros.evaluation.participants import TrackerSpec, create_partici
 from duml_tracker_ros.evaluation.peers import PEERS, PeerError, create_peer, peer_models
 from duml_tracker_ros.evaluation.report import picture_window
 from duml_tracker_ros.evaluation.runner import Run, evaluate, load_run, results_folder
+from duml_tracker_ros.evaluation.starts import more_starts
 from duml_tracker_ros.tracker import ConfigError
 
 KCF = TrackerSpec("opencv_kcf")
@@ -241,6 +243,27 @@ def test_means_by_group_and_names(root: Path) -> None:
     assert json.loads(json.dumps(document)) == document
     with pytest.raises(ValueError, match="twice"):
         evaluate([KCF, KCF], load_dataset("folder", root), progress=False)
+
+
+def test_more_starts_go_forth_and_back_from_frames_with_the_target(tmp_path: Path) -> None:
+    folder = write_sequence(tmp_path / "clip", frames=12)
+    rows = (truth := folder / "groundtruth_rect.txt").read_text().splitlines()
+    truth.write_text("\n".join([*rows[:2], "nan,nan,nan,nan", *rows[3:]]))
+    (clip,) = load_dataset("folder", tmp_path)
+    runs = more_starts(load_dataset("folder", tmp_path), 6).sequences
+    names = ["+0", "-11", "+3", "-9", "+4", "-7"]
+    assert [r.name for r in runs] == [f"{clip.name}{n}" for n in names]
+    assert [len(r) for r in runs] == [12, 12, 9, 10, 8, 8]
+    for run in runs:
+        order = [clip.frames.index(f) for f in run.frames]
+        assert order == sorted(order, reverse="-" in run.name[len(clip.name) :])
+        assert np.array_equal(run.truth, clip.truth[order], equal_nan=True)
+        assert np.isfinite(run.truth[0]).all()
+    found = evaluate([KCF], more_starts(load_dataset("folder", tmp_path), 6), progress=False)
+    assert set(found.trackers["opencv_kcf"].scores) == {r.name for r in runs}
+    other = dataclasses.replace(load_dataset("folder", tmp_path), protocol="anchors")
+    with pytest.raises(DatasetError, match="one pass"):
+        more_starts(other, 2)
 
 
 def test_our_own_tracker_is_evaluated_and_its_settings_mark_the_results(

@@ -78,6 +78,14 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         metavar="GLOB",
         help="only sequences whose name, or its last part, matches; commas between several",
     )
+    data.add_argument(
+        "--starts",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="runs of each sequence, from different frames, every other one backwards: one pass "
+        "from the first frame is a small sample (default: 1)",
+    )
     trackers = parser.add_argument_group("trackers")
     trackers.add_argument(
         "--tracker",
@@ -122,12 +130,15 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.participants import create_participant
     from ..evaluation.report import write_report
     from ..evaluation.runner import Evaluation, evaluate
+    from ..evaluation.starts import more_starts
     from ..evaluation.submission import write_submission
     from ..evaluation.vot_runs import VotEvaluation, evaluate_vot
 
     json_file = writable_file(args.json, "--json") if args.json else None
     specs = tracker_specs(args, args.tracker)
     dataset = load_dataset(args.dataset, args.root, args.sequences)
+    if args.starts > 1:
+        dataset = more_starts(dataset, args.starts)
     if args.report and dataset.protocol in ("supervised", "anchors"):
         raise CliError("--report shows one-pass results; leave it out for VOT protocols")
     if not dataset.sequences:
