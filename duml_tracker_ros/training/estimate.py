@@ -74,7 +74,7 @@ def estimate(config: TrainConfig) -> Estimate:
 
 
 def _marks(config: TrainConfig, steps: int, mark: Callable[[], Any]) -> list[Any]:
-    """What ``mark`` says after each of some steps but the first."""
+    """What ``mark`` says after each of the first ``steps`` + 1 steps."""
     found: list[Any] = []
     short = dataclasses.replace(config, steps=steps + 1, stop_after=0, validate_on="")
     with tempfile.TemporaryDirectory() as folder:
