@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +32,12 @@ Run trackers over sequences with known boxes and score them as the field does.
 Each tracker starts on the first true box and follows to the end of the sequence (one pass). Printed
 are means over sequences: success AUC (21 thresholds), precision at 20 pixels, normalised precision
 at 0.20, how many sequences ended with the target lost (no overlap on the last 10 frames), the share
-of frames without any overlap, and milliseconds per frame without image decoding. got10k-val adds AO
-and SR; vot2018 and vot2019 run supervised (new start after a failure), vot2020 to vot2022 from
-anchors, and give accuracy, robustness and EAO; got10k-test and trackingnet write the file for their
-server.
+of frames without any overlap, and milliseconds per frame without image decoding; then what the
+tracker said of its target: false claims (TRACKING with an overlap below 0.1), false alarms (LOST
+while it is there), what was told while it was absent, and how far the confidence is from the
+overlap (expected calibration error). got10k-val adds AO and SR; vot2018 and vot2019 run supervised
+(new start after a failure), vot2020 to vot2022 from anchors, and give accuracy, robustness and EAO;
+got10k-test and trackingnet write the file for their server.
 
 What is finished is kept under --out and not run again: after an interruption, or with more trackers
 or sequences, the same command continues. A sequence that cannot be used (missing or damaged frame,
@@ -63,6 +66,10 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
                 "duml-tracker eval --root sequences --sequences 'Crossing,Tiger*' "
                 "--set online.update=never --json scores.json",
             ),
+            (
+                "what is told of targets that are not there",
+                "duml-tracker eval --root sequences --absent --tracker duml drol_rpn",
+            ),
         ),
     )
     data = parser.add_argument_group("data")
@@ -85,6 +92,19 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         metavar="N",
         help="runs of each sequence, from different frames, every other one backwards: one pass "
         "from the first frame is a small sample (default: 1)",
+    )
+    data.add_argument(
+        "--stride",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="play only every N-th frame, as of a camera that moves N times as fast (default: 1)",
+    )
+    data.add_argument(
+        "--absent",
+        action="store_true",
+        help="what is told of an absent target: every ordered pair of sequences, the first 50 "
+        "frames of one, then 60 of the other, in which its target is not",
     )
     trackers = parser.add_argument_group("trackers")
     trackers.add_argument(
@@ -130,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.participants import create_participant
     from ..evaluation.report import write_report
     from ..evaluation.runner import Evaluation, evaluate
+    from ..evaluation.splices import absent_pairs, every
     from ..evaluation.starts import more_starts
     from ..evaluation.submission import write_submission
     from ..evaluation.vot_runs import VotEvaluation, evaluate_vot
@@ -137,8 +158,12 @@ def run(args: argparse.Namespace) -> int:
     json_file = writable_file(args.json, "--json") if args.json else None
     specs = tracker_specs(args, args.tracker)
     dataset = load_dataset(args.dataset, args.root, args.sequences)
+    if args.stride > 1:
+        dataset = every(dataset, args.stride)
     if args.starts > 1:
         dataset = more_starts(dataset, args.starts)
+    if args.absent:
+        dataset = absent_pairs(dataset)
     if args.report and dataset.protocol in ("supervised", "anchors"):
         raise CliError("--report shows one-pass results; leave it out for VOT protocols")
     if not dataset.sequences:
@@ -203,12 +228,20 @@ def as_document(result: Evaluation | VotEvaluation, environment: dict[str, Any])
 
 
 def _describe(result: Evaluation | VotEvaluation, name: str) -> dict[str, Any]:
+    from ..evaluation.honesty import honesty_of, reliability_of
+    from ..evaluation.vot_runs import VotEvaluation
+
     tracker = result.trackers[name]
     runs: list[Any] = list(tracker.runs.values())
     out = {**tracker.as_dict(), "description": runs[0].description if runs else {}}
+    if isinstance(result, VotEvaluation):
+        return out
     if result.dataset.protocol == "got10k" and out["mean"]:
-        found = result.got10k(name)  # type: ignore[union-attr]
+        found = result.got10k(name)
         out["mean"] |= {"ao": found.ao, "sr50": found.sr50, "sr75": found.sr75}
+    reliable = reliability_of(result, name)
+    error = math.nan if reliable is None else reliable.error
+    out["honesty"] = {**honesty_of(result, name).as_dict(), "calibration_error": error}
     return out
 
 
@@ -238,7 +271,7 @@ def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
     if not rows:
         public = any(s.truth_given for s in result.dataset)
         return "no sequence was scored" if public else "nothing to score: the truth is not public"
-    parts = [table(header, rows)]
+    parts = [table(header, rows), honesty_table(result, [name for name, *_ in rows])]
     if groups:
         parts.append(table(["group", *header[1:]], sorted(groups)))
     if result.dataset.protocol == "got10k":
@@ -255,6 +288,13 @@ def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
         ]
         parts.append(table(["sequence", "frames", *header[2:-1]], sorted(lines)))
     return "\n\n".join(parts)
+
+
+def honesty_table(result: Evaluation, names: Sequence[str]) -> str:
+    """What each tracker said of its target, against where it was."""
+    from ..evaluation.honesty import HONESTY_COLUMNS, honesty_cells
+
+    return table(["tracker", *HONESTY_COLUMNS], [[n, *honesty_cells(result, n)] for n in names])
 
 
 def vot_summary(result: VotEvaluation, *, per_sequence: bool = False) -> str:

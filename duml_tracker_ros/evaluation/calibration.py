@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .datasets import Dataset
+from .datasets import Sequence
 from .metrics import Array, iou, present
 from .runner import Run
 from .svg import Series, axis_for, colour, line_chart
@@ -43,7 +44,9 @@ class Reliability:
     error: float
 
 
-def confidence_and_overlap(clips: Dataset, runs: dict[str, Run]) -> tuple[Array, Array, Array]:
+def confidence_and_overlap(
+    clips: Iterable[Sequence], runs: dict[str, Run]
+) -> tuple[Array, Array, Array]:
     """Confidence, IoU and weight of every scored frame; every clip weighs the same.
 
     A frame without a target has IoU 0. The given first frames are left out.

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import datasets
+from .calibration import reliability_chart
+from .honesty import FALSE, HONESTY_COLUMNS, honesty_cells, reliability_of
 from .metrics import (
     LOST_FRAMES,
     NORM_PRECISION_THRESHOLDS,
@@ -101,6 +103,8 @@ def render_report(result: Evaluation, environment: dict[str, Any]) -> str:
         "<div class='plots'>",
         *_curves(scored, colours),
         "</div>",
+        "<h2>Honesty</h2>",
+        _honesty(result, scored),
         "<h2>Per sequence</h2>",
         _per_sequence(scored),
         _attributes(result, scored),
@@ -195,6 +199,20 @@ def _curves(scored: dict[str, TrackerScores], colours: dict[str, str]) -> list[s
             "norm_precision20",
         ),
     ]
+
+
+def _honesty(result: Evaluation, scored: dict[str, TrackerScores]) -> str:
+    rows = [[html.escape(name), *honesty_cells(result, name)] for name in scored]
+    found = {name: reliability_of(result, name) for name in scored}
+    curves = {name: r for name, r in found.items() if r is not None}
+    chart = f"<div class='plots'>{reliability_chart(curves)}</div>" if curves else ""
+    return (
+        html_table(["tracker", *HONESTY_COLUMNS], rows)
+        + "<p class='note'>Shares of frames, means over sequences, without the given first frames. "
+        f"False claims: TRACKING with an IoU below {FALSE}; false alarms: LOST while the target is "
+        "there; then what was told while it was absent. Calibration error: mean distance between "
+        "confidence and IoU, which is 0 where the target is absent, in ten bins.</p>" + chart
+    )
 
 
 def _shade(value: float) -> str:

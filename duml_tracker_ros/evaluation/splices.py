@@ -1,0 +1,106 @@
+"""Clips put together from parts of others, so that the target is surely absent for a while."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .datasets import Dataset, DatasetError, Sequence
+from .metrics import present
+
+PRESENT = 50
+"""Frames of the target's own clip before it is gone."""
+ABSENT = 60
+"""Frames of another clip after that."""
+
+
+@dataclass(frozen=True)
+class Splice(Sequence):
+    """A sequence whose images come from clips of several sizes; all take that of the first frame.
+
+    ``shifts`` are how far each image is moved, in pixels (x, y): what leaves at one border comes
+    in at the opposite one.
+    """
+
+    shifts: tuple[tuple[int, int], ...] = ()
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        image = super().image(index)
+        first = image if index == 0 else super().image(0)
+        image = fit_to(image, (first.shape[1], first.shape[0]))
+        dx, dy = self.shifts[index] if self.shifts else (0, 0)
+        return np.roll(image, (dy, dx), (0, 1)) if dx or dy else image
+
+
+def fit_to(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The middle of an image, scaled to cover ``size`` (width, height)."""
+    height, width = image.shape[:2]
+    if (width, height) == size:
+        return image
+    scale = max(size[0] / width, size[1] / height)
+    large = max(round(width * scale), size[0]), max(round(height * scale), size[1])
+    image = np.asarray(cv2.resize(image, large, interpolation=cv2.INTER_AREA), np.uint8)
+    left, top = (large[0] - size[0]) // 2, (large[1] - size[1]) // 2
+    return np.ascontiguousarray(image[top : top + size[1], left : left + size[0]])
+
+
+def absent_pairs(dataset: Dataset) -> Dataset:
+    """All ordered pairs of clips: the first `PRESENT` frames of one, then `ABSENT` of another.
+
+    A pair is named ``otb/Crossing~bag``. The target is given in the first part as far as it is
+    known, and absent in the second.
+
+    Raises:
+        DatasetError: there are no two clips, or the data set has a protocol of its own.
+    """
+    require_pass(dataset, "--absent")
+    pairs: list[Sequence] = [absent_pair(a, b) for a, b in itertools.permutations(dataset, 2)]
+    return dataclasses.replace(dataset, sequences=pairs)
+
+
+def absent_pair(clip: Sequence, other: Sequence) -> Splice:
+    """The beginning of ``clip``, then that of ``other``, in which its target is not."""
+    frames = (*clip.frames[:PRESENT], *other.frames[:ABSENT])
+    truth = np.full((len(frames), 4), np.nan)
+    known = clip.truth[:PRESENT]
+    truth[: len(known)] = known
+    # Names with a slash are groups; the last part tells the clip.
+    name = f"{clip.name}~{other.name.replace('/', '-')}"
+    return Splice(name, frames, truth, clip.attributes)
+
+
+def require_pass(dataset: Dataset, option: str) -> None:
+    """Raise DatasetError where clips cannot be put together: of another protocol, or too few."""
+    if dataset.protocol != "pass" or dataset.submission is not None:
+        raise DatasetError(f"{dataset.name}: {option} is for sets that are scored in one pass")
+    if len(dataset) < 2:
+        raise DatasetError(f"{option} needs two clips at least; --sequences leaves {len(dataset)}")
+
+
+def every(dataset: Dataset, stride: int) -> Dataset:
+    """Only every ``stride``-th frame of each clip, as of a camera that moves so much faster.
+
+    Clips are named ``Crossing@4``.
+
+    Raises:
+        DatasetError: the data set has a protocol of its own, or no public truth.
+    """
+    if dataset.protocol != "pass" or dataset.submission is not None:
+        raise DatasetError(f"{dataset.name}: --stride is for sets that are scored in one pass")
+    clips = [
+        dataclasses.replace(
+            clip,
+            name=f"{clip.name}@{stride}",
+            frames=clip.frames[::stride],
+            truth=clip.truth[::stride],
+            cover=None if clip.cover is None else clip.cover[::stride],
+        )
+        for clip in dataset
+        if present(clip.truth[::stride]).any()
+    ]
+    return dataclasses.replace(dataset, sequences=clips)
