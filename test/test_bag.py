@@ -115,6 +115,7 @@ def test_round_trip_gives_the_boxes_of_the_library(tmp_path, truth, storage, raw
         np.testing.assert_array_equal(np.float32(got), np.float32(box))
         assert np.float32(message.confidence) == np.float32(confidence)
         assert (message.target_id, message.targets) == (1, 1)
+        assert (message.image_width, message.image_height) == (160, 120)
         assert math.isnan(message.latency)
     for topic, time_ns, data in read_bag(tmp_path / "out"):
         if topic == "/duml_tracker/detections":

@@ -45,6 +45,7 @@ def test_every_output_has_the_header_of_its_image(active):
     for target in followed:
         assert target.header.frame_id == "camera"
         assert target.target_id == answer.target_id
+        assert (target.image_width, target.image_height) == (640, 480)
         assert target.state in SEEN_STATES
         assert all(math.isfinite(v) for v in (target.x, target.y, target.width, target.height))
         assert 0.0 < target.processing_time <= target.latency < 2.0

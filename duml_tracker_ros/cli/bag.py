@@ -117,7 +117,8 @@ def run(args: argparse.Namespace) -> int:
         seed_all()
         tracker.init(to_bgr(first), args.box)
         with ResultBag(args.out, args.storage, args.prefix) as results:
-            results.write(first.time_ns, first.header, "tracking", args.box, 1.0)
+            size = first.view.width, first.view.height
+            results.write(first.time_ns, first.header, size, "tracking", args.box, 1.0)
             with tqdm(
                 total=images.total, unit="image", disable=args.quiet, dynamic_ncols=True
             ) as bar:
@@ -128,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
                     check_size(first, image, index)
                     seen = tracker.update(to_bgr(image))
                     results.write(
-                        image.time_ns, image.header, seen.state, seen.box, seen.confidence
+                        image.time_ns, image.header, size, seen.state, seen.box, seen.confidence
                     )
                     states[seen.state] += 1
                     bar.update()

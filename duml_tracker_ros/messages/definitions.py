@@ -24,6 +24,8 @@ DEFINITIONS = {
         uint8 state
         uint32 target_id
         uint32 targets
+        uint32 image_width
+        uint32 image_height
         float32 x
         float32 y
         float32 width

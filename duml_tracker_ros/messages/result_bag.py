@@ -65,18 +65,27 @@ class ResultBag:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def write(
-        self, time_ns: int, header: Any, state: str, box: Box, confidence: float, target_id: int = 1
+        self,
+        time_ns: int,
+        header: Any,
+        size: tuple[int, int],
+        state: str,
+        box: Box,
+        confidence: float,
+        target_id: int = 1,
     ) -> None:
         """Write what was found in one image.
 
         Args:
             time_ns: time of both messages in the bag, in nanoseconds.
             header: of the image.
+            size: (width, height) of the image in pixels.
             state: `tracking`, `uncertain` or `lost`.
         """
         self._since_seen = self._since_seen + 1 if state == "lost" else 0
         target = empty(self._store, TARGET)
         target.header, target.target_id, target.targets = header, target_id, 1
+        target.image_width, target.image_height = size
         fill_target(target, state, box, confidence, self._since_seen)
         target.latency = target.processing_time = math.nan
         detections = empty(self._store, DETECTIONS)

@@ -46,6 +46,7 @@ def target_message(outcome: Outcome, sighting: Sighting, now: float) -> Target:
     """Target message; `now` is the monotonic time at which it is published."""
     message = Target(header=outcome.frame.header)
     message.target_id, message.targets = sighting.target_id, outcome.followed
+    message.image_width, message.image_height = outcome.view.width, outcome.view.height
     result, state = sighting.result, sighting.status.value
     if result is None:
         fill_target(message, state, None, 0.0, 0)
