@@ -19,15 +19,17 @@ import math
 import sys
 import time
 from collections import OrderedDict
+from contextlib import suppress
 
 import numpy as np
 import rclpy
 from geometry_msgs.msg import Vector3Stamped
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Bool
 
 from duml_tracker_ros.msg import Bearing, Target
+from duml_tracker_ros.node.ending import interrupted_by_signals
 
 SEEN = (Target.STATE_TRACKING, Target.STATE_UNCERTAIN)
 FOLLOWED = (*SEEN, Target.STATE_LOST)
@@ -161,15 +163,10 @@ def nanoseconds(message: Vector3Stamped | Bearing) -> int:
 
 def main() -> int:
     """Run the controller until it is interrupted."""
-    rclpy.init()
-    node = GimbalController()
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.destroy_node()
-        rclpy.try_shutdown()
+    with suppress(KeyboardInterrupt), interrupted_by_signals():
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.spin(GimbalController())
+    rclpy.try_shutdown()
     return 0
 
 

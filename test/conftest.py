@@ -41,14 +41,9 @@ def pytest_unconfigure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Tests of several processes over DDS get a second try, and never run beside each other.
-
-    Discovery takes its time on a busy machine, and what is sent before it is lost.
-    """
+    """Tests of several processes over DDS never run beside each other."""
     for item in items:
         over_dds = item.path.name.startswith(OVER_DDS)
-        if over_dds and item.get_closest_marker("flaky") is None:
-            item.add_marker(pytest.mark.flaky(reruns=1))
         if config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group("dds" if over_dds else item.path.name))
 

@@ -1,15 +1,19 @@
 """Start and end of the node's process."""
 
+import json
+import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from node_harness import NAMESPACE, TARGET, NodeProcess, Talker
+from node_harness import DOMAIN, NAMESPACE, TARGET, WAIT, NodeProcess, Talker
 
 OWN = f"{NAMESPACE}_signals"
 SETTINGS = {"weights": "random", "device": "cpu", "namespace": OWN}
@@ -38,10 +42,10 @@ def test_interrupt_while_tracking_ends_cleanly(own):
 def test_signals_during_configure_end_cleanly():
     settings = {**SETTINGS, "autostart": True}
     with NodeProcess(**settings) as one, NodeProcess(**settings) as other:
-        one.wait_for_log("configuring")
-        assert one.signal(signal.SIGINT) == 0, one.log()
-        other.wait_for_log("configuring")
-        assert other.signal(signal.SIGTERM) == 0, other.log()
+        for process, number in ((one, signal.SIGINT), (other, signal.SIGTERM)):
+            process.wait_for_log("configuring")
+            assert ends_cleanly(process, number), process.log()
+            assert "[ERROR]" not in process.log()
 
 
 def test_signals_while_unconfigured_end_cleanly():
@@ -68,6 +72,53 @@ def test_services_answer_and_termination_ends_cleanly_when_finalized(own):
         assert own.state() == "finalized"
         assert "finalized" in own.init(TARGET).message
         assert ends_cleanly(process, signal.SIGTERM), process.log()
+
+
+@pytest.mark.parametrize("program", ["node", "node.console"])
+def test_signals_at_every_moment_of_start_and_end_end_cleanly(program):
+    arguments = ["-r", f"__ns:={OWN}_{program[-1]}"]
+    arguments += ["-p", "weights:=random" if program == "node" else "port:=0"]
+    # The console ends by way of its web server, which takes its time.
+    step = 1 if program == "node" else 4
+    done = subprocess.run(
+        [
+            *(sys.executable, "-P", str(Path(__file__).with_name("signalled.py"))),
+            *(f"duml_tracker_ros.{program}.main", str(step), "--ros-args", *arguments),
+        ],
+        env=dict(os.environ, ROS_DOMAIN_ID=str(DOMAIN)),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    moments = json.loads(done.stdout)
+    assert len(moments) == 12 // step
+    for moment, number, status, output in moments:
+        assert status == 0, (moment, number, output)
+        assert not re.search("Traceback|rror", output), (moment, number, output)
+
+
+IMPORTING = """
+import os, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == {name!r}:
+            os.kill(os.getpid(), {number})
+sys.meta_path.insert(0, Finder())
+from duml_tracker_ros.{program}.main import main
+main([])
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "name"),
+    [("node", "rclpy"), ("node", "torch"), ("node.console", "rclpy"), ("node.console", "aiohttp")],
+)
+def test_signals_while_modules_are_imported_end_cleanly(program, name):
+    number = signal.SIGINT if name == "rclpy" else signal.SIGTERM
+    code = IMPORTING.format(name=name, number=int(number), program=program)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=WAIT
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_killed_node_is_replaced_by_a_new_one(own):

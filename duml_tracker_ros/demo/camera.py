@@ -20,6 +20,7 @@ from typing import Any
 
 import cv2
 
+from ..node.ending import interrupted_by_signals
 from ..viz import VideoSink
 from .sources import Source, SourceError, SourceFrame, add_source_options, open_source, parse_size
 
@@ -184,27 +185,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--log", type=Path, help="JSON file for the headers that were published")
     parser.add_argument("--keep", type=Path, help="video file for what was published")
     options = parser.parse_args(arguments)
-    try:
-        if options.size:
-            parse_size(options.size)
-        source = open_source(options)
-    except SourceError as error:
-        print(f"camera: {error}", file=sys.stderr)
-        return 2
-    import rclpy
-    from rclpy.executors import ExternalShutdownException
-
-    rclpy.init()
-    camera = Camera(source, options.rate, options.keep)
+    camera: Camera | None = None
     status = 0
     try:
-        camera.run()
+        with interrupted_by_signals():
+            if options.size:
+                parse_size(options.size)
+            source = open_source(options)
+            import rclpy
+            from rclpy.signals import SignalHandlerOptions
+
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+            camera = Camera(source, options.rate, options.keep)
+            camera.run()
     except SourceError as error:
         print(f"camera: {error}", file=sys.stderr)
         status = 2
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         status = 130
-    finally:
+    if camera is not None:
         camera.close()
         rclpy.try_shutdown()
         if options.log is not None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..node.deadline import end_within
+from ..node.ending import interrupted_by_signals
 from .pictures import Heatmap, draw_run
 from .sources import (
     Source,
@@ -332,26 +333,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, help="what a live camera has shown, as a video file")
     options = parser.parse_args(arguments)
     import rclpy
-    from rclpy.executors import ExternalShutdownException
+    from rclpy.signals import SignalHandlerOptions
 
     progress = Progress()
-    rclpy.init()
     recorder = None
     status = 1
     try:
-        source = open_source(options)
-        recorder = Recorder(source, options.log, progress)
-        log = recorder.run()
-        progress.step("drawing")
-        if source.live:
-            source = VideoSource(str(options.keep), source.first_box, None, None)
-        summary = write_results(options.out, source, recorder, log)
+        with interrupted_by_signals():
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+            source = open_source(options)
+            recorder = Recorder(source, options.log, progress)
+            log = recorder.run()
+            progress.step("drawing")
+            if source.live:
+                source = VideoSource(str(options.keep), source.first_box, None, None)
+            summary = write_results(options.out, source, recorder, log)
         status = UNTRACKED if summary["failures"] else 0
     except (SourceError, RecorderError, OSError) as error:
         progress.end()
         print(f"demo: {error}", file=sys.stderr)
         status = NOT_CONNECTED if isinstance(error, NotConnectedError) else 1
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         status = 130
     finally:
         # What the run found must not wait for DDS, should it hang while it is taken down.

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ..node.ending import interrupted_by_signals
 from ..scene import AerialScene, SceneSettings
 
 FRAME_ID = "gimbal_camera"
@@ -176,18 +177,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--log", type=Path, required=True, help="JSON file for the truth")
     options = parser.parse_args(arguments)
     import rclpy
-    from rclpy.executors import ExternalShutdownException
+    from rclpy.signals import SignalHandlerOptions
 
-    rclpy.init()
     camera = None
     try:
-        camera = SteeredCamera(scene(options.seed, options.frames), options.rate)
-        camera.run()
-        # The file appears whole: its presence tells that the scene is over.
-        draft = options.log.with_suffix(".part")
-        draft.write_text(json.dumps(camera.log), encoding="utf-8")
-        os.replace(draft, options.log)
-    except (KeyboardInterrupt, ExternalShutdownException):
+        with interrupted_by_signals():
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+            camera = SteeredCamera(scene(options.seed, options.frames), options.rate)
+            camera.run()
+            # The file appears whole: its presence tells that the scene is over.
+            draft = options.log.with_suffix(".part")
+            draft.write_text(json.dumps(camera.log), encoding="utf-8")
+            os.replace(draft, options.log)
+    except KeyboardInterrupt:
         return 130
     finally:
         if camera is not None:

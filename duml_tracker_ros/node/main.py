@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
 
 from .deadline import end_within
+from .ending import Ending
 
 # Longest time that taking down the middleware may take, seconds; usually it takes one or two.
 ENDING = 8.0
@@ -29,49 +29,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--help" in arguments or "-h" in arguments:
         print(USAGE, end="")
         return 0
+    ending = Ending()
     # Threads of torch that spin while they wait starve the executor and the camera's process: on a
     # busy machine of two cores a frame takes ten times as long. libgomp reads this when it loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import rclpy
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.exceptions import ParameterException
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
 
-    # First of all, so that a signal during the slow imports below is heeded.
-    rclpy.init(args=[sys.argv[0], *arguments])
+    # All that is slow to import comes before there is something to take down.
+    from .tracker_node import TrackerNode
+
+    ending.hold()
     stopped = True
     try:
-        from rclpy.exceptions import ParameterException
-
-        from .tracker_node import TrackerNode
-
+        rclpy.init(args=[sys.argv[0], *arguments], signal_handler_options=SignalHandlerOptions.NO)
         try:
-            node = TrackerNode()
+            node = TrackerNode(ending)
         except (ParameterException, ValueError) as error:
             print(f"duml_tracker: {error}", file=sys.stderr)
             return 1
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         try:
-            while rclpy.ok():
+            # A wait goes on through a signal, but the node's timers end it many times a second.
+            while not ending.asked:
                 try:
                     executor.spin_once()
-                except (KeyboardInterrupt, ExternalShutdownException):
-                    break
                 except Exception:
                     # One callback that failed must not take the node with it.
-                    if rclpy.ok():
-                        node.fault(f"callback failed: {traceback.format_exc().rstrip()}")
+                    if not rclpy.ok():
+                        break
+                    node.fault(f"callback failed: {traceback.format_exc().rstrip()}")
         finally:
-            # Closing takes seconds at most; another interrupt in between would leave it half done.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            ending.begin()
             stopped = node.close()
             sys.stdout.flush()
             sys.stderr.flush()
             end_within(ENDING)
             executor.shutdown()
             node.destroy_node()
-    except KeyboardInterrupt:
-        pass
     finally:
+        ending.begin()
         rclpy.try_shutdown()
     if not stopped:
         # A thread inside torch (loading a large network, say) would crash the interpreter's end.

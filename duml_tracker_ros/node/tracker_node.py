@@ -16,6 +16,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from ..tracker import create_tracker
 from . import diagnostics
 from .command import WorkerError
+from .ending import Ending
 from .frame_ring import Frame, FrameRing
 from .guidance import Guidance
 from .outcome import Outcome, Status
@@ -53,6 +54,9 @@ def _logged(transition: Callback) -> Callback:
         try:
             return transition(node, state)
         except Exception as error:
+            if not node.going():
+                node.get_logger().info(f"{transition.__name__} broken off: the process ends")
+                return FAILURE
             node.fault(f"{transition.__name__} failed: {type(error).__name__}: {error}")
             node.get_logger().error(traceback.format_exc().rstrip())
             return FAILURE
@@ -61,10 +65,15 @@ def _logged(transition: Callback) -> Callback:
 
 
 class TrackerNode(LifecycleNode):
-    """`duml_tracker`: follows targets through the images of a camera."""
+    """`duml_tracker`: follows targets through the images of a camera.
 
-    def __init__(self, **arguments: Any) -> None:
+    Args:
+        ending: knows when the process is asked to end; what takes long is broken off then.
+    """
+
+    def __init__(self, ending: Ending | None = None, **arguments: Any) -> None:
         super().__init__("duml_tracker", **arguments)
+        self._ending = ending
         # The callback also judges the values that come with the declaration.
         self.add_on_set_parameters_callback(self._check_parameters)
         for name in SPECS:
@@ -118,7 +127,7 @@ class TrackerNode(LifecycleNode):
         try:
             settings = self.settings = self._read_settings()
             self._worker = self._make_worker(settings)
-            self._worker.start(settings.configure_timeout, self.context.ok)
+            self._worker.start(settings.configure_timeout, self.going)
             self._outputs = Publishers(self, masks=bool(self._worker.info.get("mask")))
             self._guidance = Guidance(
                 self, self._outputs.make, lambda: self.settings, self._send, self._is_tracked
@@ -199,6 +208,10 @@ class TrackerNode(LifecycleNode):
         self._release()
         return not self._stuck
 
+    def going(self) -> bool:
+        """False once the process is asked to end, or the context has been shut down."""
+        return not (self._ending and self._ending.asked) and self.context.ok()
+
     def fault(self, text: str) -> None:
         """Log an error and keep it for diagnostics."""
         self._last_error = text
@@ -245,7 +258,7 @@ class TrackerNode(LifecycleNode):
     def _release_target(self) -> None:
         worker = self._worker
         # Once the process is asked to end nobody hears of the target any more.
-        if worker is None or not worker.alive or not self.context.ok():
+        if worker is None or not worker.alive or not self.going():
             return
         try:
             worker.release().result(self.settings.init_timeout)
@@ -261,7 +274,8 @@ class TrackerNode(LifecycleNode):
             self._next_id = worker.book.next_id
         if worker is not None and not worker.close():
             self._stuck = True
-            self.fault("the tracker's thread does not end; restart the node")
+            if self.going():
+                self.fault("the tracker's thread does not end; restart the node")
         if publishers is not None:
             self._each(publishers.destroy)
 
@@ -279,7 +293,8 @@ class TrackerNode(LifecycleNode):
             self._autostart_timer = None
         if self.lifecycle_state != "unconfigured":
             return
-        if self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS:
+        done = self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS
+        if not done and self.going():
             self.get_logger().error(
                 f"autostart failed, the node is {self.lifecycle_state}: {self._last_error}"
             )
@@ -331,7 +346,7 @@ class TrackerNode(LifecycleNode):
         try:
             self._publish(worker, outcome)
         except Exception:
-            # A signal may end the context between any two lines.
+            # Others may end the context between any two lines.
             if self.context.ok():
                 raise
 

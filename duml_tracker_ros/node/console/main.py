@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 import os
-import signal
 import socket
 import sys
 import threading
@@ -15,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..deadline import end_within
+from ..ending import Ending
 from .guard import Guard, find_token
 from .settings import ConsoleError
 
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--help" in arguments or "-h" in arguments:
         print(USAGE, end="")
         return 0
+    ending = Ending()
     try:
         import rclpy
         from rclpy.exceptions import ParameterException
@@ -57,25 +58,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(
             "the console needs aiohttp: apt-get install python3-aiohttp, or pip install aiohttp"
         )
+    # All that is slow to import comes before there is something to take down.
+    from .bridge import Bridge
+
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
+    ending.hold()
     try:
         rclpy.init(args=[sys.argv[0], *arguments], signal_handler_options=SignalHandlerOptions.NO)
-        from .bridge import Bridge
-
         bridge = Bridge()
     except (ConsoleError, ParameterException, ValueError, RuntimeError) as error:
+        ending.begin()
         end_within(ENDING, 1)
         rclpy.try_shutdown()
         return _fail(str(error))
     spinner = Spinner(bridge)
     status = 1
     try:
-        asyncio.run(serve(bridge))
+        asyncio.run(serve(bridge, ending))
         status = 0
     except ConsoleError as error:
         _fail(str(error))
     finally:
+        ending.begin()
         sys.stdout.flush()
         end_within(ENDING, status)
         spinner.stop()
@@ -118,8 +123,8 @@ class Spinner:
                     self._node.get_logger().error(traceback.format_exc().rstrip())
 
 
-async def serve(bridge: Bridge) -> None:
-    """Serve until SIGINT or SIGTERM.
+async def serve(bridge: Bridge, ending: Ending) -> None:
+    """Serve until the process is asked to end.
 
     Raises:
         ConsoleError: the token or the address cannot be used.
@@ -159,7 +164,7 @@ async def serve(bridge: Bridge) -> None:
         # Not through the logger: what it says is published on /rosout.
         print(f"console: open {address(settings.host, port, token)}", flush=True)
         handing_out = asyncio.create_task(hub.run())
-        await asked_to_end(handing_out.done)
+        await asked_to_end(ending, handing_out.done)
         if handing_out.done():
             handing_out.result()
         handing_out.cancel()
@@ -188,15 +193,16 @@ def own_address() -> str:
         return str(probe.getsockname()[0])
 
 
-async def asked_to_end(broken: Callable[[], bool]) -> None:
-    """Wait for SIGINT or SIGTERM, or until something is broken."""
+async def asked_to_end(ending: Ending, broken: Callable[[], bool]) -> None:
+    """Wait until the process is asked to end, or until something is broken."""
     asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked.set)
-    while not asked.is_set() and not broken():
-        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-            await asyncio.wait_for(asked.wait(), 1.0)
+    ending.wake = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, asked.set)
+    try:
+        while not ending.asked and not broken():
+            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(asked.wait(), 1.0)
+    finally:
+        ending.wake = None
 
 
 if __name__ == "__main__":
