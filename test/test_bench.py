@@ -5,17 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from duml_tracker_ros import vector_units as vector_module
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.evaluation import bench as bench_module
 from duml_tracker_ros.evaluation.bench import (
     IMAGE_SIZES,
     BenchCase,
+    BenchResult,
     bench,
     bench_table,
     further_targets,
@@ -27,6 +32,7 @@ from duml_tracker_ros.evaluation.bench import (
 from duml_tracker_ros.evaluation.participants import TrackerSpec
 from duml_tracker_ros.evaluation.svg import Bar, bar_chart
 from duml_tracker_ros.tracker import create_tracker
+from duml_tracker_ros.vector_units import brief, missing_for, vector_units
 
 KCF = TrackerSpec("opencv_kcf")
 
@@ -137,8 +143,73 @@ def test_a_case_that_cannot_be_measured_does_not_end_the_others() -> None:
     assert "a&lt;b" in bars
     widths = [float(w) for w in re.findall(r'<rect [^>]*width="([\d.]+)"', bars)]
     assert widths[1] == pytest.approx(2 * widths[0], abs=0.2)
-    header, rows = bench_table(results, results[0])
+    header, rows = bench_table(results, results)
     assert rows[0][header.index("ratio")] == "1.00"
+
+
+def test_times_are_set_against_peers_of_the_same_instruction_set() -> None:
+    result = measure(BenchCase("base", "kcf", KCF, 320, 240, frames=2, warm_up=0))
+
+    def timed(group: str, name: str, isa: str | None, median: float) -> BenchResult:
+        case = dataclasses.replace(result.case, group=group, spec=TrackerSpec(name), isa=isa)
+        return dataclasses.replace(result, case=case, median=median)
+
+    found = [timed("base", "duml", None, 3.0), timed("peers", "opencv_csrt", None, 12.0)]
+    found += [timed("base", "duml", "avx2", 6.0), timed("peers", "opencv_csrt", "avx2", 15.0)]
+    header, rows = bench_table(found, found)
+    assert "of nano" not in header
+    assert [row[header.index("of csrt")] for row in rows] == ["0.25", "1.00", "0.40", "1.00"]
+    assert [row[header.index("ratio")] for row in rows] == ["1.00", "4.00", "1.00", "2.50"]
+
+
+@pytest.mark.skipif("AVX512" not in vector_units({}), reason="nothing to leave out")
+def test_an_instruction_set_binds_every_library() -> None:
+    program = (
+        "import cv2, torch;"
+        "print(torch.backends.cpu.get_cpu_capability(), '*AVX512-SKX?' in "
+        "cv2.getCPUFeaturesLine().split(), torch.backends.mkldnn.is_available())"
+    )
+    told = {}
+    for isa in (None, "avx2"):
+        with bench_module._restricted(isa):
+            run = [sys.executable, "-c", program]
+            told[isa] = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    assert told == {None: "AVX512 False True\n", "avx2": "AVX2 True True\n"}
+    assert not os.environ.get("OPENCV_CPU_DISABLE")
+    (result,), _ = bench([BenchCase("base", "kcf", KCF, 320, 240, 2, isa="avx2")])
+    assert (result.units, result.engine) == ("AVX2", "opencv")
+    cases = plan(KCF, ["long"], isas=["avx2", None])
+    assert [(c.group, c.isa) for c in cases] == [
+        (group, isa) for isa in ("avx2", None) for group in ("base", "long")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["--isa", "mmx"], "--isa 'mmx': choose from avx2"),
+        (["--isa", "avx2", "--set", "engine=onnxruntime"], "cannot be restricted"),
+        (["--sweep", "none", "--model", "opencv_nano=a,b"], "add --sweep peers"),
+        (["--sweep", "peers", "--model", "opencv_nano=a,b"], "model file a does not exist"),
+        (["--sweep", "peers", "--model", "opencv_nano=a"], "needs 2 model files"),
+    ],
+)
+def test_bench_refuses_what_it_would_ignore(argv: list[str], told: str, capsys) -> None:
+    assert main(["bench", "--device", "cpu", "--weights", "random", *argv]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_vector_units_are_named_for_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    zen = frozenset(["avx2", "avx_vnni", "avx512bw", "avx512_vnni", "avx512_bf16"])
+    monkeypatch.setattr(vector_module, "flags", lambda: zen)
+    assert brief(vector_units({})) == "AVX512 VNNI BF16"
+    assert brief(vector_units({"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"})) == "AVX512 VNNI"
+    assert brief(vector_units({"ONEDNN_MAX_CPU_ISA": "avx2_vnni"})) == "AVX2 VNNI"
+    assert brief(vector_units({"ONEDNN_MAX_CPU_ISA": "AVX2"})) == "AVX2"
+    assert missing_for("amx") == "AMX"
+    assert missing_for("avx512_vnni") is None
+    monkeypatch.setattr(vector_module, "flags", lambda: frozenset({"asimd", "asimddp", "bf16"}))
+    assert brief(vector_units({})) == "NEON DOT BF16"
 
 
 def test_engine_sweep_learns_on_every_frame_in_both_sizes(monkeypatch) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..vector_units import RESTRICTIONS, missing_for
 from .common import (
     DEFAULT_TRACKER,
     HALF,
@@ -31,7 +32,9 @@ Measure a tracker on frames in memory: median milliseconds per update with the 5
 parts of an update, init time and memory. A sweep changes one thing: the image, the number of
 targets followed together, the search region, the online memory, the update rule, the engine (with
 an update on every frame, in both sizes), or the r50 backbone (original strides or dilated).
-`peers` runs OpenCV's trackers on the same frames, `long` shows whether time and memory stay flat.
+`peers` runs OpenCV's trackers on the same frames, NanoTrack among them where --model gives its
+files; `long` shows whether time and memory stay flat. `vectors` are the vector units that the
+libraries could use; --isa shows what a lesser processor would do.
 
 Every case runs in a process of its own. Leave the machine alone meanwhile. `stolen` is the share of
 its processors' time that the host of a virtual machine gave to others.
@@ -68,6 +71,11 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
                 "duml-tracker bench --device cuda --sweep engine backbone",
             ),
             ("original strides against dilation", "duml-tracker bench --sweep backbone"),
+            (
+                "beside CSRT and NanoTrack on a processor without AVX512, and on this one",
+                "duml-tracker bench --threads 1 --sweep peers --isa avx2 all "
+                "--model opencv_nano=BACKBONE.onnx,NECKHEAD.onnx",
+            ),
         ),
     )
     parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
@@ -95,6 +103,14 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         help="of `long` (default: 10000)",
     )
     add_threads(parser, HALF)
+    parser.add_argument(
+        "--isa",
+        nargs="+",
+        default=[],
+        metavar="SET",
+        help=f"instruction sets that torch, OpenVINO and OpenCV keep to, one after the other: "
+        f"{' '.join(RESTRICTIONS)}, or all of the processor's (all, the default)",
+    )
     parser.add_argument(
         "--profile",
         action="store_true",
@@ -125,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
     )
     from ..evaluation.environment import describe_environment
     from ..evaluation.participants import TrackerSpec, create_participant
-    from ..evaluation.peers import PEERS, PeerError, create_peer
+    from ..evaluation.peers import PEERS, PeerError, create_peer, peer_models
     from ..processors import tracker_threads
 
     args.threads = args.threads or tracker_threads()
@@ -137,17 +153,25 @@ def run(args: argparse.Namespace) -> int:
     (spec,) = tracker_specs(args, [args.tracker])
     if spec.name in PEERS and set(sweeps) - {"image", "peers", "long"}:
         sweeps = [s for s in sweeps if s in ("image", "peers", "long")]
+    _check_isas(args.isa, spec)
+    models = peer_models(args.models)
+    if unused := set(models) - {spec.name, *(PEERS if "peers" in sweeps else ())}:
+        raise CliError(f"--model {min(unused)}=...: add --sweep peers, or it is not measured")
     create_participant(spec)
     if args.profile:
+        if args.isa:
+            raise CliError("--profile measures in this process; --isa is for sweeps")
         return _profile(spec, args)
     peers = []
-    for name in PEERS_MEASURED:
+    for name in dict.fromkeys((*PEERS_MEASURED, *models)) if "peers" in sweeps else ():
         try:
-            create_peer(name)
+            create_peer(name, models.get(name, ()))
         except PeerError as error:
+            if name in models:
+                raise
             print(f"left out: {error}", file=sys.stderr)
         else:
-            peers.append(TrackerSpec(name))
+            peers.append(TrackerSpec(name, models=models.get(name, ())))
     cases = plan(
         spec,
         sweeps,
@@ -156,6 +180,7 @@ def run(args: argparse.Namespace) -> int:
         long_frames=args.long_frames,
         threads=args.threads,
         peers=peers,
+        isas=[None if isa == "all" else isa for isa in args.isa],
     )
     done = 0
 
@@ -178,9 +203,9 @@ def run(args: argparse.Namespace) -> int:
             "environment": environment,
         }
         json_file.write_text(json.dumps(document, indent=1, default=str) + "\n")
-    base = next((r for r in results if r.case.group == "base"), None)
     if results:
-        print(table(*bench_table(results, base)))
+        print(f"{environment['processor']}: {' '.join(environment['vector_units'])}\n")
+        print(table(*bench_table(results, results)))
     if further := further_targets(results):
         print(f"\n{further}")
     for r in results:
@@ -199,6 +224,19 @@ def run(args: argparse.Namespace) -> int:
     for name, reason in problems.items():
         print(f"not measured: {name}: {reason}", file=sys.stderr)
     return 1 if problems else 0
+
+
+def _check_isas(isas: list[str], spec: TrackerSpec) -> None:
+    """Raise CliError for an instruction set that is unknown, not there, or would be ignored."""
+    for isa in isas:
+        if isa == "all":
+            continue
+        if isa not in RESTRICTIONS:
+            raise CliError(f"--isa {isa!r}: choose from {' '.join(RESTRICTIONS)} or all")
+        if unit := missing_for(isa):
+            raise CliError(f"--isa {isa}: this processor has no {unit}")
+        if spec.overrides.get("engine") == "onnxruntime":
+            raise CliError(f"--isa {isa}: ONNX Runtime cannot be restricted; take --isa all")
 
 
 def _profile(spec: TrackerSpec, args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ decoding, nothing shared with the case before, and memory that belongs to this c
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import gc
 import html
 import itertools
@@ -14,7 +15,7 @@ import math
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..vector_units import RESTRICTIONS, brief, vector_units
 from .participants import OwnTracker, OwnTrackers, Participant, TrackerSpec, create_participant
 from .peers import PEERS, Box
 from .runner import end_with_parent, limit_threads
@@ -50,6 +52,7 @@ class BenchCase:
         warm_up: updates before them; as many as fill the memory where its size is studied.
         threads: of torch and OpenCV; None leaves their choice.
         targets: followed together through the same frames.
+        isa: instruction set that the libraries keep to, of ``vector_units.RESTRICTIONS``.
     """
 
     group: str
@@ -61,6 +64,7 @@ class BenchCase:
     warm_up: int = WARM_UP
     threads: int | None = None
     targets: int = 1
+    isa: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,10 @@ class BenchResult:
             meanwhile; NaN where the system does not tell.
         seen: share of updates on which the tracker did not report a loss.
         curve: medians of ``CURVE_POINTS`` consecutive slices, to show a trend over time.
+        cpu: processor time of an update, mean, of all threads of the process: what others take
+            of the machine is not in it.
+        engine: what ran the networks, and in which precision.
+        units: vector units that the libraries could use.
     """
 
     case: BenchCase
@@ -100,6 +108,9 @@ class BenchResult:
     stolen: float
     seen: float
     curve: tuple[float, ...]
+    cpu: float
+    engine: str = ""
+    units: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -183,6 +194,7 @@ def measure(case: BenchCase) -> BenchResult:
     lost = 0
     stolen, ticks = processor_ticks()
     early = resident_memory()
+    spent = time.process_time()
     for index in range(case.frames):
         image = frames[there_and_back(len(frames), index + case.warm_up + 1)]
         start = time.perf_counter()
@@ -191,6 +203,7 @@ def measure(case: BenchCase) -> BenchResult:
         lost += seen.state == "lost"
         if index == case.frames // 10:
             early = resident_memory()
+    spent = time.process_time() - spent
     end = resident_memory()
     stolen, ticks = (b - a for a, b in zip((stolen, ticks), processor_ticks(), strict=True))
     times *= 1e3
@@ -215,7 +228,17 @@ def measure(case: BenchCase) -> BenchResult:
         stolen=stolen / max(ticks, 1.0),
         seen=1 - lost / case.frames,
         curve=tuple(float(np.median(s)) for s in slices),
+        cpu=spent / case.frames * 1e3,
+        engine=_engine(tracker),
+        units=brief(vector_units()),
     )
+
+
+def _engine(tracker: Participant) -> str:
+    if not isinstance(tracker, OwnTracker):
+        return "opencv"
+    told = tracker.tracker.info()
+    return f"{told['engine']} {told['precision']}"
 
 
 def _make(case: BenchCase, *, profile: bool = False) -> Participant:
@@ -267,10 +290,29 @@ def run_case(case: BenchCase, repeats: int = 1) -> BenchResult:
 
 
 def _run_case(case: BenchCase) -> BenchResult:
-    with concurrent.futures.ProcessPoolExecutor(
-        1, mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent
-    ) as pool:
+    with (
+        _restricted(case.isa),
+        concurrent.futures.ProcessPoolExecutor(
+            1, mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent
+        ) as pool,
+    ):
         return pool.submit(measure, case).result()
+
+
+@contextlib.contextmanager
+def _restricted(isa: str | None) -> Iterator[None]:
+    """Let processes that start meanwhile keep to an instruction set."""
+    changed = RESTRICTIONS[isa] if isa else {}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 SWEEPS = ("image", "targets", "search", "memory", "update", "engine", "backbone", "peers", "long")
@@ -299,8 +341,12 @@ def plan(
     long_frames: int = 10000,
     threads: int | None = None,
     peers: Sequence[TrackerSpec] = (),
+    isas: Sequence[str | None] = (),
 ) -> list[BenchCase]:
-    """The cases of some sweeps around one configuration, the plain configuration first."""
+    """The cases of some sweeps around one configuration, the plain configuration first.
+
+    All of them for each of ``isas``, where there are any.
+    """
     width, height = image
     base = BenchCase("base", spec.name, spec, width, height, frames, threads=threads)
 
@@ -351,7 +397,7 @@ def plan(
         cases += [replace(base, group="peers", label=p.name, spec=p) for p in peers]
     if "long" in sweeps:
         cases.append(replace(base, group="long", label=f"{long_frames} frames", frames=long_frames))
-    return cases
+    return [replace(c, isa=isa) for isa in isas or (None,) for c in cases]
 
 
 def engines(device: str) -> list[str]:
@@ -385,7 +431,7 @@ def bench(
             results.append(run_case(case, repeats))
             on_result(results[-1])
         except Exception as error:  # one impossible configuration must not end the others
-            name = f"{case.group} {case.label}"
+            name = f"{case.group} {_label(case)}"
             problems[name] = f"{type(error).__name__}: {error}"
             on_result(name)
     return results, problems
@@ -400,7 +446,7 @@ def render_bench(
     groups: dict[str, list[BenchResult]] = {}
     for result in results:
         groups.setdefault(result.case.group, []).append(result)
-    base = groups.get("base", [None])[0]
+    bases = groups.get("base", [])
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
         f"<title>Tracking speed</title><style>{STYLE}</style></head><body>",
@@ -411,10 +457,8 @@ def render_bench(
     ]
     for group, found in groups.items():
         parts.append(f"<h2>{html.escape(group)}</h2>")
-        parts.append(html_table(*bench_table(found, base)))
-        shown = (
-            [base, *found] if base and group in ("update", "engine", "backbone", "peers") else found
-        )
+        parts.append(html_table(*bench_table(found, results)))
+        shown = [*bases, *found] if group in ("update", "engine", "backbone", "peers") else found
         parts.append(f"<div class='plots'>{_chart(group, shown)}</div>")
     if problems:
         rows = [[html.escape(n), html.escape(r)] for n, r in problems.items()]
@@ -424,43 +468,49 @@ def render_bench(
     return "\n".join(parts)
 
 
+REFERENCES = {"of csrt": "opencv_csrt", "of nano": "opencv_nano"}
+"""Columns of times relative to a peer's."""
+
+
 def bench_table(
-    results: Sequence[BenchResult], base: BenchResult | None = None
+    results: Sequence[BenchResult], measured: Sequence[BenchResult] = ()
 ) -> tuple[list[str], list[list[str]]]:
-    """Header and rows for printing; ``ratio`` is the time against ``base``."""
-    names = list(dict.fromkeys(p for r in results for p in r.parts))
-    header = [
-        "case",
-        "median ms",
-        "5-95 %",
-        "99 %",
-        "ratio",
-        *names,
-        "init ms",
-        "MiB",
-        "stolen",
-        "seen",
-    ]
-    device = any(r.device_memory is not None for r in results)
-    if device:
-        header.insert(-2, "GPU MiB")
+    """Header and rows for printing.
+
+    Times are set against others of the same instruction set among ``measured``: ``ratio`` against
+    the plain configuration, ``of csrt`` and ``of nano`` against these peers.
+    """
+    parts = list(dict.fromkeys(p for r in results for p in r.parts))
+    against = {n: p for n, p in REFERENCES.items() if any(r.case.spec.name == p for r in measured)}
+    devices = ["GPU MiB"] if any(r.device_memory is not None for r in results) else []
+    header = ["case", "engine", "vectors", "median ms", "5-95 %", "99 %", "ratio", *against, *parts]
+    header += ["cpu ms", "init ms", "MiB", *devices, "stolen", "seen"]
     rows = []
     for r in results:
-        row = [f"{r.case.group} {r.case.label}", f"{r.median:.2f}", f"{r.low:.2f}-{r.high:.2f}"]
-        row.append(f"{r.late:.2f}")
-        row.append(f"{r.median / base.median:.2f}" if base else "")
-        row += [f"{r.parts[n]:.2f}" if n in r.parts else "" for n in names]
-        row += [f"{r.init:.1f}", f"{r.memory:.0f}"]
-        if device:
+        row = [f"{r.case.group} {r.case.label}", r.engine, r.units]
+        row += [f"{r.median:.2f}", f"{r.low:.2f}-{r.high:.2f}", f"{r.late:.2f}"]
+        row.append(_ratio(r, [m for m in measured if m.case.group == "base"]))
+        row += [_ratio(r, [m for m in measured if m.case.spec.name == p]) for p in against.values()]
+        row += [f"{r.parts[n]:.2f}" if n in r.parts else "" for n in parts]
+        row += [f"{r.cpu:.2f}", f"{r.init:.1f}", f"{r.memory:.0f}"]
+        if devices:
             row.append("" if r.device_memory is None else f"{r.device_memory:.0f}")
         row.append("" if math.isnan(r.stolen) else f"{r.stolen:.1%}")
         rows.append([*row, f"{r.seen:.0%}"])
     return header, rows
 
 
+def _ratio(result: BenchResult, references: Sequence[BenchResult]) -> str:
+    """Time against the reference of the same instruction set; empty without one."""
+    same = [r.median for r in references if r.case.isa == result.case.isa]
+    return f"{result.median / same[0]:.2f}" if same else ""
+
+
 def further_targets(results: Sequence[BenchResult]) -> str:
     """What each target beyond the first costs, in words; empty without such a sweep."""
-    found = sorted((r for r in results if r.case.group == "targets"), key=lambda r: r.case.targets)
+    isas = [r.case.isa for r in results]
+    found = [r for r in results if r.case.group == "targets" and r.case.isa == isas[0]]
+    found.sort(key=lambda r: r.case.targets)
     if len(found) < 2:
         return ""
     first = found[0].mean
@@ -486,7 +536,7 @@ def _chart(group: str, results: Sequence[BenchResult]) -> str:
         )
     values = [_value(r) for r in results]
     if any(v is None for v in values):
-        bars = [Bar(r.case.label, r.median, r.low, r.high) for r in results]
+        bars = [Bar(_label(r.case), r.median, r.low, r.high) for r in results]
         return bar_chart("Median time and 5 to 95 %", bars, "ms per frame")
     points = sorted(zip(values, results, strict=True), key=lambda p: p[0] or 0.0)
     xs = [v or 0.0 for v, _ in points]
@@ -521,6 +571,10 @@ def _chart(group: str, results: Sequence[BenchResult]) -> str:
         width=560,
         height=320,
     )
+
+
+def _label(case: BenchCase) -> str:
+    return f"{case.label} {case.isa}" if case.isa else case.label
 
 
 def _value(result: BenchResult) -> float | None:

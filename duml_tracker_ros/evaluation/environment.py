@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..processors import usable_processors
+from ..vector_units import vector_units
 
 
 def processor_name() -> str:
@@ -47,6 +48,7 @@ def describe_environment(device: str | None = None) -> dict[str, Any]:
         "opencv": cv2.__version__,
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor_name(),
+        "vector_units": vector_units(),
         "processors": usable_processors(),
         "torch_threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..vector_units import vector_units
 from .checkpoint import Checkpoint, default_weights, load_checkpoint
 from .checkpoint.store import load_state
 from .config import TrackerConfig, load_config
@@ -61,9 +62,7 @@ def has_fast_bf16(device: torch.device) -> bool:
     """Does the device multiply bf16 matrices in hardware (tensor cores, AMX)?"""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Not part of torch's public interface; where it is missing fp32 is right.
-    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(probe()) if probe is not None else False
+    return "AMX" in vector_units()
 
 
 def explicit_tf32(device: torch.device, precision: str) -> None:
@@ -102,7 +101,9 @@ def create_tracker(
     """
     place = resolve_device(device)
     config, plain, checkpoint = load_network(name, weights, size, overrides)
-    half = config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(place))
+    wish = config.precision
+    half = wish == "bf16" or (wish == "auto" and has_fast_bf16(place))
+    config = dataclasses.replace(config, precision="bf16" if half else "fp32")
     engine = make_engine(config.engine, place, half)
     systems = SYSTEMS if config.engine != "cuda_graph" else CAPTURED
     if name not in systems:
@@ -114,7 +115,7 @@ def create_tracker(
         net.deploy(place, half)
     except RuntimeError as error:
         raise TrackerError(f"device {device!r} failed: {error}") from error
-    explicit_tf32(place, config.precision)
+    explicit_tf32(place, wish)
     return systems[name](config, net, place, checkpoint, profile, engine, plain)
 
 

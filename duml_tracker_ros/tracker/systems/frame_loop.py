@@ -196,6 +196,8 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             "sha256": source.sha256 if source else "",
             "notes": source.notes if source else {},
             "device": str(self.device),
+            "engine": self.config.engine,
+            "precision": self.config.precision,
             "mask": self.has_mask,
             "config": dataclasses.asdict(self.config),
         }
