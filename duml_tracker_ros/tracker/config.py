@@ -290,6 +290,18 @@ class MaskConfig:
 
 
 @dataclass(frozen=True)
+class MotionConfig:
+    """Where the search starts.
+
+    With ``active`` the camera's motion since the last image is taken out, and a target that moves
+    steadily is expected farther on (``egomotion``, ``prediction``); without it the search starts
+    from the last box.
+    """
+
+    active: bool = False
+
+
+@dataclass(frozen=True)
 class LocalizeConfig:
     """Peak analysis: when the target counts as lost, uncertain or certain.
 
@@ -341,6 +353,7 @@ class TrackerConfig:
     proposals: ProposalsConfig = field(default_factory=ProposalsConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     localize: LocalizeConfig = field(default_factory=LocalizeConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
 
     def __post_init__(self) -> None:
         o, p = self.online, self.postprocess

@@ -57,6 +57,13 @@ def to_rgb(image: np.ndarray, order: str) -> np.ndarray:
     return image if order == "rgb" else cv2.cvtColor(image, _TO_RGB[order])
 
 
+def to_grey(image: np.ndarray, order: str) -> np.ndarray:
+    """Convert to brightness [H, W]; returns the input itself for ``mono``."""
+    if order == "mono":
+        return image.reshape(image.shape[:2])
+    return cv2.cvtColor(image, getattr(cv2, f"COLOR_{order.upper()}2GRAY"))
+
+
 def crop_array(
     image: np.ndarray, window: Window, fill: tuple[float, float, float], order: str = "rgb"
 ) -> np.ndarray:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 from .colour import UsualColour
 from .config import LocalizeConfig, NetworkConfig, PostprocessConfig
+from .egomotion import Motion, View
 from .geometry import Window, overlap, search_window
 from .localize import Finding
+from .prediction import Prediction
 from .types import Box, TrackState
 
 RECENT = 8
@@ -25,7 +27,8 @@ class TargetTrack:
     """Box and state of one target.
 
     Attributes:
-        box: last box (x, y, w, h) in image pixels; that of the last sighting while lost.
+        box: last box (x, y, w, h) in image pixels; while lost that of the last sighting, or where
+            it has gone to since as the camera moved, which may be outside of the image.
         fill: RGB colour of what lies outside the image.
         unseen: frames since the target was last seen.
         frame: frames since the start.
@@ -33,6 +36,8 @@ class TargetTrack:
         colour: the same of its colour.
         style: width and height of the box that was drawn, as shares of those that the network gave
             in the same frame: whoever drew it had the arms in it, or not. Later boxes keep to it.
+        view, prediction: the image it was last looked for in, and how it moves; used only where the
+            camera's motion is followed.
     """
 
     box: Box
@@ -43,6 +48,8 @@ class TargetTrack:
     usual: float = 0.0
     colour: UsualColour = field(default_factory=UsualColour)
     style: tuple[float, float] = (1.0, 1.0)
+    view: View | None = None
+    prediction: Prediction = field(default_factory=Prediction)
     _sizes: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,6 +75,10 @@ class TargetTrack:
     def search(self, network: NetworkConfig, rule: LocalizeConfig) -> Window:
         """Where to search: around the last box, wider the longer the target is lost."""
         window = search_window(self.box, network.template_size, network.search_size)
+        if self.view is not None:
+            width, height = self.view.size
+            cx, cy = min(max(window.cx, 0.0), width), min(max(window.cy, 0.0), height)
+            window = dataclasses.replace(window, cx=cx, cy=cy)
         if not self.unseen:
             return window
         growth = min(rule.search_growth**self.unseen, rule.max_search)
@@ -83,6 +94,16 @@ class TargetTrack:
         tracks = [dataclasses.replace(self, unseen=unseen) for unseen in range(full + 1)]
         # The first frame of a size is that which stays.
         return {t.search(network, rule).size: t.unseen for t in reversed(tracks)}
+
+    def anticipate(self, motion: Motion | None, view: View) -> None:
+        """Take the box to where it is expected in the next image.
+
+        Args:
+            motion: of the camera since the last one; None where it is not known.
+        """
+        lost = self.state is TrackState.LOST
+        self.box = self.prediction.ahead(self.box, motion, lost)
+        self.view = view
 
     def observe(self, finding: Finding, rule: LocalizeConfig, chroma: tuple[float, float]) -> None:
         """Take over the verdict on a frame, where the candidate had this chroma."""
@@ -128,4 +149,6 @@ class TargetTrack:
         w = min(max(w, 2.0), 2.0 * width)
         h = min(max(h, 2.0), 2.0 * height)
         self.box = (x - w / 2, y - h / 2, w, h)
+        if self.state is TrackState.TRACKING:
+            self.prediction.learn(self.box)
         self._sizes = [*self._sizes[1:], math.sqrt(w * h)]

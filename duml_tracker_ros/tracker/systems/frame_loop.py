@@ -22,6 +22,7 @@ from ..checkpoint import Checkpoint
 from ..colour import chroma
 from ..config import TrackerConfig
 from ..crop import check_image, crop_array, crop_whole, mean_colour
+from ..egomotion import Attitude, between, view_of
 from ..engine.base import Engine, compile_graph
 from ..errors import TrackerError
 from ..evidence import Evidence
@@ -131,6 +132,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         self.checkpoint = checkpoint
         self.clock = StageClock(device, profile)
         self.aside = Aside(self._learns_aside())
+        self.attitude: Attitude | None = None
         self._compile(engine, plain)
         self.reset()
 
@@ -216,7 +218,10 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         width, height = check_image(image, order)
         box = validate_box(box, width, height)
         fill = mean_colour(image, order, sparse=self.config.network.crop == "exact")
-        target = self.begin(TargetTrack(box, fill), image, order)
+        track = TargetTrack(box, fill)
+        if self.config.motion.active:
+            track.view = view_of(image, order, self.attitude)
+        target = self.begin(track, image, order)
         self._learn_style(target, image, order)
         return target
 
@@ -272,6 +277,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         """Locate every target in the next image. Raises ImageError."""
         check_image(image, order)
         self.clock.start()
+        self._anticipate(image, [t.track for t in targets], order)
         windows = [t.track.search(self.config.network, self.config.localize) for t in targets]
         results: dict[int, TrackResult] = {}
         # Lost targets search larger crops; those of one size share a batch.
@@ -280,6 +286,20 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             searched = [(targets[i], windows[i]) for i in members]
             results.update(zip(members, self._track_batch(image, searched, order), strict=True))
         return [results[i] for i in range(len(targets))]
+
+    def _anticipate(self, image: np.ndarray, tracks: Sequence[TargetTrack], order: str) -> None:
+        """Take every box to where it is expected in the image, if the camera is followed."""
+        if not self.config.motion.active:
+            return
+        view = view_of(image, order, self.attitude)
+        # Targets were last looked for in the same image, as a rule; each pair is compared once.
+        for former in {id(t.view): t.view for t in tracks}.values():
+            members = [t for t in tracks if t.view is former]
+            boxes = [t.box for t in members]
+            motion = None if former is None else between(former, view, boxes)
+            for track in members:
+                track.anticipate(motion, view)
+        self.clock.lap("motion")
 
     def _track_batch(
         self, image: np.ndarray, searched: list[tuple[T, Window]], order: str
