@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..digest import code_digest
 from .peers import PEERS, Box, Observation, create_peer
 
 
@@ -133,12 +131,6 @@ def create_participant(spec: TrackerSpec) -> Participant:
     return OwnTracker(spec)
 
 
-@functools.cache
 def source_digest() -> str:
     """Digest of the tracker library's source: results of other code are not taken for its own."""
-    root = Path(__file__).resolve().parent.parent / "tracker"
-    digest = hashlib.sha256()
-    for path in sorted((*root.rglob("*.py"), *root.rglob("*.yaml"))):
-        digest.update(path.relative_to(root).as_posix().encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return code_digest("tracker", "processors.py")[:16]

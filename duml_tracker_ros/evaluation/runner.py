@@ -13,7 +13,7 @@ Raw results lie under ``<out>/<tracker>/<sequence>/`` in the text formats of the
 from __future__ import annotations
 
 import concurrent.futures
-import hashlib
+import dataclasses
 import json
 import math
 import multiprocessing
@@ -33,8 +33,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..digest import code_digest, file_digest, value_digest
 from ..processors import usable_processors
 from .datasets import Dataset, Sequence, SequenceError
+from .environment import processor_name
 from .metrics import (
     Array,
     Got10kScore,
@@ -45,12 +47,18 @@ from .metrics import (
     score_pass,
 )
 from .participants import Participant, TrackerSpec, create_participant
-from .peers import Box
+from .peers import PEERS, Box
 
 T = TypeVar("T")
 
 FORMAT = 1
 """Version of the raw result files; older ones are run again."""
+
+CODE = tuple(
+    f"evaluation/{name}.py"
+    for name in ("participants", "peers", "runner", "splices", "vot", "vot_runs")
+)
+"""Parts of the package that a run depends on beside the tracker's own code."""
 
 
 @dataclass(frozen=True)
@@ -253,20 +261,51 @@ def load_run(folder: Path, sequence: Sequence, key: str | None = None) -> Run | 
 
 
 def run_key(description: dict[str, Any], spec: TrackerSpec, sequence: Sequence) -> str:
-    """Identity of a run: the tracker (settings, weights, code) and the sequence (files, truth)."""
-    identity = {
-        "description": description,
-        "overrides": spec.overrides,
-        "models": [_file_mark(m) for m in spec.models],
-        "frames": [f.name for f in sequence.frames],
-        "start": sequence.truth[0].tolist(),
-    }
-    text = json.dumps(identity, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Identity of a run: all that changes its boxes or its times.
+
+    That is the tracker (settings, weights by their checksum, code), its model files, the content of
+    every frame, the truth, what else makes the sequence's images, and what computes: the
+    libraries, the processor and its threads.
+
+    Raises SequenceError when a frame cannot be read.
+    """
+    parts = {f.name: getattr(sequence, f.name) for f in dataclasses.fields(sequence) if f.compare}
+    # Neither name nor tags nor the folders' places change what is seen.
+    frames = parts.pop("frames")
+    for name in ("name", "attributes"):
+        parts.pop(name)
+    content = []
+    for index, path in enumerate(frames):
+        try:
+            content.append(file_digest(path))
+        except OSError as error:
+            reason = f"frame {index}: image {path}: {error.strerror}"
+            raise SequenceError(sequence.name, reason) from error
+    # What is made of weights of another place is the same.
+    tracker = {key: value for key, value in description.items() if key != "weights"}
+    return value_digest(
+        json.loads(json.dumps(tracker, sort_keys=True, default=str)),
+        json.loads(json.dumps(spec.overrides, sort_keys=True, default=str)),
+        [file_digest(Path(model).expanduser()) for model in spec.models],
+        type(sequence).__qualname__,
+        content,
+        parts,
+        code_digest(*CODE),
+        _computer(spec.name not in PEERS),
+    )
 
 
-def _file_mark(path: str) -> str:
-    return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
+def _computer(by_torch: bool) -> list[str | int]:
+    """What computes in this process: libraries, processor, threads."""
+    import cv2
+
+    found = [np.__version__, cv2.__version__, cv2.getNumThreads(), processor_name()]
+    if by_torch:
+        import torch
+
+        found += [torch.__version__, torch.get_num_threads()]
+        found += [torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"]
+    return found
 
 
 # One tracker per process and spec: weights are loaded once, not once per sequence.

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from ..digest import code_digest, file_digest, value_digest
 from ..evaluation.svg import Series, axis_for, colour, line_chart
 from ..evaluation.variants import Outcome, Variants
+from ..tracker.checkpoint.store import shipped
 from ..tracker.config import OFFLINE, ONLINE
+from .config import TrainConfig, load_train_config
 from .loop import train_from_config
 
 OFFLINE_ONLY = OFFLINE[:-1]
 ONLINE_ONLY = ONLINE[:-1]
+SAMPLED = 500
+"""Files of a data set that are told apart by their content, too."""
 MU = tuple(round(0.1 * i, 1) for i in range(11))
 
 
@@ -64,17 +74,58 @@ def labels() -> list[Recipe]:
 def train_recipe(
     recipe: Recipe, folder: Path, config: str, settings: Mapping[str, Any], steps: int
 ) -> Path:
-    """Train a network of the study for ``steps``; a finished or interrupted one goes on."""
-    out = folder / recipe.name.replace(" ", "_")
-    weights = out / "weights.safetensors"
-    if (out / "done").is_file() and (out / "done").read_text().strip() == str(steps):
-        return weights
+    """Train a network of the study for ``steps``; a finished or interrupted one goes on.
+
+    It lies in a folder of its own for each recipe, data and training code: a network that was made
+    from others is not taken for this one.
+    """
     overrides: dict[str, Any] = {**settings, "name": "weights", "steps": steps}
     overrides |= {f"network.{k}": v for k, v in recipe.network.items()}
     overrides |= {f"loss.{k}": v for k, v in recipe.loss.items()}
-    path = train_from_config(config, (out / "last.pt").is_file(), out, overrides)
-    (out / "done").write_text(f"{steps}\n")
-    return path
+    key = network_key(load_train_config(config, overrides))
+    out = folder / f"{recipe.name.replace(' ', '_')}-{key[:12]}"
+    weights = out / "weights.safetensors"
+    if (out / "done").is_file():
+        return weights
+    train_from_config(config, (out / "last.pt").is_file(), out, overrides)
+    (out / "done").write_text(f"{key}\n")
+    return weights
+
+
+def network_key(config: TrainConfig) -> str:
+    """Digest of what a training is made from: its configuration, its data, the code.
+
+    Pictures count by name, size and time, and `SAMPLED` of them by their content; the index of the
+    data and weight files by their content.
+    """
+    data = config.data
+    roots = [data.root, config.validate_on, *data.layouts.values()]
+    index = Path(data.root) / "index.jsonl"
+    return value_digest(
+        json.loads(json.dumps(dataclasses.asdict(config), sort_keys=True, default=str)),
+        file_digest(index) if index.is_file() else "",
+        [_listing(Path(root)) for root in roots if root],
+        [
+            file_digest(shipped(name))
+            for name in (config.init_from, config.backbone_from, config.warm_from)
+            if name
+        ],
+        code_digest("tracker", "training", "scene"),
+        torch.__version__,
+    )
+
+
+def _listing(root: Path) -> list[list[Any]]:
+    """Name, size and time of every file below a folder, and the digests of some of them."""
+    found: list[list[Any]] = []
+    for folder, children, names in os.walk(root):
+        children.sort()
+        for name in sorted(names):
+            path = Path(folder, name)
+            status = path.stat()
+            found.append([str(path.relative_to(root)), status.st_size, status.st_mtime_ns])
+    step = max(1, len(found) // SAMPLED)
+    return found + [[name, file_digest(root / name)] for name, *_ in found[::step]]
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import random
@@ -15,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from duml_tracker_ros.digest import code_digest, value_digest
+
 from .bank import Bank, Record
 from .warp import Image
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 MAX_SIDE = 120
 MIN_SIDE = 20
-_FORMAT = 2
+_CODE = ("training/data/cutouts.py", "training/data/bank.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,17 +221,20 @@ def load_cutouts(
 ) -> list[Cutout]:
     """Cut-outs of all polygons of the bank, and by GrabCut from `grabcut_source`.
 
-    The latter take minutes, so they are kept as one .npz under `cache_dir`.
+    The latter take minutes, so they are kept as one .npz under `cache_dir`, for these very pictures
+    and this code.
     """
     cutouts = polygon_cutouts(bank)
-    sources = [r for r in bank.records if r.source == grabcut_source and not r.targets]
+    sources = [
+        i for i, r in enumerate(bank.records) if r.source == grabcut_source and not r.targets
+    ]
     if grabcut_limit <= 0 or not sources:
         return cutouts
     folder = default_cache() if cache_dir is None else Path(cache_dir)
-    digest = hashlib.sha256(f"{_FORMAT} {grabcut_limit} {MAX_SIDE}".encode())
-    for record in sources:
-        digest.update(f"{record.source}/{Path(record.path).name}".encode())
-    path = folder / f"cutouts-{digest.hexdigest()[:16]}.npz"
+    # Labels come from the names, cut-outs from the pixels.
+    pictures = [[Path(bank.records[i].path).name, value_digest(bank.image(i))] for i in sources]
+    key = value_digest(pictures, grabcut_limit, cv2.__version__, code_digest(*_CODE))
+    path = folder / f"cutouts-{key[:16]}.npz"
     if path.is_file():
         try:
             return cutouts + _read(path)

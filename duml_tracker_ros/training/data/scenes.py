@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from pathlib import Path
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from duml_tracker_ros.digest import code_digest, value_digest
 from duml_tracker_ros.scene import AerialScene
 
 from .bank import Bank, Record, Target
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 FIRST_SEED = 100_000
 """Far from the seeds of the demo and the evaluation, which training must not see."""
 MIN_VISIBILITY = 0.4
-_FORMAT = 3
+_CODE = ("scene", "training/data/scenes.py")
 _LENGTH = 60
 """Frames of a clip before it is thinned."""
 _FIELDS = ("pixels", "sizes", "boxes", "visibility", "times")
@@ -42,8 +42,8 @@ def load_scenes(
     Frames in which less than MIN_VISIBILITY of the target is seen carry no box.
     """
     folder = default_cache() if cache_dir is None else Path(cache_dir)
-    digest = hashlib.sha256(f"{_FORMAT} {clips} {frames} {width} {height} {_LENGTH}".encode())
-    path = folder / f"scenes-{digest.hexdigest()[:16]}.npz"
+    key = value_digest(clips, frames, width, height, cv2.__version__, code_digest(*_CODE))
+    path = folder / f"scenes-{key[:16]}.npz"
     if path.is_file():
         try:
             return _read(path)
