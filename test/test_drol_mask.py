@@ -19,11 +19,12 @@ from duml_tracker_ros.tracker import (
     create_tracker,
 )
 from duml_tracker_ros.tracker.checkpoint import default_weights
-from duml_tracker_ros.tracker.config import MaskConfig, NetworkConfig, build, load_config
+from duml_tracker_ros.tracker.config import MaskConfig, NetworkConfig, load_config
 from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.mask import bounds, box_of_mask, largest_part, upright
 from duml_tracker_ros.tracker.network.heads import OfflineOutput
 from duml_tracker_ros.tracker.network.mask_net import MaskNet, windows
+from duml_tracker_ros.tracker.settings import build
 from duml_tracker_ros.tracker.systems.siamese import SiameseLocated
 from duml_tracker_ros.tracker.types import TargetMask
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..tracker.checkpoint.store import how_to_make
-from ..tracker.config import load_config, load_yaml
+from ..tracker.config import load_config
+from ..tracker.settings import load_yaml
 from .participants import TrackerSpec
 from .variants import Outcome, Variants
 

@@ -1,73 +1,83 @@
-"""Configuration as data: frozen dataclasses, one YAML file a tracker, unknown keys refused."""
+"""The settings of a tracker, and the YAML files in ``configs/`` that give one its own."""
 
 from __future__ import annotations
 
-import dataclasses
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
-
-import yaml
+from typing import Annotated, Any, Literal
 
 from .errors import ConfigError
+from .settings import Group, Length, Name, Range, Share, build, flat, load_yaml, merge
 
 CONFIG_DIR = Path(__file__).parent / "configs"
 
+Offline = Literal["OFC-5s", "OFC-1s", "OFR", "none", "FC", "RPN"]
+Online = Literal["ONR", "ONC-1s", "ONC-5s", "none"]
+Score = Annotated[float, Range(-10, 10)]
+"""A bar for scores, which are between 0 and about 1; one that is beyond them decides always."""
+Channels = Annotated[int, Range(1, 4096)]
+Kernel = Annotated[int, Range(1, 31)]
+Count = Annotated[int, Range(0, 200)]
+Rate = Annotated[float, Range(0, 0.99)]
+"""Share of a new sample: the ones before keep some."""
+Ratios = Annotated[tuple[Annotated[float, Range(0.01, 100)], ...], Length(1, 16)]
+Stride = Literal[2, 4, 8, 16, 32]
+
 
 @dataclass(frozen=True)
-class BackboneConfig:
+class BackboneConfig(Group, path="network.backbone"):
     """Feature extractor. ``slim`` is ours; ``resnet50`` is torchvision's by name and layout,
     ``alexnet`` SiamFC's. ``unpadded`` is SiamRPN++'s variant of a dilated ``resnet50``: no padding
     where it strides, 3x3 convolutions in the shortcuts. ``shallow`` are strides of finer maps
     handed out besides (masks)."""
 
-    kind: str = "slim"
-    widths: tuple[int, ...] = (24, 48, 96, 128)
-    blocks: tuple[int, ...] = (1, 2, 2)
-    strides: tuple[int, ...] = (8, 16)
+    kind: Literal["slim", "resnet50", "alexnet"] = "slim"
+    widths: Annotated[tuple[Channels, ...], Length(1, 8)] = (24, 48, 96, 128)
+    blocks: Annotated[tuple[Annotated[int, Range(1, 64)], ...], Length(1, 8)] = (1, 2, 2)
+    strides: Annotated[tuple[Stride, ...], Length(1, 5)] = (8, 16)
     dilated: bool = False
-    shallow: tuple[int, ...] = ()
+    shallow: Annotated[tuple[Stride, ...], Length(0, 5)] = ()
     unpadded: bool = False
 
 
 @dataclass(frozen=True)
-class DecoderConfig:
+class DecoderConfig(Group, path="network.decoder"):
     """FCOT's decoder and heads: channels of the decoder and of the features of the coarse and
     fine classifier and the box regressor, and the sides of their filters."""
 
-    width: int = 32
-    coarse: int = 64
-    fine: int = 32
-    box: int = 32
-    kernel: int = 5
-    box_kernel: int = 3
+    width: Channels = 32
+    coarse: Channels = 64
+    fine: Channels = 32
+    box: Channels = 32
+    kernel: Kernel = 5
+    box_kernel: Kernel = 3
     deformable: bool = False
 
 
 @dataclass(frozen=True)
-class PointsConfig:
+class PointsConfig(Group, path="network.points"):
     """TLPG's deformable central correlation: channels of its features, side of the grid of points,
     share of the target that is its centre region (sigma_c), and hidden channels of IoU-Net."""
 
-    channels: int = 64
-    kernel: int = 5
-    shrink: float = 0.3
-    iou: int = 32
+    channels: Channels = 64
+    kernel: Kernel = 5
+    shrink: Annotated[float, Range(0.01, 1)] = 0.3
+    iou: Channels = 32
 
 
 @dataclass(frozen=True)
-class MaskNetConfig:
+class MaskNetConfig(Group, path="network.mask"):
     """DROL-Mask's mask branch: ``cells`` a side of the response map that a mask spans, hidden
     channels of the mask vector, and channels of its map at half the response's resolution, at the
     response's, and at each finer one."""
 
-    cells: int = 17
-    vector: int = 64
-    widths: tuple[int, ...] = (32, 32, 16, 8)
+    cells: Annotated[int, Range(1, 257)] = 17
+    vector: Channels = 64
+    widths: Annotated[tuple[Channels, ...], Length(2, 8)] = (32, 32, 16, 8)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.cells % 4 != 1:
             raise ConfigError(
                 f"network.mask.cells = {self.cells}: must be 4 k + 1 (13, 17, 21, ...), so that "
@@ -76,7 +86,7 @@ class MaskNetConfig:
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(Group, path="network"):
     """A network. Sizes are crop pixels and of the form 32 k + 1, or 32 k - 1 without padding.
 
     ``kind`` says which: ``dual_modal`` (DuML, and DROL beside it), ``siamese`` (SiamRCR) or
@@ -94,33 +104,34 @@ class NetworkConfig:
     are rounded down to multiples of ``anchor_grain``, if there is one.
     """
 
-    kind: str = "dual_modal"
+    kind: Literal["dual_modal", "siamese", "encoder_decoder", "proposals", "mask"] = "dual_modal"
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    template_size: int = 97
-    search_size: int = 193
-    stride: int = 8
-    neck: int = 64
-    matching: str = "depthwise"
-    kernel: int = 7
-    hidden: int = 64
-    tower: int = 1
+    template_size: Annotated[int, Range(31, 1025)] = 97
+    search_size: Annotated[int, Range(31, 1025)] = 193
+    stride: Stride = 8
+    neck: Channels = 64
+    matching: Literal["depthwise", "pixelwise"] = "depthwise"
+    kernel: Kernel = 7
+    hidden: Channels = 64
+    tower: Annotated[int, Range(0, 16)] = 1
     separate_towers: bool = False
-    anchor_size: float = 48.0
-    anchor_ratios: tuple[float, ...] = (0.33, 0.5, 1.0, 2.0, 3.0)
-    anchor_grain: float = 0.0
-    pixels: str = "imagenet"
-    crop: str = "exact"
-    online_channels: int = 64
-    online_kernel: int = 5
-    online_bins: int = 100
-    online_bin_width: float = 0.2
-    offline_branch: str = "OFC-5s"
-    online_branch: str = "ONR"
+    anchor_size: Annotated[float, Range(1, 1025)] = 48.0
+    anchor_ratios: Ratios = (0.33, 0.5, 1.0, 2.0, 3.0)
+    anchor_grain: Annotated[float, Range(0, 1025)] = 0.0
+    pixels: Literal["imagenet", "bgr"] = "imagenet"
+    crop: Literal["exact", "whole"] = "exact"
+    online_channels: Channels = 64
+    online_kernel: Kernel = 5
+    online_bins: Annotated[int, Range(2, 10000)] = 100
+    online_bin_width: Annotated[float, Range(0.001, 100)] = 0.2
+    offline_branch: Offline = "OFC-5s"
+    online_branch: Online = "ONR"
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     points: PointsConfig = field(default_factory=PointsConfig)
     mask: MaskNetConfig = field(default_factory=MaskNetConfig)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         unpadded = self.backbone.unpadded
         form = "32 k - 1 (127, 255, 287" if unpadded else "32 k + 1 (97, 129, 193, 257, 321"
         for key in ("template_size", "search_size"):
@@ -135,19 +146,6 @@ class NetworkConfig:
                 f"network.backbone.unpadded = {unpadded} with network.offline_branch = "
                 f"{self.offline_branch!r}: RPN goes with an unpadded backbone, and no other branch"
             )
-        choices = {
-            "kind": KINDS,
-            "matching": ("depthwise", "pixelwise"),
-            "offline_branch": (*OFFLINE, "FC", "RPN"),
-            "online_branch": ONLINE,
-            "pixels": ("imagenet", "bgr"),
-            "crop": ("exact", "whole"),
-        }
-        for key, values in choices.items():
-            if getattr(self, key) not in values:
-                raise ConfigError(
-                    f"network.{key} = {getattr(self, key)!r}: choose from {', '.join(values)}"
-                )
         if self.offline_branch == self.online_branch == "none":
             raise ConfigError("network.offline_branch and network.online_branch are both 'none'")
 
@@ -172,7 +170,7 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
-class PostprocessConfig:
+class PostprocessConfig(Group, path="postprocess"):
     """SiamRPN post-processing and score voting (DuML eq. 4, 5).
 
     ``fusion`` is the weighted ``sum`` of the branches (DuML eq. 1) or the ``product`` of class and
@@ -184,24 +182,24 @@ class PostprocessConfig:
     boxes keep to the way the first one was drawn, see ``target.TargetTrack.style``.
     """
 
-    fusion: str = "sum"
-    mu: float = 0.8
-    scales: tuple[float, ...] = (1.0,)
-    scale_penalty: float = 1.0
-    penalty_k: float = 0.05
-    penalise: str = "fused"
-    window_influence: float = 0.35
-    window: str = "open"
-    size_rate: float = 0.4
-    max_growth: float = 1.4
-    first_box: float = 0.0
+    fusion: Literal["sum", "product"] = "sum"
+    mu: Share = 0.8
+    scales: Annotated[tuple[Annotated[float, Range(0.25, 4)], ...], Length(1, 16)] = (1.0,)
+    scale_penalty: Share = 1.0
+    penalty_k: Annotated[float, Range(0, 10)] = 0.05
+    penalise: Literal["fused", "offline"] = "fused"
+    window_influence: Share = 0.35
+    window: Literal["open", "closed"] = "open"
+    size_rate: Share = 0.4
+    max_growth: Annotated[float, Range(1, 1000)] = 1.4
+    first_box: Share = 0.0
     voting: bool = True
-    voting_epsilon: float = 0.01
-    voting_sigma: float = 0.0025
+    voting_epsilon: Share = 0.01
+    voting_sigma: Annotated[float, Range(1e-6, 10)] = 0.0025
 
 
 @dataclass(frozen=True)
-class OnlineConfig:
+class OnlineConfig(Group, path="online"):
     """Memory and update rule of the online branch.
 
     ``merge`` is the share of the first frame's filter in the one that scores (FCOT eq. 6).
@@ -210,23 +208,23 @@ class OnlineConfig:
     processor more for each of torch's threads.
     """
 
-    memory: int = 50
-    init_iterations: int = 10
-    init_samples: int = 15
-    update: str = "paper"
-    interval: int = 20
-    iterations: int = 2
-    rate: float = 0.1
-    distractor_iterations: int = 1
-    distractor_rate: float = 0.2
-    learn_above: float = 0.5
-    first_above: float = 0.0
-    merge: float = 0.0
-    asynchronous: str = "auto"
+    memory: Annotated[int, Range(1, 1000)] = 50
+    init_iterations: Count = 10
+    init_samples: Annotated[int, Range(1, 1000)] = 15
+    update: Literal["paper", "every_frame", "never"] = "paper"
+    interval: Annotated[int, Range(1, 1000000)] = 20
+    iterations: Count = 2
+    rate: Rate = 0.1
+    distractor_iterations: Count = 1
+    distractor_rate: Rate = 0.2
+    learn_above: Score = 0.5
+    first_above: Score = 0.0
+    merge: Share = 0.0
+    asynchronous: Literal["auto", "always", "never"] = "auto"
 
 
 @dataclass(frozen=True)
-class ClassifierConfig:
+class ClassifierConfig(Group, path="classifier"):
     """DROL's online classifier. ``label_width`` is the Gaussian's sigma as a share of the target.
     Without it (``active``) the Siamese tracker is alone.
 
@@ -238,21 +236,21 @@ class ClassifierConfig:
     """
 
     active: bool = True
-    channels: int = 64
-    kernel: int = 4
+    channels: Channels = 64
+    kernel: Kernel = 4
     attention: bool = True
-    regularisation: float = 0.1
-    label_width: float = 0.25
-    first_steps: int = 6
-    first_iterations: int = 10
-    template_interval: int = 5
-    template_score: float = 0.75
-    template_overlap: float = 0.6
-    template_gain: float = 0.5
+    regularisation: Annotated[float, Range(1e-9, 1000)] = 0.1
+    label_width: Annotated[float, Range(0.01, 10)] = 0.25
+    first_steps: Count = 6
+    first_iterations: Count = 10
+    template_interval: Annotated[int, Range(0, 1000000)] = 5
+    template_score: Score = 0.75
+    template_overlap: Share = 0.6
+    template_gain: Score = 0.5
 
 
 @dataclass(frozen=True)
-class ProposalsConfig:
+class ProposalsConfig(Group, path="proposals"):
     """TLPG's second stage: ``count`` centres from the first one, and which proposal is the result.
 
     ``ending`` is ``nms``, the one of the highest score, or ``iou``: of those that non-maximum
@@ -260,14 +258,14 @@ class ProposalsConfig:
     predicted IoU, improved by ``refine`` steps of gradient ascent.
     """
 
-    count: int = 25
-    ending: str = "iou"
-    overlap: float = 0.5
-    refine: int = 0
+    count: Annotated[int, Range(1, 1000)] = 25
+    ending: Literal["iou", "nms"] = "iou"
+    overlap: Share = 0.5
+    refine: Count = 0
 
 
 @dataclass(frozen=True)
-class MaskConfig:
+class MaskConfig(Group, path="mask"):
     """DROL-Mask's box from the mask.
 
     ``box`` is ``minmax``, the bounds of the largest connected part of what is at least
@@ -277,20 +275,13 @@ class MaskConfig:
     ``overlap`` is not believed.
     """
 
-    box: str = "minmax"
-    threshold: float = 0.3
-    overlap: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.box not in ("minmax", "rotated", "regressed"):
-            raise ConfigError(f"mask.box = {self.box!r}: minmax, rotated or regressed")
-        for key in ("threshold", "overlap"):
-            if not 0 < getattr(self, key) < 1:
-                raise ConfigError(f"mask.{key} = {getattr(self, key)}: above 0 and below 1")
+    box: Literal["minmax", "rotated", "regressed"] = "minmax"
+    threshold: Annotated[float, Range(0.01, 0.99)] = 0.3
+    overlap: Annotated[float, Range(0.01, 0.99)] = 0.5
 
 
 @dataclass(frozen=True)
-class MotionConfig:
+class MotionConfig(Group, path="motion"):
     """Where the search starts.
 
     With ``active`` the camera's motion since the last image is taken out, and a target that moves
@@ -302,7 +293,7 @@ class MotionConfig:
 
 
 @dataclass(frozen=True)
-class LocalizeConfig:
+class LocalizeConfig(Group, path="localize"):
     """Peak analysis: when the target counts as lost, uncertain or certain.
 
     ``lost_share``, ``unsure_share`` and ``found_share`` are shares of the score that the target
@@ -313,25 +304,25 @@ class LocalizeConfig:
     middle, fitted to the IoU on validation clips; slope 0 gives the mean score itself.
     """
 
-    lost_below: float = 0.25
-    accurate_below: float = 0.1
-    found_above: float = 0.4
-    accurate_found: float = 0.1
-    lost_share: float = 0.45
-    unsure_share: float = 0.7
-    found_share: float = 0.7
-    usual_rate: float = 0.02
-    colour_tolerance: float = 0.15
-    distractor_ratio: float = 0.8
-    neighbourhood: float = 2.2
-    search_growth: float = 1.15
-    max_search: float = 2.0
-    confidence_slope: float = 0.0
-    confidence_middle: float = 0.5
+    lost_below: Score = 0.25
+    accurate_below: Score = 0.1
+    found_above: Score = 0.4
+    accurate_found: Score = 0.1
+    lost_share: Score = 0.45
+    unsure_share: Score = 0.7
+    found_share: Score = 0.7
+    usual_rate: Share = 0.02
+    colour_tolerance: Annotated[float, Range(0, 1000)] = 0.15
+    distractor_ratio: Score = 0.8
+    neighbourhood: Annotated[float, Range(0, 100)] = 2.2
+    search_growth: Annotated[float, Range(1, 10)] = 1.15
+    max_search: Annotated[float, Range(1, 8)] = 2.0
+    confidence_slope: Annotated[float, Range(0, 1000)] = 0.0
+    confidence_middle: Score = 0.5
 
 
 @dataclass(frozen=True)
-class TrackerConfig:
+class TrackerConfig(Group):
     """Everything a tracker is made of.
 
     ``precision`` of backbone and heads: ``fp32``, ``bf16``, or ``auto`` (bf16 where the processor
@@ -342,10 +333,10 @@ class TrackerConfig:
     ``cuda_graph`` replays the whole frame of ``duml`` as one recorded graph.
     """
 
-    name: str = "duml"
-    size: str = "compact"
-    precision: str = "auto"
-    engine: str = "torch"
+    name: Name = "duml"
+    size: Name = "compact"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    engine: Literal["torch", "cuda_graph", "openvino", "onnxruntime"] = "torch"
     network: NetworkConfig = field(default_factory=NetworkConfig)
     postprocess: PostprocessConfig = field(default_factory=PostprocessConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
@@ -356,116 +347,12 @@ class TrackerConfig:
     motion: MotionConfig = field(default_factory=MotionConfig)
 
     def __post_init__(self) -> None:
-        o, p = self.online, self.postprocess
-        if self.precision not in PRECISIONS:
-            raise ConfigError(f"precision = {self.precision!r}: choose from {PRECISIONS}")
-        if self.engine not in ENGINES:
-            raise ConfigError(f"engine = {self.engine!r}: choose from {', '.join(ENGINES)}")
-        if o.update not in UPDATE_RULES:
-            raise ConfigError(f"online.update = {o.update!r}: choose from {UPDATE_RULES}")
-        if o.asynchronous not in ASYNCHRONOUS:
+        super().__post_init__()
+        samples, memory = self.online.init_samples, self.online.memory
+        if samples > memory:
             raise ConfigError(
-                f"online.asynchronous = {o.asynchronous!r}: choose from {', '.join(ASYNCHRONOUS)}"
+                f"online.init_samples = {samples}: must be at most online.memory ({memory})"
             )
-        if p.penalise not in ("fused", "offline"):
-            raise ConfigError(f"postprocess.penalise = {p.penalise!r}: fused or offline")
-        if p.window not in ("open", "closed"):
-            raise ConfigError(f"postprocess.window = {p.window!r}: open or closed")
-        if p.fusion not in ("sum", "product"):
-            raise ConfigError(f"postprocess.fusion = {p.fusion!r}: sum or product")
-        if self.proposals.ending not in ("iou", "nms"):
-            raise ConfigError(f"proposals.ending = {self.proposals.ending!r}: iou or nms")
-        if not 1 <= o.init_samples <= o.memory:
-            raise ConfigError(
-                f"online.init_samples = {o.init_samples}: between 1 and online.memory ({o.memory})"
-            )
-        shares = ("mu", p.mu), ("window_influence", p.window_influence), ("first_box", p.first_box)
-        for key, value in shares:
-            if not 0 <= value <= 1:
-                raise ConfigError(f"postprocess.{key} = {value}: between 0 and 1")
-
-
-PRECISIONS = ("auto", "fp32", "bf16")
-ENGINES = ("torch", "cuda_graph", "openvino", "onnxruntime")
-ASYNCHRONOUS = ("auto", "always", "never")
-UPDATE_RULES = ("paper", "every_frame", "never")
-KINDS = ("dual_modal", "siamese", "encoder_decoder", "proposals", "mask")
-OFFLINE = ("OFC-5s", "OFC-1s", "OFR", "none")
-ONLINE = ("ONR", "ONC-1s", "ONC-5s", "none")
-
-T = TypeVar("T")
-
-
-def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
-    """Make a dataclass from nested mappings. Raises ConfigError that names an unknown key."""
-    hints = typing.get_type_hints(cls)
-    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    out: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{path}{key}"
-        if key not in known:
-            raise ConfigError(f"unknown key {name!r}; known here: {', '.join(sorted(known))}")
-        out[key] = _convert(hints[key], value, name)
-    return cls(**out)
-
-
-def _convert(kind: Any, value: Any, name: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        if dataclasses.is_dataclass(value):
-            return value
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{name} = {value!r}: a mapping is expected")
-        return build(typing.cast(type, kind), value, f"{name}.")
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{name} = {value!r}: a list is expected")
-        return tuple(_convert(typing.get_args(kind)[0], v, name) for v in value)
-    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if kind is bool and isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    if typing.get_origin(kind) is dict:
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{name} = {value!r}: a mapping is expected")
-        return dict(value)
-    if kind in (int, str, bool) and type(value) is kind:
-        return value
-    if kind in (int, float) and isinstance(value, str):
-        try:
-            return kind(value)
-        except ValueError:
-            pass
-    wanted = getattr(kind, "__name__", str(kind))
-    raise ConfigError(f"{name} = {value!r}: {wanted} is expected")
-
-
-def merge(base: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay dotted keys ({"online.update": "never"}) over nested mappings."""
-    out: dict[str, Any] = {
-        k: (merge(v, {}) if isinstance(v, Mapping) else v) for k, v in base.items()
-    }
-    for key, value in dotted.items():
-        node = out
-        *parents, leaf = key.split(".")
-        for parent in parents:
-            node = node.setdefault(parent, {})
-            if not isinstance(node, dict):
-                raise ConfigError(f"unknown key {key!r}: {parent!r} has no keys below it")
-        node[leaf] = value
-    return out
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping. Raises ConfigError that names the file."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a mapping of keys is expected")
-    return data
 
 
 def sizes(name: str = "duml") -> tuple[str, ...]:
@@ -490,16 +377,5 @@ def load_config(
         layers = [shared, own] if own.is_file() else [CONFIG_DIR / f"duml_{size}.yaml", shared]
     values: dict[str, Any] = {}
     for layer in layers:
-        values = merge(values, _flat(load_yaml(layer)))
+        values = merge(values, flat(load_yaml(layer)))
     return build(TrackerConfig, merge(values, overrides or {}))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys."""
-    out: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            out |= _flat(value, f"{prefix}{key}.")
-        else:
-            out[f"{prefix}{key}"] = value
-    return out

@@ -16,6 +16,7 @@ from .config import TrackerConfig, load_config
 from .engine import make_engine
 from .errors import ConfigError, TrackerError, WeightsError
 from .network.base import CropNet
+from .settings import groups
 from .systems.captured_duml import CapturedDuml
 from .systems.drol import DrolFcTracker, DrolTracker
 from .systems.drol_mask import DrolMaskTracker
@@ -128,7 +129,12 @@ def load_network(
     """
     if name not in TRACKERS:
         raise ConfigError(f"unknown tracker {name!r}; choose from {', '.join(TRACKERS)}")
-    config = load_config(size, _dotted(overrides), name)
+    for key in groups(TrackerConfig):
+        if key in overrides:
+            raise ConfigError(
+                f"override {key!r} is a group; name a key of it, e.g. 'online.update'"
+            )
+    config = load_config(size, overrides, name)
     checkpoint: Checkpoint | None = None
     make = SYSTEMS[name].network
     if weights == "random":
@@ -156,15 +162,6 @@ def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:
                 f"{checkpoint.path} was made for network.{key} = {file[key]!r}, the configuration "
                 f"of {config.name} in size {config.size!r} says {own[key]!r}"
             )
-
-
-def _dotted(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    for key in ("network", "postprocess", "online", "classifier", "proposals", "mask", "localize"):
-        if key in overrides:
-            raise ConfigError(
-                f"override {key!r} is a group; name a key of it, e.g. 'online.update'"
-            )
-    return dict(overrides)
 
 
 __all__ = ["TRACKERS", "create_tracker", "resolve_device"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-ASSIGNMENTS = ("ATSS-MaxIoU", "ATSS-MinL2", "IoU")
+Rule = Literal["ATSS-MaxIoU", "ATSS-MinL2", "IoU"]
 
 
 class Assignment(NamedTuple):

@@ -5,61 +5,65 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from ..tracker.config import ConfigError, build, load_yaml, merge
-from .assignment import ASSIGNMENTS
+from ..tracker.errors import ConfigError
+from ..tracker.settings import Group, Match, Name, Range, Share, build, load_yaml, merge
+from .assignment import Rule
 from .fc_objective import FcLossConfig
 from .fcot_objective import FcotLossConfig
 from .mask_labels import MaskLossConfig
+from .ranges import Unrolled, Weight
 from .rcr_objective import RcrLossConfig
 from .tlpg_objective import TlpgLossConfig
 
 CONFIG_DIR = Path(__file__).parent / "configs"
+MANY = 10**9
+"""More than any run does."""
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Group, path="data"):
     """Where the images come from and how many batches are prepared ahead."""
 
     root: str = ""
     cache: str = ""
-    workers: int = 1
-    mix: dict[str, float] = field(default_factory=dict)
+    workers: Annotated[int, Range(0, 256)] = 1
+    mix: dict[str, Weight] = field(default_factory=dict)
     layouts: dict[str, str] = field(default_factory=dict)
-    grabcut_limit: int = 2500
-    scene_clips: int = 150
-    distractors: int = 4
-    masks: str = "none"
+    grabcut_limit: Annotated[int, Range(0, 10000000)] = 2500
+    scene_clips: Annotated[int, Range(0, 1000000)] = 150
+    distractors: Annotated[int, Range(0, 100)] = 4
+    masks: Literal["none", "known", "only"] = "none"
     exclude_videos: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class LossConfig:
+class LossConfig(Group, path="loss"):
     """Weights of the joint loss (DuML eq. 6) and of its parts.
 
     ``candidates`` 0 is the paper's: 15 for OFC-5s, 11 for OFC-1s. ``ofr_sigma`` and
     ``label_sigma`` are in cells.
     """
 
-    online: float = 1.0
-    offline: float = 10.0
-    box: float = 1.2
-    iou: float = 1.2
-    box_kind: str = "l1"
-    normalise: str = "per_class"
-    assignment: str = "ATSS-MaxIoU"
-    candidates: int = 0
-    cls_loss: str = "focal"
-    ofr_loss: str = "penalty_reduced"
-    ofr_sigma: float = 2.0
-    unroll: int = 4
-    label_sigma: float = 1.5
-    hinge: float = 0.05
+    online: Weight = 1.0
+    offline: Weight = 10.0
+    box: Weight = 1.2
+    iou: Weight = 1.2
+    box_kind: Literal["l1", "giou", "both"] = "l1"
+    normalise: Literal["per_class", "positives"] = "per_class"
+    assignment: Rule = "ATSS-MaxIoU"
+    candidates: Annotated[int, Range(0, 1000)] = 0
+    cls_loss: Literal["focal", "ce"] = "focal"
+    ofr_loss: Literal["penalty_reduced", "regressive"] = "penalty_reduced"
+    ofr_sigma: Annotated[float, Range(0.01, 100)] = 2.0
+    unroll: Unrolled = 4
+    label_sigma: Annotated[float, Range(0.01, 100)] = 1.5
+    hinge: Share = 0.05
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Group):
     """One run for the network of ``tracker``, whose loss is set by the group of its name (``loss``
     for DuML). ``stop_after`` ends it early (0: not) on the schedule of all ``steps``.
 
@@ -72,9 +76,9 @@ class TrainConfig:
     ``offline.levels.0``) stay as they are.
     """
 
-    tracker: str = "duml"
-    size: str = "compact"
-    name: str = "duml_compact"
+    tracker: Name = "duml"
+    size: Name = "compact"
+    name: Name = "duml_compact"
     network: dict[str, Any] = field(default_factory=dict)
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -83,50 +87,29 @@ class TrainConfig:
     fcot: FcotLossConfig = field(default_factory=FcotLossConfig)
     tlpg: TlpgLossConfig = field(default_factory=TlpgLossConfig)
     siamrcr: RcrLossConfig = field(default_factory=RcrLossConfig)
-    steps: int = 10000
-    batch: int = 32
-    support: int = 3
-    query: int = 2
-    lr: float = 2e-3
-    weight_decay: float = 2e-3
-    warmup: int = 150
-    flat: float = 0.4
-    clip: float = 5.0
-    ema: float = 0.997
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int = 0
-    checkpoint_every: int = 500
-    validate_every: int = 1000
+    steps: Annotated[int, Range(1, MANY)] = 10000
+    batch: Annotated[int, Range(1, 65536)] = 32
+    support: Annotated[int, Range(1, 64)] = 3
+    query: Annotated[int, Range(1, 64)] = 2
+    lr: Annotated[float, Range(1e-9, 10)] = 2e-3
+    weight_decay: Annotated[float, Range(0, 10)] = 2e-3
+    warmup: Annotated[int, Range(0, MANY)] = 150
+    flat: Share = 0.4
+    clip: Annotated[float, Range(1e-6, 1e6)] = 5.0
+    ema: Annotated[float, Range(0, 0.999999)] = 0.997
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
+    device: Annotated[str, Match(r"auto|cpu|cuda(:\d+)?", "auto, cpu, cuda or cuda:N")] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: Annotated[int, Range(0, 1024)] = 0
+    checkpoint_every: Annotated[int, Range(1, MANY)] = 500
+    validate_every: Annotated[int, Range(1, MANY)] = 1000
     validate_on: str = ""
     init_from: str = ""
     backbone_from: str = ""
     warm_from: str = ""
     warm_parts: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
-    stop_after: int = 0
-
-    def __post_init__(self) -> None:
-        if self.loss.box_kind not in ("l1", "giou", "both"):
-            raise ConfigError(f"loss.box_kind = {self.loss.box_kind!r}: l1, giou or both")
-        choices = {
-            "assignment": ASSIGNMENTS,
-            "cls_loss": ("focal", "ce"),
-            "ofr_loss": ("penalty_reduced", "regressive"),
-        }
-        for key, values in choices.items():
-            if getattr(self.loss, key) not in values:
-                raise ConfigError(
-                    f"loss.{key} = {getattr(self.loss, key)!r}: choose from {', '.join(values)}"
-                )
-        if self.loss.normalise not in ("per_class", "positives"):
-            raise ConfigError(f"loss.normalise = {self.loss.normalise!r}: per_class or positives")
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise ConfigError(f"precision = {self.precision!r}: auto, fp32 or bf16")
-        for key in ("steps", "batch", "support", "query", "checkpoint_every", "validate_every"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"{key} = {getattr(self, key)}: at least 1")
+    stop_after: Annotated[int, Range(0, MANY)] = 0
 
 
 def resolve(config: str | Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -12,16 +13,18 @@ from torch import Tensor
 
 from ..tracker.geometry import xywh_to_xyxy, xyxy_to_cxcywh
 from ..tracker.network.siamese import SiameseNet
+from ..tracker.settings import Group, Range
+from .ranges import Radius
 from .rcr_objective import centre_positions
 
 
 @dataclass(frozen=True)
-class FcLossConfig:
+class FcLossConfig(Group, path="drol_fc"):
     """``radius`` of the positive cells, and ``scale_width``: how fast the wanted score falls with
     the logarithm of the target's size against that in the template."""
 
-    radius: float = 2.0
-    scale_width: float = 0.3
+    radius: Radius = 2.0
+    scale_width: Annotated[float, Range(0.01, 100)] = 0.3
 
 
 def wanted_score(sides: Tensor, nominal: float, width: float) -> Tensor:

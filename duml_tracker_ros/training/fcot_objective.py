@@ -14,21 +14,23 @@ from ..tracker.online.box_regressor import patches_at
 from ..tracker.online.filters import apply_filter
 from ..tracker.online.sides import box_of, nearest_cells, side_distances
 from ..tracker.online.solver import steepest_descent
+from ..tracker.settings import Group, Share
 from .online_objective import FilterLoss, filter_loss
+from .ranges import Radius, Unrolled, Weight
 
 
 @dataclass(frozen=True)
-class FcotLossConfig:
+class FcotLossConfig(Group, path="fcot"):
     """Weights of the parts, unrolled iterations, and the radius in cells of stride 4 around the
     centre within which boxes are learned (FCOT, section 3.1)."""
 
-    coarse: float = 1.0
-    fine: float = 2.0
-    box: float = 1.0
-    unroll: int = 4
-    box_unroll: int = 3
-    hinge: float = 0.05
-    radius: float = 2.0
+    coarse: Weight = 1.0
+    fine: Weight = 2.0
+    box: Weight = 1.0
+    unroll: Unrolled = 4
+    box_unroll: Unrolled = 3
+    hinge: Share = 0.05
+    radius: Radius = 2.0
 
 
 def fcot_loss(

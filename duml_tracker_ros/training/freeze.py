@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from ..tracker.config import ConfigError
+from ..tracker.errors import ConfigError
 
 
 class Frozen:

@@ -23,8 +23,10 @@ from tqdm import tqdm
 
 from ..tracker.checkpoint import load_checkpoint, load_imagenet, save_checkpoint
 from ..tracker.checkpoint.store import how_to_make, load_fitting, load_state, shipped
-from ..tracker.config import ConfigError, NetworkConfig, build, load_config, merge
+from ..tracker.config import NetworkConfig, load_config
+from ..tracker.errors import ConfigError
 from ..tracker.factory import SYSTEMS
+from ..tracker.settings import build, merge
 from .config import TrainConfig, load_train_config
 from .data import DataError, make_loader
 from .data.photometric import Photometric

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -11,17 +12,19 @@ from torch import Tensor
 from ..tracker.geometry import xyxy_to_cxcywh
 from ..tracker.network.heads import OfflineOutput
 from ..tracker.network.mask_net import MaskNet, windows
+from ..tracker.settings import Group, Range
+from .ranges import Radius, Weight
 from .rcr_objective import centre_positions
 
 
 @dataclass(frozen=True)
-class MaskLossConfig:
+class MaskLossConfig(Group, path="drol_mask"):
     """``mask`` weighs the loss of the masks (SiamMask: 32); a crop's masks are learned at up to
     ``cells`` cells within ``radius`` cells of the target's centre."""
 
-    mask: float = 32.0
-    radius: float = 2.0
-    cells: int = 2
+    mask: Weight = 32.0
+    radius: Radius = 2.0
+    cells: Annotated[int, Range(1, 10000)] = 2
 
 
 @torch.no_grad()

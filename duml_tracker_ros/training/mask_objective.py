@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..tracker.config import ConfigError
+from ..tracker.errors import ConfigError
 from ..tracker.geometry import xywh_to_xyxy
 from ..tracker.network.mask_net import MaskNet
 from .config import LossConfig

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..tracker.config import ConfigError
+from ..tracker.errors import ConfigError
 from .config import TrainConfig
 from .fc_objective import fc_loss
 from .fcot_objective import fcot_loss

@@ -13,19 +13,21 @@ from torch import Tensor
 from ..tracker.geometry import cxcywh_to_xyxy, iou, xywh_to_xyxy, xyxy_to_cxcywh
 from ..tracker.network.anchors import decode
 from ..tracker.network.siamese import SiameseNet
+from ..tracker.settings import Group
 from .losses import focal_terms, iou_loss
+from .ranges import Radius, Weight
 
 
 @dataclass(frozen=True)
-class RcrLossConfig:
+class RcrLossConfig(Group, path="siamrcr"):
     """``regression`` and ``localization`` are lambda 1 and 2 of eq. 6, ``radius`` is in cells.
 
     ``links`` switches the reciprocal weights off (Table 1, II).
     """
 
-    regression: float = 1.0
-    localization: float = 1.0
-    radius: float = 2.0
+    regression: Weight = 1.0
+    localization: Weight = 1.0
+    radius: Radius = 2.0
     links: bool = True
 
 

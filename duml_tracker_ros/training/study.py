@@ -16,12 +16,11 @@ from ..digest import code_digest, file_digest, value_digest
 from ..evaluation.svg import Series, axis_for, colour, line_chart
 from ..evaluation.variants import Outcome, Variants
 from ..tracker.checkpoint.store import shipped
-from ..tracker.config import OFFLINE, ONLINE
 from .config import TrainConfig, load_train_config
 from .loop import train_from_config
 
-OFFLINE_ONLY = OFFLINE[:-1]
-ONLINE_ONLY = ONLINE[:-1]
+OFFLINE_ONLY = ("OFC-5s", "OFC-1s", "OFR")
+ONLINE_ONLY = ("ONR", "ONC-1s", "ONC-5s")
 SAMPLED = 500
 """Files of a data set that are told apart by their content, too."""
 MU = tuple(round(0.1 * i, 1) for i in range(11))

@@ -10,30 +10,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..tracker.errors import ConfigError
 from ..tracker.geometry import box_cells, cxcywh_to_xyxy, iou, xywh_to_xyxy, xyxy_to_cxcywh
 from ..tracker.network.deformable import cell_points
 from ..tracker.network.proposal_net import ProposalNet
 from ..tracker.online.deformable import DeformableModel
 from ..tracker.online.labels import region_label
 from ..tracker.online.sides import box_of, side_distances
+from ..tracker.settings import Group, Share
 from .online_objective import ONLINE_SCALE
+from .ranges import Unrolled, Weight
 
 JITTERED = 16
 """Boxes around the truth whose IoU IoU-Net learns to predict."""
 
 
 @dataclass(frozen=True)
-class TlpgLossConfig:
+class TlpgLossConfig(Group, path="tlpg"):
     """Weights of the parts, unrolled iterations, and the thresholds of positive and negative
     proposals (theta_hi and theta_lo, section 3.2)."""
 
-    localization: float = 1.0
-    proposals: float = 1.0
-    negatives: float = 0.1
-    iou: float = 1.0
-    unroll: int = 3
-    high: float = 0.6
-    low: float = 0.5
+    localization: Weight = 1.0
+    proposals: Weight = 1.0
+    negatives: Weight = 0.1
+    iou: Weight = 1.0
+    unroll: Unrolled = 3
+    high: Share = 0.6
+    low: Share = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low > self.high:
+            raise ConfigError(f"tlpg.low = {self.low}: must be at most tlpg.high = {self.high}")
 
 
 def tlpg_loss(

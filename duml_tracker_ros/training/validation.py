@@ -9,7 +9,7 @@ from pathlib import Path
 from ..evaluation.datasets import Dataset, DatasetError, load_dataset
 from ..evaluation.participants import TrackerSpec
 from ..evaluation.runner import evaluate
-from ..tracker.config import ConfigError
+from ..tracker.errors import ConfigError
 from .config import TrainConfig
 
 COLUMNS = ("step", "auc", "precision20", "norm_precision20", "sequences")

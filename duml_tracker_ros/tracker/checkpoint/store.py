@@ -15,8 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..config import CONFIG_DIR, NetworkConfig, build
+from ..config import CONFIG_DIR, NetworkConfig
 from ..errors import ConfigError, WeightsError
+from ..settings import build
 
 FORMAT = "duml_tracker_ros/1"
 COUNTER = "num_batches_tracked"
