@@ -309,9 +309,14 @@ def test_failed_configure_is_explained_and_may_be_repeated(node, process):
         assert node.state() == "unconfigured"
     process.wait_for_log("/nowhere/x.safetensors")
     assert node.set_parameter("weights", "random").successful
-    assert node.set_parameter("overrides", "online.nonsense=3").successful
+    for pair, words in (("online.nonsense=3", "memory"), ("localize.lost_below=nan", "finite")):
+        answer = node.set_parameter("overrides", pair)
+        assert not answer.successful
+        assert pair.partition("=")[0] in answer.reason
+        assert words in answer.reason
+    assert node.set_parameter("overrides", "online.init_samples=900").successful
     assert not node.change("configure")
-    process.wait_for_log("nonsense")
+    process.wait_for_log("online.init_samples = 900")
     assert node.set_parameter("overrides", SEEN).successful
     node.bring_to("active")
 

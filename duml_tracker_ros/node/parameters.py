@@ -265,7 +265,24 @@ DEFAULTS = Settings()
 
 def check(name: str, value: Any) -> str:
     """Reason why `value` is no value of the parameter `name`; empty when it is one."""
-    return check_value(name, value, getattr(DEFAULTS, name), SPECS[name])
+    reason = check_value(name, value, getattr(DEFAULTS, name), SPECS[name])
+    return reason or (_check_overrides(value) if name == "overrides" else "")
+
+
+def _check_overrides(text: str) -> str:
+    """Reason why a setting of the tracker among the overrides is none; empty when all are."""
+    # The console, which has no torch, takes the rest of this module.
+    from ..tracker.config import TrackerConfig
+    from ..tracker.errors import ConfigError
+    from ..tracker.settings import check_setting
+
+    for pair in text.split():
+        key, _, value = pair.partition("=")
+        try:
+            check_setting(TrackerConfig, key, value)
+        except ConfigError as error:
+            return f"overrides: {error}"
+    return ""
 
 
 def check_value(name: str, value: Any, default: Any, spec: Spec) -> str:
@@ -275,6 +292,8 @@ def check_value(name: str, value: Any, default: Any, spec: Spec) -> str:
         return f"{name} = {value!r}: must be of type {kind.__name__}"
     if spec.choices and value not in spec.choices:
         return f"{name} = {value!r}: use one of {', '.join(spec.choices)}"
+    if kind is str and any(ord(letter) < 32 for letter in value):
+        return f"{name} = {value!r}: leave out control characters"
     if spec.pattern and re.fullmatch(spec.pattern, value) is None:
         return f"{name} = {value!r}: {spec.remedy}"
     if spec.low is not None and spec.high is not None and not spec.low <= value <= spec.high:
