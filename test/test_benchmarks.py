@@ -12,8 +12,8 @@ import pytest
 from generated_sequence import render
 
 from duml_tracker_ros.cli.main import main
-from duml_tracker_ros.evaluation import vot
-from duml_tracker_ros.evaluation.datasets import DatasetError, load_dataset, loaders
+from duml_tracker_ros.datasets import BENCHMARKS, DatasetError, load_dataset
+from duml_tracker_ros.datasets.region import rectangle, special
 from duml_tracker_ros.evaluation.participants import TrackerSpec
 from duml_tracker_ros.evaluation.runner import evaluate
 from duml_tracker_ros.evaluation.vot_runs import evaluate_vot
@@ -99,7 +99,7 @@ def test_uav123_takes_parts_of_a_video_and_attributes(tmp_path: Path) -> None:
 
 def test_lasot_follows_its_test_list(tmp_path: Path) -> None:
     for name in ("car-1", "car-2"):
-        boxes = images(tmp_path / "car" / name / "img", 5)
+        boxes = from_one(images(tmp_path / "car" / name / "img", 5))
         boxes[3] = 0
         write(tmp_path / "car" / name / "groundtruth.txt", boxes)
     assert len(load_dataset("lasot", tmp_path)) == 2
@@ -107,6 +107,7 @@ def test_lasot_follows_its_test_list(tmp_path: Path) -> None:
     data = load_dataset("lasot", tmp_path)
     assert [s.name for s in data] == ["car-2"]
     assert data.problems[0].name == "car-9"
+    assert data.sequences[0].truth[0].tolist() == START
     assert np.isnan(data.sequences[0].truth[3]).all()
 
 
@@ -259,14 +260,14 @@ def test_vot_anchor_data_without_anchors_is_named(tmp_path: Path) -> None:
 def test_vot_boxes_are_given_and_taken_in_the_files_coordinates() -> None:
     from duml_tracker_ros.evaluation.vot_runs import start_box, to_region
 
-    region = vot.rectangle([10.5, 20.25, 30, 40])
+    region = rectangle([10.5, 20.25, 30, 40])
     assert start_box(region) == (9.5, 19.25, 30.0, 40.0)
     assert to_region(start_box(region)).text() == region.text()
     with pytest.raises(ValueError, match="empty"):
-        start_box(vot.special(0))
+        start_box(special(0))
 
 
-@pytest.mark.parametrize("kind", [k for k in loaders() if k != "folder"])
+@pytest.mark.parametrize("kind", [k for k in BENCHMARKS if k != "folder"])
 def test_a_folder_of_something_else_is_told(kind: str, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with pytest.raises(DatasetError, match="expected"):

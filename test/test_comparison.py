@@ -8,8 +8,8 @@ import pytest
 from generated_sequence import write_sequence
 
 from duml_tracker_ros.cli.main import main
+from duml_tracker_ros.datasets import load_folder
 from duml_tracker_ros.evaluation import ablations, comparison
-from duml_tracker_ros.evaluation.datasets import load_folder
 from duml_tracker_ros.evaluation.sections import SectionError, check_sections, fill_section
 from duml_tracker_ros.evaluation.variants import Outcome
 from duml_tracker_ros.tracker import TRACKERS

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from generated_sequence import render, write_sequence
 
-from duml_tracker_ros.evaluation.datasets import (
+from duml_tracker_ros.datasets import (
     DatasetError,
     SequenceError,
     load_dataset,

@@ -11,7 +11,7 @@ import pytest
 from generated_sequence import write_sequence
 
 from duml_tracker_ros.cli.main import main
-from duml_tracker_ros.evaluation.datasets import Dataset, DatasetError, Sequence, load_dataset
+from duml_tracker_ros.datasets import Dataset, DatasetError, Sequence, load_dataset
 from duml_tracker_ros.evaluation.honesty import honesty, honesty_of, mean_honesty, reliability_of
 from duml_tracker_ros.evaluation.metrics import score_pass
 from duml_tracker_ros.evaluation.participants import TrackerSpec

@@ -14,9 +14,9 @@ from generated_sequence import render, write_sequence
 
 from duml_tracker_ros import digest
 from duml_tracker_ros.cli.main import main
+from duml_tracker_ros.datasets import load_dataset
 from duml_tracker_ros.digest import file_digest, value_digest
 from duml_tracker_ros.evaluation import runner
-from duml_tracker_ros.evaluation.datasets import load_dataset
 from duml_tracker_ros.evaluation.participants import TrackerSpec
 from duml_tracker_ros.evaluation.runner import evaluate, limit_threads
 from duml_tracker_ros.evaluation.splices import absent_pairs

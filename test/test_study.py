@@ -12,8 +12,8 @@ from generated_sequence import render
 
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.cli.tune import parse_tries
+from duml_tracker_ros.datasets import load_folder
 from duml_tracker_ros.evaluation.calibration import Calibration, fit, reliability
-from duml_tracker_ros.evaluation.datasets import load_folder
 from duml_tracker_ros.evaluation.participants import TrackerSpec, create_participant
 from duml_tracker_ros.evaluation.runner import run_sequence
 from duml_tracker_ros.evaluation.variants import Outcome, Variants, coordinate_search

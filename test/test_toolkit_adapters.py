@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from test_benchmarks import got10k_tree, vot_tree
 
-from duml_tracker_ros.evaluation.datasets import load_dataset
+from duml_tracker_ros.datasets import load_dataset
 from duml_tracker_ros.evaluation.participants import TrackerSpec
 from duml_tracker_ros.evaluation.runner import evaluate
 from duml_tracker_ros.evaluation.vot_runs import evaluate_vot

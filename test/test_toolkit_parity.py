@@ -11,6 +11,7 @@ import os
 import numpy as np
 import pytest
 
+from duml_tracker_ros.datasets.region import UNKNOWN, Region, parse_region, rectangle, special
 from duml_tracker_ros.evaluation import metrics, vot
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -40,16 +41,16 @@ def polygons(truth: np.ndarray, angle: float) -> np.ndarray:
     return centre + (signs * truth[:, None, 2:]) @ turn.T
 
 
-def supervise(guess: list[vot.Region], truth: list[vot.Region]) -> list[vot.Region]:
+def supervise(guess: list[Region], truth: list[Region]) -> list[Region]:
     """What a supervised run writes when the tracker answers ``guess`` frame by frame."""
-    out = [vot.special(vot.UNKNOWN)] * len(truth)
+    out = [special(UNKNOWN)] * len(truth)
     frame = 0
     while frame < len(truth):
-        out[frame] = vot.special(vot.INITIALIZED)
+        out[frame] = special(vot.INITIALIZED)
         frame += 1
         while frame < len(truth):
             if vot.raster_overlap(guess[frame], truth[frame], SIZE) <= 0:
-                out[frame] = vot.special(vot.FAILED)
+                out[frame] = special(vot.FAILED)
                 frame += vot.SKIP_AFTER_FAILURE
                 break
             out[frame] = guess[frame]
@@ -57,17 +58,17 @@ def supervise(guess: list[vot.Region], truth: list[vot.Region]) -> list[vot.Regi
     return out
 
 
-def cases() -> list[tuple[str, list[vot.Region], list[vot.Region]]]:
+def cases() -> list[tuple[str, list[Region], list[Region]]]:
     """Sequences with rectangles, polygons, empty truth, and boxes that leave the image."""
     out = []
     for seed in range(6):
         guess, truth = trajectories(seed, 90 + 40 * seed)
-        answer = [vot.rectangle(b) for b in guess]
+        answer = [rectangle(b) for b in guess]
         if seed % 2:
             quads = polygons(truth, 0.3 * seed)
-            real = [vot.Region("polygon", q.astype(np.float32)) for q in quads]
+            real = [Region("polygon", q.astype(np.float32)) for q in quads]
         else:
-            real = [vot.rectangle(b) for b in truth]
+            real = [rectangle(b) for b in truth]
         out.append((f"case{seed}", answer, real))
     return out
 
@@ -113,7 +114,7 @@ def test_ao_and_sr_equal_got10k() -> None:
     assert score.sr75 == pytest.approx(curve[75], abs=1e-6)
 
 
-def to_toolkit(region: vot.Region):  # type: ignore[no-untyped-def]
+def to_toolkit(region: Region):  # type: ignore[no-untyped-def]
     shapes = pytest.importorskip("vot.region")
     if region.kind == "special":
         return shapes.Special(region.code)
@@ -136,14 +137,14 @@ def test_raster_overlap_equals_vot_toolkit() -> None:
                 compared += 1
     # Triangles, five corners, far outside, halves that round, one-pixel boxes, masks, nothing.
     odd = [
-        vot.Region("polygon", rng.uniform(-40, 300, (k, 2)).astype(np.float32))
+        Region("polygon", rng.uniform(-40, 300, (k, 2)).astype(np.float32))
         for k in (3, 3, 4, 5, 4, 3)
     ]
-    odd += [vot.rectangle(np.round(rng.uniform(-60, 260, 4)) + 0.5) for _ in range(20)]
-    odd += [vot.rectangle(b) for b in ([5, 5, 1, 1], [5, 5, 0, 0], [-90, -90, 20, 20])]
+    odd += [rectangle(np.round(rng.uniform(-60, 260, 4)) + 0.5) for _ in range(20)]
+    odd += [rectangle(b) for b in ([5, 5, 1, 1], [5, 5, 0, 0], [-90, -90, 20, 20])]
     mask = (rng.random((30, 40)) > 0.5).astype(np.uint8)
-    odd += [vot.Region("mask", mask, (x, y)) for x, y in ((10, 20), (-15, 100), (300, 230))]
-    odd += [vot.special(vot.UNKNOWN)]
+    odd += [Region("mask", mask, (x, y)) for x, y in ((10, 20), (-15, 100), (300, 230))]
+    odd += [special(UNKNOWN)]
     for a in odd:
         for b in odd:
             theirs = raster.calculate_overlap(to_toolkit(a), to_toolkit(b), SIZE)
@@ -207,7 +208,7 @@ def anchor_runs() -> list[tuple[int, list[vot.AnchorRun]]]:
     out = []
     for index, (_, guess, truth) in enumerate(cases()):
         if index == 2:
-            truth = [vot.special(0) if 30 <= i < 45 else r for i, r in enumerate(truth)]
+            truth = [special(0) if 30 <= i < 45 else r for i, r in enumerate(truth)]
         found = vot.raster_overlaps(guess, truth, SIZE)
         there = np.array([not r.empty for r in truth])
         count = len(truth)
@@ -259,7 +260,7 @@ def test_burn_in_and_skips_are_left_out_of_accuracy() -> None:
     codes = np.full(40, -1)
     codes[0] = codes[20] = vot.INITIALIZED
     codes[15] = vot.FAILED
-    codes[16:20] = vot.UNKNOWN
+    codes[16:20] = UNKNOWN
     overlaps[1:10] = overlaps[15:30] = 0.0
     run = vot.SupervisedRun(overlaps, codes)
     assert vot.supervised_accuracy(run) == pytest.approx(0.5)
@@ -269,18 +270,18 @@ def test_burn_in_and_skips_are_left_out_of_accuracy() -> None:
 
 
 def test_regions_are_read_as_vot_writes_them() -> None:
-    assert vot.parse_region("1").code == vot.INITIALIZED
-    assert vot.parse_region("nan,nan,nan,nan").empty
-    box = vot.parse_region("10.5,20,30,40")
+    assert parse_region("1").code == vot.INITIALIZED
+    assert parse_region("nan,nan,nan,nan").empty
+    box = parse_region("10.5,20,30,40")
     assert box.bounding_box().tolist() == [10.5, 20, 30, 40]
-    quad = vot.parse_region("10,20,30,18,33,40,12,42")
+    quad = parse_region("10,20,30,18,33,40,12,42")
     assert quad.bounding_box().tolist() == [10, 18, 23, 24]
-    mask = vot.parse_region("m3,4,4,2,1,2,2,1")
+    mask = parse_region("m3,4,4,2,1,2,2,1")
     assert mask.values.tolist() == [[0, 1, 1, 0], [0, 1, 0, 0]]
     assert mask.bounding_box().tolist() == [4, 4, 2, 2]
-    assert vot.parse_region(quad.text()).bounding_box().tolist() == [10, 18, 23, 24]
+    assert parse_region(quad.text()).bounding_box().tolist() == [10, 18, 23, 24]
     with pytest.raises(ValueError, match="5 numbers"):
-        vot.parse_region("1,2,3,4,5")
+        parse_region("1,2,3,4,5")
 
 
 def test_numbers_the_toolkits_gave() -> None:

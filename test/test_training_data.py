@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from duml_tracker_ros.datasets import Record, Target
 from duml_tracker_ros.scene import AerialScene
 from duml_tracker_ros.tracker.geometry import context_side
 from duml_tracker_ros.training.data import (
@@ -24,7 +25,7 @@ from duml_tracker_ros.training.data import (
     make_loader,
     warp,
 )
-from duml_tracker_ros.training.data.bank import Bank, Record, Target
+from duml_tracker_ros.training.data.bank import Bank
 from duml_tracker_ros.training.data.cutouts import (
     Cutout,
     grabcut,

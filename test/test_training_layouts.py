@@ -10,11 +10,27 @@ import cv2
 import numpy as np
 import pytest
 
-from duml_tracker_ros.training.data import DataError, Kind, Shape, Synthesis, load_bank, make_loader
-from duml_tracker_ros.training.data.layouts import LAYOUTS, load_layout, picture_size
+from duml_tracker_ros.datasets import TRAINING, load_dataset
+from duml_tracker_ros.datasets.annotated import picture_size
+from duml_tracker_ros.datasets.got10k import forbidden_by_vot
+from duml_tracker_ros.training.data import (
+    Bank,
+    DataError,
+    Kind,
+    Shape,
+    Synthesis,
+    load_bank,
+    make_loader,
+)
+from duml_tracker_ros.training.data.layouts import read_layout
 
 WIDTH, HEIGHT = 160, 96
 COUNT = 6
+
+
+def load_layout(name: str, root: Path, **options) -> Bank:
+    records = read_layout(name, root, progress=False, **options)
+    return Bank(records, [None] * len(records))
 
 
 def box(t: int) -> tuple[int, int, int, int]:
@@ -58,6 +74,7 @@ def make_lasot(root: Path) -> None:
         lines(folder / "groundtruth.txt", rows)
         lines(folder / "full_occlusion.txt", ["0,1,0,0,0,0"])
         lines(folder / "out_of_view.txt", ["0,0,0,0,0,0"])
+    lines(root / "testing_set.txt", ["cat-7"])
 
 
 def make_trackingnet(root: Path) -> None:
@@ -86,8 +103,7 @@ def make_coco(root: Path) -> None:
     lines(root / "annotations" / "instances_val2017.json", [json.dumps(empty)])
 
 
-def make_imagenet_vid(root: Path) -> None:
-    tail = Path("VID/train/ILSVRC2015_VID_train_0000/ILSVRC2015_train_00000000")
+def make_imagenet(root: Path, tail: Path, track: str) -> None:
     for t in range(COUNT):
         draw(root / "Data" / tail / f"{t:06d}.JPEG", t)
         x, y, w, h = box(t)
@@ -95,10 +111,21 @@ def make_imagenet_vid(root: Path) -> None:
         bounds = "".join(f"<{k}>{v}</{k}>" for k, v in sides.items())
         text = (
             f"<annotation><size><width>{WIDTH}</width><height>{HEIGHT}</height></size><object>"
-            f"<trackid>0</trackid><name>n02958343</name><bndbox>{bounds}</bndbox>"
+            f"{track}<name>n02958343</name><bndbox>{bounds}</bndbox>"
             "</object></annotation>"
         )
         lines(root / "Annotations" / tail / f"{t:06d}.xml", [text])
+
+
+def make_imagenet_vid(root: Path) -> None:
+    tail = Path("VID/train/ILSVRC2015_VID_train_0000/ILSVRC2015_train_00000000")
+    make_imagenet(root, tail, "<trackid>0</trackid>")
+
+
+def make_imagenet_det(root: Path) -> None:
+    make_imagenet(root, Path("DET/train/ILSVRC2013_train/n02958343"), "")
+    gone = root / "Annotations/DET/train/ILSVRC2013_train/n02958343/not_fetched.xml"
+    lines(gone, ["<annotation></annotation>"])
 
 
 def make_youtube_bb(root: Path) -> None:
@@ -120,6 +147,7 @@ MAKERS = {
     "trackingnet": make_trackingnet,
     "coco": make_coco,
     "imagenet_vid": make_imagenet_vid,
+    "imagenet_det": make_imagenet_det,
     "youtube_bb": make_youtube_bb,
 }
 
@@ -127,9 +155,9 @@ MAKERS = {
 @pytest.mark.parametrize("name", MAKERS)
 def test_boxes_lie_on_the_target(name: str, tmp_path: Path) -> None:
     MAKERS[name](tmp_path)
-    bank = load_layout(name, tmp_path, stride=1, progress=False)
+    bank = load_layout(name, tmp_path, stride=1)
     hidden = 1 if name in ("got10k", "lasot") else 0
-    videos = 1 if name in ("coco", "imagenet_vid", "youtube_bb") else 2
+    videos = 2 if name in ("got10k", "lasot", "trackingnet") else 1
     assert len(bank) == videos * (COUNT - hidden)
     for i, record in enumerate(bank.records):
         image = bank.image(i)
@@ -141,8 +169,9 @@ def test_boxes_lie_on_the_target(name: str, tmp_path: Path) -> None:
         assert record.source == name
         assert target.label in ("car", "n02958343", "")
     if name == "coco":
-        assert not bank.tracks
         assert bank.records[0].targets[0].polygon[0].shape == (4, 2)
+    if name in ("coco", "imagenet_det"):
+        assert not bank.tracks
     else:
         assert [len(track) for track in bank.tracks] == [COUNT - hidden] * videos
 
@@ -150,13 +179,13 @@ def test_boxes_lie_on_the_target(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["got10k", "lasot", "trackingnet", "imagenet_vid"])
 def test_stride_thins_videos(name: str, tmp_path: Path) -> None:
     MAKERS[name](tmp_path)
-    bank = load_layout(name, tmp_path, stride=3, progress=False)
+    bank = load_layout(name, tmp_path, stride=3)
     assert {record.frame for record in bank.records} == {0, 3}
 
 
 def test_samples_from_pictures_on_disk(tmp_path: Path) -> None:
     make_got10k(tmp_path)
-    bank = load_layout("got10k", tmp_path, stride=1, progress=False)
+    bank = load_layout("got10k", tmp_path, stride=1)
     synthesis = Synthesis(bank, (), Shape(65, 129), {"video": 1, "still": 1, "patch": 1})
     kinds = {synthesis.sample(random.Random(i)).kind for i in range(30)}
     assert kinds == {Kind.VIDEO, Kind.STILL, Kind.PATCH}
@@ -166,7 +195,7 @@ def test_one_lost_picture_does_not_end_a_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_trackingnet(tmp_path)
-    bank = load_layout("trackingnet", tmp_path, stride=1, progress=False)
+    bank = load_layout("trackingnet", tmp_path, stride=1)
     lost = tmp_path / "TRAIN_0" / "frames" / "abc_0" / "2.jpg"
     lost.write_bytes(b"")
     synthesis = Synthesis(bank, (), Shape(65, 129), {"still": 1})
@@ -204,9 +233,11 @@ def test_errors_name_the_place(tmp_path: Path) -> None:
         load_layout("got11k", tmp_path)
     with pytest.raises(DataError, match=r"lasot root .*nowhere: no such folder"):
         load_layout("lasot", tmp_path / "nowhere")
-    for name in LAYOUTS:
-        with pytest.raises(DataError, match=f"{name} root .*no annotated picture"):
-            load_layout(name, tmp_path, progress=False)
+    for name in TRAINING:
+        with pytest.raises(
+            DataError, match=f"{name} root .*(no annotated picture|no LaSOT sequence)"
+        ):
+            load_layout(name, tmp_path)
     with pytest.raises(DataError, match="stride 0"):
         load_layout("lasot", tmp_path, stride=0)
 
@@ -215,24 +246,24 @@ def test_broken_annotations_are_named(tmp_path: Path) -> None:
     make_got10k(tmp_path / "got10k")
     (folder, _) = sorted((tmp_path / "got10k" / "train").iterdir())
     (folder / "00000003.jpg").unlink()
-    with pytest.raises(DataError, match=r"GOT-10k_Train_000001: 5 pictures but 6 boxes"):
-        load_layout("got10k", tmp_path / "got10k", progress=False)
+    with pytest.raises(DataError, match=r"GOT-10k_Train_000001: 5 images but 6 .*after 00000002"):
+        load_layout("got10k", tmp_path / "got10k")
     (folder / "groundtruth.txt").write_text("1,2,3\n")
-    with pytest.raises(DataError, match=r"groundtruth\.txt: needs four numbers"):
-        load_layout("got10k", tmp_path / "got10k", progress=False)
+    with pytest.raises(DataError, match=r"groundtruth\.txt line 1 is not 'x,y,w,h'"):
+        load_layout("got10k", tmp_path / "got10k")
     (folder / "groundtruth.txt").write_text("1,2,3,car\n")
-    with pytest.raises(DataError, match=r"groundtruth\.txt: could not convert"):
-        load_layout("got10k", tmp_path / "got10k", progress=False)
+    with pytest.raises(DataError, match="car"):
+        load_layout("got10k", tmp_path / "got10k")
     make_imagenet_vid(tmp_path / "vid")
     path = next((tmp_path / "vid").rglob("000002.xml"))
     path.write_text("<annotation>")
     with pytest.raises(DataError, match=r"000002\.xml"):
-        load_layout("imagenet_vid", tmp_path / "vid", stride=1, progress=False)
+        load_layout("imagenet_vid", tmp_path / "vid", stride=1)
     make_youtube_bb(tmp_path / "bb")
     with (tmp_path / "bb" / "yt_bb_detection_train.csv").open("a") as file:
         file.write("AbC-_1,1000,23\n")
     with pytest.raises(DataError, match="line 9"):
-        load_layout("youtube_bb", tmp_path / "bb", progress=False)
+        load_layout("youtube_bb", tmp_path / "bb")
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
@@ -241,5 +272,54 @@ def test_size_from_header(suffix: str, tmp_path: Path) -> None:
     cv2.imwrite(str(path), np.zeros((33, 71, 3), np.uint8))
     assert picture_size(path) == (71, 33)
     path.write_bytes(b"\xff\xd8nothing")
-    with pytest.raises(DataError, match="not a readable picture"):
+    with pytest.raises(OSError, match=r"a\..* is cut off|cannot be decoded"):
         picture_size(path)
+
+
+def test_lasot_is_parsed_once_and_test_sequences_are_never_trained_on(tmp_path: Path) -> None:
+    """The published split, origin and absence flags, of evaluation and training alike."""
+    make_lasot(tmp_path)
+    (tmp_path / "testing_set.txt").write_text("car-2\n")
+    bank = load_layout("lasot", tmp_path, stride=1)
+    assert {record.video for record in bank.records} == {"car-1"}
+    (sequence,) = load_dataset("lasot", tmp_path)
+    assert sequence.name == "car-2"
+    # Both are of the same boxes: pixel 1 of the file is pixel 0, the occluded frame is absent.
+    assert sequence.truth[0].tolist() == list(box(0))
+    assert np.isnan(sequence.truth[1]).all()
+    assert bank.records[0].targets[0].box == box(0)
+    assert [record.frame for record in bank.records] == [0, 2, 3, 4, 5]
+    (tmp_path / "testing_set.txt").rename(tmp_path / "elsewhere.txt")
+    with pytest.raises(DataError, match=r"neither testing_set\.txt nor training_set\.txt"):
+        load_layout("lasot", tmp_path)
+    (tmp_path / "training_set.txt").write_text("car-2\n")
+    assert {r.video for r in load_layout("lasot", tmp_path).records} == {"car-2"}
+
+
+def test_what_vot_forbids_is_left_out_of_got10k(tmp_path: Path) -> None:
+    make_got10k(tmp_path)
+    top = tmp_path / "train"
+    (top / "GOT-10k_Train_000002").rename(top / "GOT-10k_Train_000004")
+    assert len(forbidden_by_vot()) == 1000
+    assert {"GOT-10k_Train_000004", "GOT-10k_Train_009334"} <= forbidden_by_vot()
+    videos = {r.video for r in load_layout("got10k", tmp_path).records}
+    assert videos == {"GOT-10k_Train_000001", "GOT-10k_Train_000004"}
+    videos = {r.video for r in load_layout("got10k_vot", tmp_path).records}
+    assert videos == {"GOT-10k_Train_000001"}
+    # A part for validation or test beside it is not taken for the training part.
+    (top / "GOT-10k_Train_000001").rename(top / "GOT-10k_Val_000001")
+    with pytest.raises(DataError, match="no annotated picture"):
+        load_layout("got10k_vot", tmp_path)
+
+
+def test_videos_are_held_out_of_public_data_sets_too(tmp_path: Path) -> None:
+    make_got10k(tmp_path / "got10k")
+    make_lasot(tmp_path / "lasot")
+    layouts = {"got10k": tmp_path / "got10k", "lasot": tmp_path / "lasot"}
+    held = ("got10k/GOT-10k_Train_000001", "car-2")
+    bank = load_bank(None, layouts=layouts, exclude_videos=held, progress=False)
+    assert {r.video for r in bank.records} == {"GOT-10k_Train_000002", "car-1"}
+    with pytest.raises(DataError, match="car-3"):
+        load_bank(None, layouts=layouts, exclude_videos=["car-3"], progress=False)
+    with pytest.raises(DataError, match="no data"):
+        load_bank("", progress=False)

@@ -67,9 +67,9 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..datasets import load_dataset
     from ..evaluation.ablations import ablation_names, ablation_rows, run_row, variants_of
     from ..evaluation.comparison import own_contestants
-    from ..evaluation.datasets import load_dataset
     from ..evaluation.participants import TrackerSpec
     from ..evaluation.sections import check_sections, fill_section
     from ..tracker import TRACKERS

@@ -44,8 +44,8 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..datasets import DatasetError, load_dataset
     from ..evaluation import calibration
-    from ..evaluation.datasets import DatasetError, load_dataset
     from ..evaluation.participants import create_participant
     from ..evaluation.runner import evaluate
     from .common import tracker_specs

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluation.datasets import read_boxes
+from ..datasets import read_boxes
 from ..scene import AerialScene
 from .common import CliError
 from .sources import FrameSource, open_source

@@ -77,8 +77,8 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..datasets import load_dataset
     from ..evaluation.comparison import compare, measure_speed, own_contestants, peer_contestants
-    from ..evaluation.datasets import load_dataset
     from ..evaluation.peers import PEERS, peer_models
     from ..evaluation.sections import check_sections
     from ..tracker import TRACKERS

@@ -145,7 +145,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..evaluation.datasets import load_dataset
+    from ..datasets import load_dataset
     from ..evaluation.environment import describe_environment
     from ..evaluation.participants import create_participant
     from ..evaluation.report import write_report

@@ -111,7 +111,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..evaluation.datasets import read_boxes
+    from ..datasets import read_boxes
     from ..evaluation.runner import limit_threads
     from ..explain.page import write_page
     from ..explain.story import tell, verdict

@@ -117,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def expected_errors() -> tuple[type[Exception], ...]:
     """Errors whose text is meant for the user."""
-    from ..evaluation.datasets import DatasetError, SequenceError
+    from ..datasets import DatasetError, SequenceError
     from ..evaluation.peers import PeerError
     from ..evaluation.sections import SectionError
     from ..explain.trace import TraceError

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluation.datasets import IMAGE_SUFFIXES, list_images, read_image
+from ..datasets import IMAGE_SUFFIXES, list_images, read_image
 from .common import CliError
 
 Image = NDArray[np.uint8]

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluation.datasets import (
+from ..datasets import (
     IMAGE_SUFFIXES,
     SequenceError,
     list_images,

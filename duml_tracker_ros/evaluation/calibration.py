@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .datasets import Sequence
+from ..datasets import Sequence
 from .metrics import Array, iou, present
 from .runner import Run
 from .svg import Series, axis_for, colour, line_chart

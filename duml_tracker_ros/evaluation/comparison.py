@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..datasets import Dataset
 from ..tracker.checkpoint import default_weights
 from ..tracker.checkpoint.store import how_to_make
 from ..tracker.config import sizes
 from ..tracker.errors import WeightsError
 from .bench import BenchCase, BenchResult, run_case
-from .datasets import Dataset
 from .metrics import SUCCESS_THRESHOLDS, mean_score
 from .participants import TrackerSpec
 from .peers import PEERS, PeerError, create_peer

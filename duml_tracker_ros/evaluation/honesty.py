@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
+from ..datasets import Sequence
 from .calibration import Reliability, confidence_and_overlap, reliability
-from .datasets import Sequence
 from .metrics import iou, present
 from .runner import Evaluation, Run
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from . import datasets
+from .. import datasets
 from .calibration import reliability_chart
 from .honesty import FALSE, HONESTY_COLUMNS, honesty_cells, reliability_of
 from .metrics import (

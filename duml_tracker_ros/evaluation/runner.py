@@ -33,9 +33,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ..datasets import Dataset, Sequence, SequenceError
 from ..digest import code_digest, file_digest, value_digest
 from ..processors import usable_processors
-from .datasets import Dataset, Sequence, SequenceError
 from .environment import processor_name
 from .metrics import (
     Array,
@@ -54,9 +54,13 @@ T = TypeVar("T")
 FORMAT = 1
 """Version of the raw result files; older ones are run again."""
 
-CODE = tuple(
-    f"evaluation/{name}.py"
-    for name in ("participants", "peers", "runner", "splices", "vot", "vot_runs")
+CODE = (
+    *(
+        f"evaluation/{name}.py"
+        for name in ("participants", "peers", "runner", "splices", "vot", "vot_runs")
+    ),
+    "datasets/base.py",
+    "datasets/region.py",
 )
 """Parts of the package that a run depends on beside the tracker's own code."""
 
@@ -272,7 +276,7 @@ def run_key(description: dict[str, Any], spec: TrackerSpec, sequence: Sequence) 
     parts = {f.name: getattr(sequence, f.name) for f in dataclasses.fields(sequence) if f.compare}
     # Neither name nor tags nor the folders' places change what is seen.
     frames = parts.pop("frames")
-    for name in ("name", "attributes"):
+    for name in ("name", "attributes", "label"):
         parts.pop(name)
     content = []
     for index, path in enumerate(frames):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .datasets import Dataset, DatasetError, Sequence
+from ..datasets import Dataset, DatasetError, Sequence
 from .metrics import present
 
 PRESENT = 50

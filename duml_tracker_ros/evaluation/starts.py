@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from .datasets import Dataset, DatasetError, Sequence
+from ..datasets import Dataset, DatasetError, Sequence
 from .metrics import present
 
 

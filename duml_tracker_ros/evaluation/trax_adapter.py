@@ -18,7 +18,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .datasets import read_image
+from ..datasets import read_image
 from .participants import TrackerSpec, create_participant
 from .runner import seed_all
 from .vot_runs import ORIGIN

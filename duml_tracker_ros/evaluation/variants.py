@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .datasets import Dataset, DatasetError
+from ..datasets import Dataset, DatasetError
 from .participants import TrackerSpec
 from .runner import evaluate
 

@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ..datasets import Dataset, SequenceError
+from ..datasets import Sequence as Video
+from ..datasets.region import UNKNOWN, Region, parse_region, rectangle, special
+from ..datasets.vot import EAO_RANGES
 from . import vot
-from .datasets import Dataset, SequenceError
-from .datasets import Sequence as Video
 from .participants import Participant, TrackerSpec
 from .peers import Box
 from .runner import (
@@ -47,7 +49,7 @@ class Trajectory:
     """
 
     name: str
-    regions: tuple[vot.Region, ...]
+    regions: tuple[Region, ...]
     seconds: tuple[float, ...]
     confidence: tuple[float, ...]
     start: int = 0
@@ -79,13 +81,13 @@ class VotRun:
         ]
 
 
-def to_region(box: Box) -> vot.Region:
+def to_region(box: Box) -> Region:
     """A box of ours in VOT's coordinates, rounded as the files round it."""
     values = np.round([box[0] + ORIGIN, box[1] + ORIGIN, box[2], box[3]], 4)
-    return vot.rectangle(values)
+    return rectangle(values)
 
 
-def start_box(region: vot.Region) -> Box:
+def start_box(region: Region) -> Box:
     """The box to start a tracker with: the region's bounding box in our coordinates.
 
     Raises ValueError when the region is empty.
@@ -103,19 +105,19 @@ def run_supervised(tracker: Participant, video: Video) -> VotRun:
     """
     truth = _truth(video)
     count = len(video)
-    regions = [vot.special(vot.UNKNOWN)] * count
+    regions = [special(UNKNOWN)] * count
     seconds, confidence = np.zeros(count), np.full(count, np.nan)
     size = _image_size(video)
     seed_all()
     frame = 0
     while frame < count:
         seconds[frame] = _start(tracker, video, frame)
-        regions[frame] = vot.special(vot.INITIALIZED)
+        regions[frame] = special(vot.INITIALIZED)
         frame += 1
         while frame < count:
             regions[frame], seconds[frame], confidence[frame] = _follow(tracker, video, frame)
             if vot.raster_overlap(regions[frame], truth[frame], size) <= 0:
-                regions[frame] = vot.special(vot.FAILED)
+                regions[frame] = special(vot.FAILED)
                 frame += vot.SKIP_AFTER_FAILURE
                 break
             frame += 1
@@ -133,7 +135,7 @@ def run_anchors(tracker: Participant, video: Video) -> VotRun:
         backward = bool(video.anchors[start] < 0)
         run = Trajectory(f"{_base(video)}_{start:08d}", (), (), (), int(start), backward)
         seed_all()
-        regions, seconds = [vot.special(vot.INITIALIZED)], []
+        regions, seconds = [special(vot.INITIALIZED)], []
         confidence = [float("nan")]
         for step, frame in enumerate(run.frames(len(video))):
             if step == 0:
@@ -151,7 +153,7 @@ def run_anchors(tracker: Participant, video: Video) -> VotRun:
     return VotRun(tuple(found), _image_size(video), tracker.describe())
 
 
-def _truth(video: Video) -> tuple[vot.Region, ...]:
+def _truth(video: Video) -> tuple[Region, ...]:
     if video.regions is None:
         raise SequenceError(video.name, "the sequence has no VOT regions")
     return video.regions
@@ -177,7 +179,7 @@ def _start(tracker: Participant, video: Video, frame: int) -> float:
     return time.perf_counter() - begin
 
 
-def _follow(tracker: Participant, video: Video, frame: int) -> tuple[vot.Region, float, float]:
+def _follow(tracker: Participant, video: Video, frame: int) -> tuple[Region, float, float]:
     image = video.image(frame)
     begin = time.perf_counter()
     seen = tracker.update(image)
@@ -226,7 +228,7 @@ def load_vot_run(folder: Path, video: Video, key: str) -> VotRun | None:
             lines = (folder / f"{name}.txt").read_text().split()
             part = Trajectory(
                 name,
-                tuple(vot.parse_region(line) for line in lines),
+                tuple(parse_region(line) for line in lines),
                 _read_values(folder / f"{name}_time.value"),
                 _read_values(folder / f"{name}_confidence.value"),
                 int(start),
@@ -359,7 +361,7 @@ def evaluate_vot(
 
 def score_vot(dataset: Dataset, videos: list[Video], runs: dict[str, VotRun]) -> vot.VotScore:
     """VOT's scores of some sequences together."""
-    eao_range = dataset.eao_range or vot.EAO_RANGES["vot2018"]
+    eao_range = dataset.eao_range or EAO_RANGES["vot2018"]
     if dataset.protocol == "supervised":
         return vot.supervised_score(
             [

@@ -86,10 +86,11 @@ class Ema:
 def _batches(
     config: TrainConfig, network: NetworkConfig, start: int, pin: bool
 ) -> Iterator[Mapping[str, Tensor]]:
-    if not config.data.root:
+    if not config.data.root and not config.data.layouts:
         raise ConfigError(
             "data.root is empty: give the folder that holds index.jsonl, e.g. "
-            "duml-tracker train duml_compact --set data.root=DIR"
+            f"duml-tracker train {config.name} --set data.root=DIR, or public data sets, e.g. "
+            "--set 'data.layouts={got10k: DIR}'"
         )
     try:
         loader = make_loader(

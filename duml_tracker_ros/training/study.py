@@ -109,7 +109,7 @@ def network_key(config: TrainConfig) -> str:
             for name in (config.init_from, config.backbone_from, config.warm_from)
             if name
         ],
-        code_digest("tracker", "training", "scene"),
+        code_digest("datasets", "tracker", "training", "scene"),
         torch.__version__,
     )
 

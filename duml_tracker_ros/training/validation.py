@@ -6,7 +6,7 @@ import csv
 import shutil
 from pathlib import Path
 
-from ..evaluation.datasets import Dataset, DatasetError, load_dataset
+from ..datasets import Dataset, DatasetError, load_dataset
 from ..evaluation.participants import TrackerSpec
 from ..evaluation.runner import evaluate
 from ..tracker.errors import ConfigError

@@ -1,6 +1,8 @@
 """Training data: image bank, cut-outs, synthesis of samples, batches, photometric augmentation."""
 
-from .bank import Bank, DataError, Record, Target, load_bank
+from ...datasets import Record, Target
+from .bank import Bank, load_bank
+from .errors import DataError
 from .sampler import BatchStream, loader_of, make_loader
 from .samples import Kind, Sample, Shape
 from .synthesis import DEFAULT_MIX, Synthesis

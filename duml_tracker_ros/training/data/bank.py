@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,42 +15,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ...datasets.annotated import Record, Target
+from .errors import DataError
+from .layouts import read_layout
 from .warp import Image
 
 log = logging.getLogger(__name__)
-
-Box = tuple[float, float, float, float]
-
-
-class DataError(ValueError):
-    """Training data that cannot be used; the message names the path and the remedy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One annotated object: box (x, y, w, h) in image pixels, optional polygon rings [N, 2].
-
-    visibility: share of it that is seen, where known.
-    """
-
-    box: Box
-    label: str = ""
-    track: int | str | None = None
-    polygon: tuple[np.ndarray, ...] = ()
-    visibility: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One picture: where it lies and what is marked in it."""
-
-    path: str
-    source: str
-    width: int
-    height: int
-    video: str | None = None
-    frame: int | None = None
-    targets: tuple[Target, ...] = ()
 
 
 def decode(path: str | Path) -> Image:
@@ -153,7 +123,7 @@ def _record(root: Path, row: dict) -> Record:
 
 
 def exclude(records: Iterable[Record], videos: Sequence[str]) -> list[Record]:
-    """Records without those of `videos`, each given as `video` or `source/video`.
+    """Records without those of `videos`, each given as `video` or `source/video` (``davis/goat``).
 
     Raises DataError for a name that matches nothing: a typo must not leak held-out frames.
     """
@@ -167,20 +137,40 @@ def exclude(records: Iterable[Record], videos: Sequence[str]) -> list[Record]:
 
 
 def load_bank(
-    root: str | Path,
+    root: str | Path | None,
     *,
+    layouts: Mapping[str, str | Path] | None = None,
     exclude_videos: Sequence[str] = (),
     threads: int = 0,
     progress: bool = True,
 ) -> Bank:
-    """Reads `root`/index.jsonl and decodes every picture into memory.
+    """The pictures of `root`/index.jsonl, in memory, and those of public data sets, on demand.
 
-    A picture that is missing, broken or of another size than the index says is left out; a warning
-    gives the count and names the first ones, `Bank.skipped` all of them.
+    A picture of the index that is missing, broken or of another size than it says is left out; a
+    warning gives the count and names the first ones, `Bank.skipped` all of them.
+
+    Args:
+        root: None or empty for public data sets alone.
+        layouts: name (see ``datasets.TRAINING``) to top folder.
+        exclude_videos: left out wherever they come from, see `exclude`.
+
+    Raises DataError when the data cannot be used.
     """
-    return load_records(
-        exclude(read_index(root), exclude_videos), threads=threads, progress=progress
-    )
+    if not root and not layouts:
+        raise DataError("no data: give a root with index.jsonl, or layouts of public data sets")
+    own = read_index(root) if root else []
+    public = [
+        record
+        for name, top in (layouts or {}).items()
+        for record in read_layout(name, top, progress=progress)
+    ]
+    held = {id(r) for r in own + public} - {id(r) for r in exclude(own + public, exclude_videos)}
+    own = [r for r in own if id(r) not in held]
+    public = [r for r in public if id(r) not in held]
+    bank = Bank(public, [None] * len(public))
+    if not own:
+        return bank
+    return load_records(own, threads=threads, progress=progress).merge(bank)
 
 
 def load_records(

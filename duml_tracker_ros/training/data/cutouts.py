@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from duml_tracker_ros.digest import code_digest, value_digest
-
-from .bank import Bank, Record
+from ...datasets.annotated import Record
+from ...digest import code_digest, value_digest
+from .bank import Bank
 from .warp import Image
 
 log = logging.getLogger(__name__)

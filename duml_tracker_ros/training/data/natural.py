@@ -7,8 +7,9 @@ import random
 
 import cv2
 
+from ...datasets.annotated import Box, Target
 from . import warp
-from .bank import Bank, Box, Target
+from .bank import Bank
 from .pools import Pool, still_targets
 from .samples import Kind, Sample
 from .stage import Fill, Stage

@@ -10,8 +10,8 @@ import numpy as np
 
 from duml_tracker_ros.tracker.geometry import context_side
 
+from ...datasets.annotated import Box
 from . import warp
-from .bank import Box
 from .cutouts import Cutout
 from .looks import Layer, deform, mirrored, posed, recolour, soften
 from .samples import Kind, Sample

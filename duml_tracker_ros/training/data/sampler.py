@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from .bank import DataError, load_bank
+from .bank import load_bank
 from .cutouts import load_cutouts
-from .layouts import load_layout
+from .errors import DataError
 from .samples import Shape
 from .scenes import load_scenes
 from .synthesis import Synthesis
@@ -118,7 +118,7 @@ def loader_of(
 
 
 def make_loader(
-    root: str | Path,
+    root: str | Path | None,
     *,
     template_size: int = 97,
     search_size: int = 193,
@@ -139,7 +139,7 @@ def make_loader(
     pin_memory: bool = False,
     progress: bool = True,
 ) -> DataLoader:
-    """Loads the data of `root` and returns an endless iterable of batches (dict):
+    """Loads the data of `root`, if any, and returns an endless iterable of batches (dict):
 
     - template uint8 [B, 3, Z, Z] and template_box float32 [B, 4]: x, y, w, h in template pixels
     - search uint8 [B, S, 3, X, X]; the first n_support crops always show the target
@@ -148,9 +148,9 @@ def make_loader(
     - with masks: mask uint8 [B, S, X, X], what is seen of the target, and outlined bool [B, S],
       false where the mask means nothing as the outline is not known or the target absent
 
-    - layouts: public data sets to draw from as well, name (see `layouts.LAYOUTS`) to top folder;
+    - layouts: public data sets to draw from as well, name (see `datasets.TRAINING`) to top folder;
       their pictures are decoded when drawn
-    - exclude_videos: held-out videos, as `video` or `source/video`
+    - exclude_videos: held-out videos of all of these, as `video` or `source/video`
     - grabcut_limit: 0 does without the cut-outs that take minutes at the first start
     - distractors: the greatest number of look-alikes pasted around a pasted target
     - masks: "none", "known" (where the data have outlines), or "only" (targets of known outline)
@@ -162,9 +162,7 @@ def make_loader(
     if masks not in MASKS:
         raise DataError(f"masks {masks!r}: choose from {', '.join(MASKS)}")
     shape = Shape(template_size, search_size, n_search, n_support, masks != "none")
-    bank = load_bank(root, exclude_videos=exclude_videos, progress=progress)
-    for name, top in (layouts or {}).items():
-        bank = bank.merge(load_layout(name, top, progress=progress))
+    bank = load_bank(root, layouts=layouts, exclude_videos=exclude_videos, progress=progress)
     cutouts = load_cutouts(
         bank, cache_dir=cache_dir, grabcut_limit=grabcut_limit, progress=progress
     )

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from .bank import Box, DataError
+from ...datasets.annotated import Box
+from .errors import DataError
 from .warp import Image
 
 

@@ -13,7 +13,8 @@ from tqdm import tqdm
 from duml_tracker_ros.digest import code_digest, value_digest
 from duml_tracker_ros.scene import AerialScene
 
-from .bank import Bank, Record, Target
+from ...datasets.annotated import Record, Target
+from .bank import Bank
 from .cutouts import default_cache
 from .warp import Image
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from duml_tracker_ros.tracker.geometry import context_side
 
+from ...datasets.annotated import Box, Target
 from . import warp
-from .bank import Bank, Box, Target
+from .bank import Bank
 from .cutouts import Cutout, polygon_alpha
 from .looks import posed
 from .pools import Pool, backgrounds

@@ -12,8 +12,9 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from .bank import Bank, DataError
+from .bank import Bank
 from .cutouts import Cutout
+from .errors import DataError
 from .natural import PatchMaker, StillMaker, VideoMaker
 from .paste import PasteMaker
 from .pools import Pool, tracks

@@ -1,27 +1,29 @@
-"""Benchmark sequences on disk: frames, true boxes, attributes.
+"""Sequences on disk: frames, true boxes, attributes, and how their files are read.
 
 Every loader gives boxes in the package's convention (0-based, continuous, ``x, y, w, h``); data
-sets whose files count pixels from 1 are converted here and nowhere else. Loading one sequence
-never spoils another: what is wrong with a sequence is collected as a `SequenceError` that carries
-its name.
+sets whose files count pixels from 1 are converted by their loader and nowhere else. Loading one
+sequence never spoils another: what is wrong with a sequence is collected as a `SequenceError` that
+carries its name.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import itertools
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .metrics import Array, present
-from .vot import Region
+from .boxes import Array, present
+
+if TYPE_CHECKING:
+    from .region import Region
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
 
@@ -59,6 +61,7 @@ class Sequence:
         cover: ``[N]`` visible share of the target where the data set gives one (GOT-10k).
         anchors: ``[N]`` VOT anchor flags: > 0 forward run from here, < 0 backward, else 0.
         regions: VOT's truth as its files give it, in their coordinates (pixels from 1).
+        label: class of the target, where the data set gives one.
         truth_given: False where only the first box is public (test servers).
     """
 
@@ -69,6 +72,7 @@ class Sequence:
     cover: Array | None = None
     anchors: Array | None = None
     regions: tuple[Region, ...] | None = None
+    label: str = ""
     truth_given: bool = True
 
     def __len__(self) -> int:
@@ -87,8 +91,9 @@ class Dataset:
     """Usable sequences, and the errors of those that are not.
 
     Attributes:
-        protocol: ``pass`` (one pass), ``got10k`` (one pass, its scores too), ``supervised``
-            (VOT until 2019) or ``anchors`` (VOT since 2020).
+        protocol: ``pass`` (one pass), ``got10k`` (one pass, its scores too), ``longterm`` (one
+            pass, VOT's long-term measures too), ``supervised`` (VOT until 2019) or ``anchors``
+            (VOT since 2020).
         eao_range: lengths over which VOT's EAO averages.
         submission: the test server whose files are to be written, where the truth is not public.
     """
@@ -179,11 +184,14 @@ def make_sequence(
     *,
     attributes: tuple[str, ...] = (),
     cover: Array | None = None,
+    label: str = "",
     truth_given: bool = True,
+    start: bool = True,
 ) -> Sequence:
-    """A checked sequence: frames without gaps, one true box per frame, a box to start from.
+    """A checked sequence: frames without gaps, one true box per frame, and a box to start from.
 
-    Raises SequenceError with the sequence's name otherwise.
+    Raises SequenceError with the sequence's name otherwise. To train on, a sequence needs no box in
+    its first frame (``start``).
     """
     if not frames:
         raise SequenceError(name, "no image found")
@@ -194,9 +202,9 @@ def make_sequence(
             f"{len(frames)} images but {len(truth)} ground-truth lines"
             + (f"; {gap}" if gap else ""),
         )
-    if len(truth) == 0 or not present(truth[:1])[0]:
+    if start and (len(truth) == 0 or not present(truth[:1])[0]):
         raise SequenceError(name, "the first frame has no true box to start the tracker from")
-    return Sequence(name, frames, truth, attributes, cover, truth_given=truth_given)
+    return Sequence(name, frames, truth, attributes, cover, label=label, truth_given=truth_given)
 
 
 def _numbering_gap(frames: tuple[Path, ...]) -> str:
@@ -241,62 +249,49 @@ def matches(name: str, pattern: str | None) -> bool:
     return any(fnmatch.fnmatchcase(t, p.strip()) for p in pattern.split(",") for t in tails)
 
 
-def load_folder(root: Path, pattern: str | None = None) -> Dataset:
-    """Plain folders: ``<root>/.../<name>/img/*`` with ``groundtruth_rect.txt``, found at any depth.
+def images_of(folder: Path, name: str) -> tuple[Path, ...]:
+    """Image files of a sequence's folder; raises SequenceError when it is missing."""
+    if not folder.is_dir():
+        raise SequenceError(name, f"image folder {folder} is missing")
+    return list_images(folder)
 
-    Boxes count pixels from 0. Optional ``attributes.txt`` holds tags separated by commas or lines.
+
+def first_only(truth: Array, count: int) -> Array:
+    """The first box, then rows of NaN for frames whose truth is kept by a server."""
+    whole = np.full((max(1, count), 4), np.nan)
+    whole[:1] = truth[:1]
+    return whole
+
+
+def last_number(path: Path) -> int:
+    """The number at the end of a file name; -1 without one."""
+    found = [part for kind, part in natural_key(Path(path.stem)) if kind == 0]
+    return int(found[-1]) if found else -1
+
+
+def words(path: Path) -> tuple[str, ...]:
+    """Words separated by blanks, commas or lines; nothing when the file does not exist."""
+    if not path.is_file():
+        return ()
+    return tuple(w for w in re.split(r"[,\s]+", path.read_text(encoding="utf-8")) if w)
+
+
+def numbers(path: Path) -> list[float]:
+    """Numbers separated by blanks, commas or lines; nothing when the file does not exist."""
+    try:
+        return [float(w) for w in words(path)]
+    except ValueError:
+        return []
+
+
+def flags(path: Path, count: int, name: str) -> NDArray[np.bool_]:
+    """``[count]`` flags of an optional file, none set where it is missing.
+
+    Raises SequenceError when the file has another number of them.
     """
-    found: list[Path] = []
-    for folder, children, files in os.walk(root, followlinks=True):
-        # A sequence whose truth file is gone must be reported, not overlooked.
-        if "groundtruth_rect.txt" in files or "img" in children:
-            found.append(Path(folder))
-            children.clear()
-        children.sort()
-    found.sort()
-    if not found:
-        raise DatasetError(
-            f"no sequence below {root}: expected <name>/img/* with <name>/groundtruth_rect.txt"
-        )
-    folders = {(p.relative_to(root).as_posix() if p != root else p.name): p for p in found}
-
-    def load(name: str) -> Sequence:
-        folder = folders[name]
-        images = folder / "img"
-        if not images.is_dir():
-            raise SequenceError(name, f"image folder {images} is missing")
-        tags: tuple[str, ...] = ()
-        if (folder / "attributes.txt").is_file():
-            text = (folder / "attributes.txt").read_text(encoding="utf-8")
-            tags = tuple(t for t in re.split(r"[,\s]+", text) if t)
-        truth = read_boxes(folder / "groundtruth_rect.txt", name)
-        return make_sequence(name, list_images(images), truth, attributes=tags)
-
-    return collect("folder", list(folders), load, pattern)
-
-
-def loaders() -> dict[str, Callable[[Path, str | None], Dataset]]:
-    """Loaders by the name that ``--dataset`` takes."""
-    from .benchmarks import BENCHMARKS
-
-    return {"folder": load_folder, **BENCHMARKS}
-
-
-def load_dataset(kind: str, root: str | Path, sequences: str | None = None) -> Dataset:
-    """Load a data set in its published layout.
-
-    Args:
-        kind: a key of `loaders`.
-        root: the data set's folder.
-        sequences: comma-separated globs on sequence names; None takes all.
-
-    Raises:
-        DatasetError: unknown kind, no such folder, nothing found, or nothing matches.
-    """
-    known = loaders()
-    if kind not in known:
-        raise DatasetError(f"unknown data set {kind!r}; known: {', '.join(known)}")
-    path = Path(root).expanduser()
-    if not path.is_dir():
-        raise DatasetError(f"data set folder {path} does not exist; give it with --root")
-    return known[kind](path, sequences)
+    found = np.array(numbers(path)) != 0
+    if not path.is_file():
+        return np.zeros(count, dtype=bool)
+    if len(found) != count:
+        raise SequenceError(name, f"{len(found)} flags in {path.name} for {count} frames")
+    return found

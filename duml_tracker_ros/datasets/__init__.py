@@ -1,0 +1,34 @@
+"""Data sets in their published layouts, for evaluation and training alike."""
+
+from .annotated import Record, Target
+from .base import (
+    IMAGE_SUFFIXES,
+    Dataset,
+    DatasetError,
+    Sequence,
+    SequenceError,
+    list_images,
+    matches,
+    read_boxes,
+    read_image,
+)
+from .catalogue import BENCHMARKS, TRAINING, load_dataset
+from .folder import load_folder
+
+__all__ = [
+    "BENCHMARKS",
+    "IMAGE_SUFFIXES",
+    "TRAINING",
+    "Dataset",
+    "DatasetError",
+    "Record",
+    "Sequence",
+    "SequenceError",
+    "Target",
+    "list_images",
+    "load_dataset",
+    "load_folder",
+    "matches",
+    "read_boxes",
+    "read_image",
+]

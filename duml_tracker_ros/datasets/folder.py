@@ -1,0 +1,52 @@
+"""Plain folders of images with one file of boxes: the layout of one's own clips."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from .base import (
+    Dataset,
+    DatasetError,
+    Sequence,
+    SequenceError,
+    collect,
+    list_images,
+    make_sequence,
+    read_boxes,
+)
+
+
+def load_folder(root: Path, pattern: str | None = None) -> Dataset:
+    """Plain folders: ``<root>/.../<name>/img/*`` with ``groundtruth_rect.txt``, found at any depth.
+
+    Boxes count pixels from 0. Optional ``attributes.txt`` holds tags separated by commas or lines.
+    """
+    found: list[Path] = []
+    for folder, children, files in os.walk(root, followlinks=True):
+        # A sequence whose truth file is gone must be reported, not overlooked.
+        if "groundtruth_rect.txt" in files or "img" in children:
+            found.append(Path(folder))
+            children.clear()
+        children.sort()
+    found.sort()
+    if not found:
+        raise DatasetError(
+            f"no sequence below {root}: expected <name>/img/* with <name>/groundtruth_rect.txt"
+        )
+    folders = {(p.relative_to(root).as_posix() if p != root else p.name): p for p in found}
+
+    def load(name: str) -> Sequence:
+        folder = folders[name]
+        images = folder / "img"
+        if not images.is_dir():
+            raise SequenceError(name, f"image folder {images} is missing")
+        tags: tuple[str, ...] = ()
+        if (folder / "attributes.txt").is_file():
+            text = (folder / "attributes.txt").read_text(encoding="utf-8")
+            tags = tuple(t for t in re.split(r"[,\s]+", text) if t)
+        truth = read_boxes(folder / "groundtruth_rect.txt", name)
+        return make_sequence(name, list_images(images), truth, attributes=tags)
+
+    return collect("folder", list(folders), load, pattern)

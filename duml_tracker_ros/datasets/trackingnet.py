@@ -1,0 +1,45 @@
+"""TrackingNet: ``{TRAIN_K,TEST}/{frames/<Seq>/K.jpg, anno/<Seq>.txt}``; pixels from 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from .base import (
+    Dataset,
+    DatasetError,
+    Sequence,
+    collect,
+    first_only,
+    images_of,
+    make_sequence,
+    read_boxes,
+)
+
+
+def load_trackingnet(root: Path, pattern: str | None = None) -> Dataset:
+    """The test set; only the first box is public."""
+    annotations = root / "TEST" / "anno"
+    names = [p.stem for p in sorted(annotations.glob("*.txt"))]
+    if not names:
+        raise DatasetError(f"no TrackingNet test sequence: expected {annotations}/<Seq>.txt")
+
+    def load(name: str) -> Sequence:
+        truth = read_boxes(annotations / f"{name}.txt", name)
+        images = images_of(root / "TEST" / "frames" / name, name)
+        return make_sequence(name, images, first_only(truth, len(images)), truth_given=False)
+
+    return replace(collect("trackingnet", names, load, pattern), submission="trackingnet")
+
+
+def train_trackingnet(root: Path) -> Iterator[Sequence]:
+    """The twelve chunks of the training part, as far as their frames were fetched.
+
+    Raises SequenceError for a damaged sequence.
+    """
+    for path in sorted(root.glob("TRAIN_*/anno/*.txt")):
+        frames = path.parent.parent / "frames" / path.stem
+        if frames.is_dir():
+            images, truth = images_of(frames, path.stem), read_boxes(path, path.stem)
+            yield make_sequence(path.stem, images, truth, start=False)
