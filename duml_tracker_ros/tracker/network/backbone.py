@@ -6,13 +6,13 @@ A level of stride s has (S - 1) / s + 1 cells a side, and cell i sits on pixel s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from torch import Tensor, nn
 
 from ..config import BackboneConfig
 from ..errors import ConfigError
 from .blocks import ConvBn
+from .efficientnet import EfficientNetLite0
+from .levels import level_channels
 from .packed import convolve
 
 
@@ -30,17 +30,6 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.conv2(self.conv1(x), self.shortcut(x))
         return out
-
-
-def _channels(
-    config: BackboneConfig, known: Mapping[int, int]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Channels of the levels and of the shallow maps. Raises ConfigError for an unknown stride."""
-    for key in ("strides", "shallow"):
-        missing = [s for s in getattr(config, key) if s not in known]
-        if missing:
-            raise ConfigError(f"network.backbone.{key}: {missing} not among {list(known)}")
-    return tuple(known[s] for s in config.strides), tuple(known[s] for s in config.shallow)
 
 
 class SlimBackbone(nn.Module):
@@ -71,7 +60,7 @@ class SlimBackbone(nn.Module):
             self.stages.append(stage)
             channels[4 * 2**index] = width
         self.strides, self.shallow = config.strides, config.shallow
-        self.channels, self.shallow_channels = _channels(config, channels)
+        self.channels, self.shallow_channels = level_channels(config, channels)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         first, second = self.stem
@@ -146,6 +135,8 @@ class ResNet50(nn.Module):
     8 i + 7.
     """
 
+    published = "torchvision's ResNet-50"
+
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
         if config.unpadded and not config.dilated:
@@ -165,7 +156,7 @@ class ResNet50(nn.Module):
             self.layer4 = self._stage(512, 3, stride, 4 if config.dilated else 1)
         self.strides, self.shallow = config.strides, config.shallow
         widths = {2: 64, 4: 256, 8: 512, 16: 1024, 32: 2048}
-        self.channels, self.shallow_channels = _channels(config, widths)
+        self.channels, self.shallow_channels = level_channels(config, widths)
 
     def _stage(self, width: int, count: int, stride: int, dilation: int) -> nn.Sequential:
         stage = nn.Sequential()
@@ -228,14 +219,17 @@ class AlexNet(nn.Module):
         return [self.layers(x)]
 
 
-BACKBONES: dict[str, type[SlimBackbone | ResNet50 | AlexNet]] = {
+BACKBONES: dict[str, type[SlimBackbone | ResNet50 | AlexNet | EfficientNetLite0]] = {
     "slim": SlimBackbone,
     "resnet50": ResNet50,
     "alexnet": AlexNet,
+    "efficientnet_lite0": EfficientNetLite0,
 }
 
 
-def build_backbone(config: BackboneConfig) -> SlimBackbone | ResNet50 | AlexNet:
+def build_backbone(
+    config: BackboneConfig,
+) -> SlimBackbone | ResNet50 | AlexNet | EfficientNetLite0:
     """Make the backbone a configuration names. Raises ConfigError for an unknown kind."""
     if config.kind not in BACKBONES:
         raise ConfigError(

@@ -14,8 +14,12 @@ from .backbone import build_backbone
 from .blocks import fold_batch_norms
 from .packed import pack_convolutions
 
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
+NORMALISATIONS = {
+    # Mean and deviation of R, G and B in 0..255.
+    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "unit": ((127.0,) * 3, (128.0,) * 3),
+    "bgr": ((0.0,) * 3, (1.0,) * 3),
+}
 
 Net = TypeVar("Net", bound="CropNet")
 
@@ -35,9 +39,8 @@ class CropNet(nn.Module):
         self.dtype = torch.float32
         self.learned = 0
         self.backbone = build_backbone(config.backbone)
-        for name, values in (("mean", IMAGE_MEAN), ("std", IMAGE_STD)):
-            scaled = 255 * torch.tensor(values).view(1, 3, 1, 1)
-            self.register_buffer(name, scaled, persistent=False)
+        for name, values in zip(("mean", "std"), NORMALISATIONS[config.pixels], strict=True):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     @abstractmethod
     def extract(self, crops: Tensor) -> list[Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..config import NetworkConfig
 from ..online.problem import DiscriminativeModel
 from .anchors import anchor_shapes
-from .blocks import ConvBn, unit_power
+from .blocks import head_conv, unit_power
 from .correlation import centre
 from .siamese import SiameseNet
 
@@ -26,7 +26,9 @@ class OnlineFeatures(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.beta = nn.Parameter(torch.zeros(len(config.backbone.strides)))
-        self.project = ConvBn(config.neck, config.online_channels, 3, relu=False)
+        self.project = head_conv(
+            config.convolution, config.neck, config.online_channels, relu=False
+        )
         self.scale = 1.0 / config.online_kernel
         self._shares: list[float] = []
 

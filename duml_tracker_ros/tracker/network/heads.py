@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import NetworkConfig
-from .blocks import ConvBn
+from .blocks import ConvBn, head_conv
 from .correlation import centre, depthwise_correlation, pixelwise_correlation
 
 
@@ -50,14 +50,18 @@ class LevelHead(nn.Module):
         scores = config.scores(config.offline_branch)
         self.kernel_cells = config.kernel
         self.pixelwise = config.matching == "pixelwise"
-        self.template_conv = ConvBn(config.neck, hidden, 3)
-        self.search_conv = ConvBn(config.neck, hidden, 3)
+        kind = config.convolution
+        self.template_conv = head_conv(kind, config.neck, hidden)
+        self.search_conv = head_conv(kind, config.neck, hidden)
         matched = config.kernel**2 + hidden if self.pixelwise else hidden
-        self.mix = ConvBn(matched, hidden, 3 if self.pixelwise else 1)
-        self.tower = nn.Sequential(*(ConvBn(hidden, hidden, 3) for _ in range(config.tower)))
+        # Depth-wise convolutions are as cheap of 5x5 cells, so the towers look around there.
+        reach, around = (3, 3) if kind == "dense" else (1, 5)
+        self.mix = head_conv(kind, matched, hidden, reach if self.pixelwise else 1)
+        layers = [head_conv(kind, hidden, hidden, around) for _ in range(config.tower)]
+        self.tower = nn.Sequential(*layers)
         self.box_tower: nn.Sequential | None = None
         if config.separate_towers:
-            layers = (ConvBn(hidden, hidden, 3) for _ in range(config.tower))
+            layers = [head_conv(kind, hidden, hidden, around) for _ in range(config.tower)]
             self.box_tower = nn.Sequential(*layers)
         self.cls = nn.Conv2d(hidden, scores, 1) if config.offline_branch != "none" else None
         self.box = nn.Conv2d(hidden, 5 * anchors, 1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 _OPS = torch.ops.mkldnn
@@ -41,14 +43,22 @@ class PackedConv(nn.Module):
         self.weight = _OPS._reorder_convolution_weight(conv.weight.detach(), *self._where)
         self._bias = None if conv.bias is None else conv.bias.detach()
 
-    def forward(self, x: Tensor, relu: bool = False, add: Tensor | None = None) -> Tensor:
-        """x [B, C, H, W] -> convolution, plus ``add`` (which is overwritten), then the ReLU."""
+    def forward(
+        self, x: Tensor, relu: bool = False, add: Tensor | None = None, cap: float = math.inf
+    ) -> Tensor:
+        """x [B, C, H, W] -> convolution, plus ``add`` (which is overwritten), then the ReLU.
+
+        ``cap`` is the ReLU's greatest output; there is none where something is added.
+        """
         where = self.weight, self._bias, *self._where
-        last = "relu" if relu else "none"
         if add is None:
-            out = _OPS._convolution_pointwise(x, *where, last, [], "")
+            if relu and cap < math.inf:
+                out = _OPS._convolution_pointwise(x, *where, "hardtanh", [0.0, cap], "")
+            else:
+                out = _OPS._convolution_pointwise(x, *where, "relu" if relu else "none", [], "")
         else:
-            last_or_none = last if relu else None
+            assert cap == math.inf
+            last_or_none = "relu" if relu else None
             out = _OPS._convolution_pointwise_.binary(
                 add, x, *where, "add", 1.0, last_or_none, [], ""
             )
@@ -65,17 +75,39 @@ def pack_convolutions(module: nn.Module) -> None:
             pack_convolutions(child)
 
 
+def _plain(conv: nn.Module, x: Tensor) -> Tensor:
+    """A convolution as it is, but depth-wise ones in fp32 where training computes in bf16.
+
+    oneDNN's gradients of those take several times as long in bf16.
+    """
+    wide = getattr(conv, "groups", 1) > 1 and x.device.type == "cpu"
+    if not (wide and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")):
+        out: Tensor = conv(x)
+        return out
+    with torch.autocast("cpu", enabled=False):
+        out = conv(x.float())
+    return out.to(torch.get_autocast_dtype("cpu"))
+
+
 def convolve(
-    conv: nn.Module, norm: nn.Module, x: Tensor, relu: bool, add: Tensor | None = None
+    conv: nn.Module,
+    norm: nn.Module,
+    x: Tensor,
+    relu: bool,
+    add: Tensor | None = None,
+    cap: float = math.inf,
 ) -> Tensor:
     """Convolution, batch norm, sum and ReLU, of a packed convolution in one pass.
 
-    ``add`` may be overwritten: it must be nobody else's when the convolution is packed.
+    ``add`` may be overwritten: it must be nobody else's when the convolution is packed. ``cap`` is
+    the ReLU's greatest output.
     """
     if isinstance(conv, PackedConv):
-        packed: Tensor = conv(x, relu, add)
+        packed: Tensor = conv(x, relu, add, cap)
         return packed
-    x = norm(conv(x))
+    x = norm(_plain(conv, x))
     if add is not None:
         x = x + add
-    return torch.relu_(x) if relu else x
+    if not relu:
+        return x
+    return torch.relu_(x) if cap == math.inf else F.hardtanh_(x, 0.0, cap)

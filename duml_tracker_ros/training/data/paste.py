@@ -144,9 +144,7 @@ class PasteMaker:
             shear = rng.gauss(0, 0.06)
         matrix = warp.linear(1.0, angle, stretch, shear)
         x, y, w, h = warp.bounds(warp.apply(matrix, cutout.hull))
-        aim_x, aim_y, zoom = (
-            (shape.template / 2, shape.template / 2, 1.0) if f == 0 else self.stage.aim(rng)
-        )
+        aim_x, aim_y, zoom = self.stage.first_aim(rng, w, h) if f == 0 else self.stage.aim(rng)
         scale = shape.template / context_side(w, h) * zoom * grain
         centre = (aim_x * grain, aim_y * grain)
         matrix = matrix * scale

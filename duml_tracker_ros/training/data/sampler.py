@@ -135,6 +135,8 @@ def make_loader(
     distractors: int = 4,
     scene_clips: int = 150,
     masks: str = "none",
+    drawn: float = 0.0,
+    zoom: float = 0.6,
     start: int = 0,
     pin_memory: bool = False,
     progress: bool = True,
@@ -154,6 +156,7 @@ def make_loader(
     - grabcut_limit: 0 does without the cut-outs that take minutes at the first start
     - distractors: the greatest number of look-alikes pasted around a pasted target
     - masks: "none", "known" (where the data have outlines), or "only" (targets of known outline)
+    - drawn, zoom: see `Shape`
     - scene_clips: number of generated aerial clips, rendered at the first start; 0 for none
     - start: number of batches already used by an interrupted run
 
@@ -161,7 +164,7 @@ def make_loader(
     """
     if masks not in MASKS:
         raise DataError(f"masks {masks!r}: choose from {', '.join(MASKS)}")
-    shape = Shape(template_size, search_size, n_search, n_support, masks != "none")
+    shape = Shape(template_size, search_size, n_search, n_support, masks != "none", drawn, zoom)
     bank = load_bank(root, layouts=layouts, exclude_videos=exclude_videos, progress=progress)
     cutouts = load_cutouts(
         bank, cache_dir=cache_dir, grabcut_limit=grabcut_limit, progress=progress

@@ -30,7 +30,9 @@ class Shape:
     """Crop sizes in pixels and the number of search crops of a sample.
 
     The first `n_support` search crops always show the target, unhidden, to learn from. With `masks`
-    the search crops of targets whose outline is known carry a mask.
+    the search crops of targets whose outline is known carry a mask. A share `drawn` of the
+    templates is cut around a box as a hand draws it: its centre off by up to a tenth of its sides,
+    those by up to 15 %. `zoom` is the greatest change of scale of a search crop, as a logarithm.
     """
 
     template: int = 97
@@ -38,8 +40,14 @@ class Shape:
     n_search: int = 2
     n_support: int = 1
     masks: bool = False
+    drawn: float = 0.0
+    zoom: float = 0.6
 
     def __post_init__(self) -> None:
+        if not 0 <= self.drawn <= 1:
+            raise DataError(f"data.drawn = {self.drawn}: a share, between 0 and 1")
+        if not 0 <= self.zoom <= 1.2:
+            raise DataError(f"data.zoom = {self.zoom}: between 0 and 1.2 (a factor of 3.3)")
         if not 16 <= self.template <= self.search:
             raise DataError(
                 f"template_size {self.template}, search_size {self.search}: "

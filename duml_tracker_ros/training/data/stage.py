@@ -98,11 +98,23 @@ class Stage:
             dx, dy = laplace(rng, 0.055), laplace(rng, 0.055)
         else:
             dx, dy = rng.uniform(-0.34, 0.34), rng.uniform(-0.34, 0.34)
-        zoom = rng.gauss(0.0, 0.18) if rng.random() < 0.88 else rng.uniform(-0.59, 0.59)
-        zoom = math.exp(min(0.6, max(-0.6, zoom)))
+        most = self.shape.zoom
+        zoom = rng.gauss(0.0, 0.18) if rng.random() < 1 - 0.2 * most else rng.uniform(-most, most)
+        zoom = math.exp(min(most, max(-most, zoom)))
         limit = 0.38
         dx, dy = min(limit, max(-limit, dx)), min(limit, max(-limit, dy))
         return size * (0.5 + dx), size * (0.5 + dy), zoom
+
+    def first_aim(self, rng: random.Random, w: float, h: float) -> tuple[float, float, float]:
+        """As `aim`, in the template, for a target of w x h: the crop is that of the box drawn."""
+        middle = self.shape.template / 2.0
+        if rng.random() >= self.shape.drawn:
+            return middle, middle, 1.0
+        wide, high = (side * math.exp(rng.uniform(-0.15, 0.15)) for side in (w, h))
+        side = context_side(wide, high)
+        scale = self.shape.template / side
+        dx, dy = rng.uniform(-0.1, 0.1) * w * scale, rng.uniform(-0.1, 0.1) * h * scale
+        return middle - dx, middle - dy, context_side(w, h) / side
 
     def resolution(self, rng: random.Random, side: float, share: float = 0.2) -> float:
         """Share of the crop's resolution to render at: small targets are coarse targets.
@@ -163,7 +175,7 @@ class Stage:
         size = self.shape.template if f == 0 else self.shape.search
         x, y, w, h = extent(target, matrix)
         unit = self.shape.template / context_side(w, h)
-        ax, ay, zoom = (size / 2.0, size / 2.0, 1.0) if f == 0 else self.aim(rng)
+        ax, ay, zoom = self.first_aim(rng, w, h) if f == 0 else self.aim(rng)
         n = max(12, round(size * resolution))
         grain = n / size
         scale = unit * zoom * grain
