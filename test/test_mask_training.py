@@ -161,7 +161,7 @@ def test_cells_that_learn_are_near_the_target_and_score_highest() -> None:
 def test_frozen_parts_get_no_gradient_and_keep_their_statistics() -> None:
     torch.manual_seed(0)
     net = MaskNet(build(NetworkConfig, SMALL))
-    Frozen(net, ("backbone", "neck", "offline")).train()
+    Frozen(net, ("backbone", "neck", "offline")).train(0)
     before = {k: v.clone() for k, v in net.state_dict().items()}
     recipe = load_train_config("drol_mask_compact")
     optimiser = torch.optim.AdamW((p for p in net.parameters() if p.requires_grad), lr=1e-2)

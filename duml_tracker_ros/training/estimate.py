@@ -61,7 +61,8 @@ class _Calls(TorchDispatchMode):
 
 
 def estimate(config: TrainConfig) -> Estimate:
-    """Run the first steps of a training in a temporary folder. Raises ConfigError."""
+    """Run the first steps of a training in a temporary folder, with everything that ever learns
+    learning. Raises ConfigError."""
     times = _marks(config, SKIPPED + TIMED, time.perf_counter)
     seconds = [b - a for a, b in itertools.pairwise(times[SKIPPED:])]
     flops = FlopCounterMode(display=False)
@@ -76,7 +77,7 @@ def estimate(config: TrainConfig) -> Estimate:
 def _marks(config: TrainConfig, steps: int, mark: Callable[[], Any]) -> list[Any]:
     """What ``mark`` says after each of the first ``steps`` + 1 steps."""
     found: list[Any] = []
-    short = dataclasses.replace(config, steps=steps + 1, stop_after=0, validate_on="")
+    short = dataclasses.replace(config, steps=steps + 1, stop_after=0, validate_on="", thaw_at=0)
     with tempfile.TemporaryDirectory() as folder:
         train(short, Path(folder), on_step=lambda _: found.append(mark()))
     return found

@@ -26,7 +26,7 @@ from ..tracker.checkpoint.store import how_to_make, load_fitting, load_state, sh
 from ..tracker.config import NetworkConfig, load_config
 from ..tracker.errors import ConfigError
 from ..tracker.factory import SYSTEMS
-from ..tracker.settings import build, merge
+from ..tracker.settings import build, flat, merge
 from .config import TrainConfig, load_train_config
 from .data import DataError, make_loader
 from .data.photometric import Photometric
@@ -190,7 +190,7 @@ def train(
             f"to train, its weights are made by '{recipe}'"
         )
     base = dataclasses.asdict(load_config(config.size, name=config.tracker).network)
-    network = build(NetworkConfig, merge(base, config.network))
+    network = build(NetworkConfig, merge(base, flat(config.network)))
     folder = Path(out) if out else Path("runs") / config.name
     folder.mkdir(parents=True, exist_ok=True)
     net = SYSTEMS[config.tracker].network(network).to(device)

@@ -108,7 +108,7 @@ class Stage:
     def first_aim(self, rng: random.Random, w: float, h: float) -> tuple[float, float, float]:
         """As `aim`, in the template, for a target of w x h: the crop is that of the box drawn."""
         middle = self.shape.template / 2.0
-        if rng.random() >= self.shape.drawn:
+        if not self.shape.drawn or rng.random() >= self.shape.drawn:
             return middle, middle, 1.0
         wide, high = (side * math.exp(rng.uniform(-0.15, 0.15)) for side in (w, h))
         side = context_side(wide, high)
