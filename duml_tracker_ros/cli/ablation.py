@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..outputs import write_text
 from .common import (
+    OUT_HELP,
     CliError,
     add_clips,
     add_device,
@@ -15,6 +17,7 @@ from .common import (
     outcome_cells,
     parse_files,
     run_options,
+    runs_folder,
     table,
 )
 
@@ -62,7 +65,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     parser.add_argument("--size", default="compact", metavar="NAME", help="network size (compact)")
     add_device(parser)
     parser.add_argument("--docs", metavar="PAGE", help="Markdown page to fill")
-    parser.add_argument("--out", default="runs/ablation", metavar="DIR", help="raw results, tables")
+    parser.add_argument("--out", metavar="DIR", help=f"raw results, tables {OUT_HELP}")
     return parser
 
 
@@ -85,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     there, _ = own_contestants(TRACKERS, parse_files(args.weights), args.device)
     files = {c.spec.name: c.spec.weights for c in there if c.spec.size == args.size}
     files |= _networks(args.network)
-    out = Path(args.out).expanduser()
+    out = Path(args.out).expanduser() if args.out else runs_folder("ablation", args.root)
     options = run_options(args)
     spec = TrackerSpec("", device=args.device, size=args.size)
     out.mkdir(parents=True, exist_ok=True)
@@ -101,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
             else:
                 done.append((row, found))
         text = _table(done, lacking)
-        (out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+        write_text(out / f"{name}.md", text + "\n")
         if args.docs:
             fill_section(Path(args.docs).expanduser(), f"ablation {name}", text)
         print(f"### {name}\n\n{text}\n")

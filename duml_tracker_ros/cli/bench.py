@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..outputs import write_text
 from ..vector_units import RESTRICTIONS, missing_for
 from .common import (
     DEFAULT_TRACKER,
@@ -17,10 +18,11 @@ from .common import (
     add_threads,
     add_tracker_options,
     epilog,
+    open_outputs,
     positive,
+    printer,
     table,
     tracker_specs,
-    writable_file,
 )
 
 if TYPE_CHECKING:
@@ -149,7 +151,11 @@ def run(args: argparse.Namespace) -> int:
     unknown = [s for s in sweeps if s not in SWEEPS]
     if unknown:
         raise CliError(f"--sweep {unknown[0]!r}: choose from {' '.join(SWEEPS)}, all or none")
-    json_file = writable_file(args.json, "--json") if args.json else None
+    outputs = open_outputs(args)
+    json_file = outputs.file("--json", args.json, stream=True) if args.json else None
+    if args.report:
+        outputs.file("--report", Path(args.report, "index.html"))
+    say = printer(json_file)
     (spec,) = tracker_specs(args, [args.tracker])
     if spec.name in PEERS and set(sweeps) - {"image", "peers", "long"}:
         sweeps = [s for s in sweeps if s in ("image", "peers", "long")]
@@ -202,16 +208,16 @@ def run(args: argparse.Namespace) -> int:
             "problems": problems,
             "environment": environment,
         }
-        json_file.write_text(json.dumps(document, indent=1, default=str) + "\n")
+        write_text(json_file, json.dumps(document, indent=1, default=str) + "\n")
     if results:
-        print(f"{environment['processor']}: {' '.join(environment['vector_units'])}\n")
-        print(table(*bench_table(results, results)))
+        say(f"{environment['processor']}: {' '.join(environment['vector_units'])}\n")
+        say(table(*bench_table(results, results)))
     if further := further_targets(results):
-        print(f"\n{further}")
+        say(f"\n{further}")
     for r in results:
         if r.case.group == "long":
             tenth = max(1, len(r.curve) // 10)
-            print(
+            say(
                 f"\n{r.case.frames} frames: first tenth {_mean(r.curve[:tenth]):.2f} ms, "
                 f"last tenth {_mean(r.curve[-tenth:]):.2f} ms, memory {r.growth:+.1f} MiB"
             )
@@ -219,8 +225,8 @@ def run(args: argparse.Namespace) -> int:
         folder = Path(args.report).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         page = folder / "index.html"
-        page.write_text(render_bench(results, problems, environment), encoding="utf-8")
-        print(f"report: {page}")
+        write_text(page, render_bench(results, problems, environment))
+        say(f"report: {page}")
     for name, reason in problems.items():
         print(f"not measured: {name}: {reason}", file=sys.stderr)
     return 1 if problems else 0

@@ -7,12 +7,15 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..outputs import write_text
 from .common import (
     DEFAULT_TRACKER,
+    OUT_HELP,
     add_clips,
     add_tracker_options,
     epilog,
     run_options,
+    runs_folder,
     table,
 )
 
@@ -39,7 +42,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     add_clips(parser)
     parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
     add_tracker_options(parser)
-    parser.add_argument("--out", default="runs/calibrate", metavar="DIR", help="plot, raw results")
+    parser.add_argument("--out", metavar="DIR", help=f"plot, raw results {OUT_HELP}")
     return parser
 
 
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     (spec,) = tracker_specs(args, [args.tracker])
     create_participant(spec)
     clips = load_dataset("folder", args.root, args.sequences)
-    out = Path(args.out).expanduser()
+    out = Path(args.out).expanduser() if args.out else runs_folder("calibrate", args.root)
     found = {}
     for name, slope in (("raw", 0.0), ("present", None)):
         changed = dict(spec.overrides)
@@ -77,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     }
     out.mkdir(parents=True, exist_ok=True)
     plot = out / "reliability.svg"
-    plot.write_text(calibration.reliability_chart(curves) + "\n")
+    write_text(plot, calibration.reliability_chart(curves) + "\n")
     print(table(["confidence", "expected calibration error"], _errors(curves)))
     print()
     fitted = curves["fitted"]

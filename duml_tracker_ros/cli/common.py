@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import hashlib
 import math
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..outputs import STANDARD_OUTPUT, Outputs
 
 if TYPE_CHECKING:
     from ..evaluation.participants import TrackerSpec
@@ -15,6 +21,9 @@ if TYPE_CHECKING:
 DEFAULT_TRACKER = "duml"
 HALF = "half of the processors, at most 4"
 """Default of ``--threads`` as ``processors.tracker_threads`` makes it."""
+
+
+OUT_HELP = "(default: a folder below runs/ for each --root)"
 
 
 class CliError(Exception):
@@ -189,16 +198,34 @@ def check_device(name: str) -> None:
             raise CliError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices")
 
 
-def writable_file(path: str | Path, option: str) -> Path:
-    """A path to write to, its folder made; raises CliError naming the option."""
-    target = Path(path).expanduser()
-    if target.is_dir():
-        raise CliError(f"{option} {target} is a folder; name a file")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CliError(f"{option} {target}: {error.strerror}") from None
-    return target
+def open_outputs(args: argparse.Namespace) -> Outputs:
+    """What a command may write, beside the files and folders that its arguments say it reads."""
+    outputs = Outputs()
+    for name in ("root", "truth", "train", "config"):
+        outputs.reads(f"--{name}", getattr(args, name, None))
+    weights = getattr(args, "weights", [])
+    for text in [weights] if isinstance(weights, str) else weights:
+        outputs.reads("--weights", text.rpartition("=")[2])
+    for pair in getattr(args, "models", []):
+        for file in pair.partition("=")[2].split(","):
+            outputs.reads("--model", file or None)
+    return outputs
+
+
+def printer(*paths: Path | None) -> Callable[..., None]:
+    """`print`, to standard error where one of the outputs goes to standard output."""
+    taken = any(str(path) == STANDARD_OUTPUT for path in paths)
+    return functools.partial(print, file=sys.stderr if taken else sys.stdout)
+
+
+def runs_folder(command: str, root: str | Path) -> Path:
+    """Where a command keeps its results by default: one place for each folder of clips.
+
+    Folders of one name lie apart by the first digits of the checksum of their paths.
+    """
+    place = Path(root).expanduser().resolve()
+    mark = hashlib.sha256(os.fsencode(place)).hexdigest()[:8]
+    return Path("runs") / command / f"{place.name or 'root'}-{mark}"
 
 
 def parse_files(pairs: Sequence[str]) -> dict[tuple[str, str], str]:

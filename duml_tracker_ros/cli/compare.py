@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..outputs import write_text
 from .common import (
+    OUT_HELP,
     CliError,
     add_clips,
     add_device,
@@ -17,6 +19,7 @@ from .common import (
     parse_files,
     positive,
     run_options,
+    runs_folder,
     table,
 )
 
@@ -72,7 +75,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     parser.add_argument("--no-speed", action="store_true", help="leave times and memory out")
     parser.add_argument("--frames", type=positive, default=100, metavar="N", help="timed (100)")
     parser.add_argument("--docs", metavar="PAGE", help="Markdown page to fill, plots beside it")
-    parser.add_argument("--out", default="runs/compare", metavar="DIR", help="raw results, tables")
+    parser.add_argument("--out", metavar="DIR", help=f"raw results, tables {OUT_HELP}")
     return parser
 
 
@@ -100,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         absent = {n: reason for n, reason in absent.items() if n in wanted}
     if not own and not peers:
         raise CliError("no tracker to compare: " + "; ".join((*missing.values(), *absent.values())))
-    out = Path(args.out).expanduser()
+    out = Path(args.out).expanduser() if args.out else runs_folder("compare", args.root)
     options = run_options(args)
     entries, problems = compare([*own, *peers], clips, out / "runs", **options)
     if not args.no_speed:
@@ -142,7 +145,7 @@ def _write(
     plots = comparison_plots(entries)
     text = "\n\n".join([*parts, chosen, by_clip])
     out.mkdir(parents=True, exist_ok=True)
-    (out / "compare.md").write_text(f"{origin}\n\n{text}\n", encoding="utf-8")
+    write_text(out / "compare.md", f"{origin}\n\n{text}\n")
     folder = out
     if args.docs:
         page = Path(args.docs).expanduser()
@@ -153,7 +156,7 @@ def _write(
         fill_section(page, "compare", "\n\n".join(whole))
         fill_section(page, "guide", f"{origin}\n\n{chosen}")
     for name, svg in plots.items():
-        (folder / f"compare_{name}.svg").write_text(svg + "\n", encoding="utf-8")
+        write_text(folder / f"compare_{name}.svg", svg + "\n")
     print(text)
     print(f"\nwritten: {out / 'compare.md'}" + (f", {args.docs}" if args.docs else ""))
 

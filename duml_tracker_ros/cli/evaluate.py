@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from .common import (
     DEFAULT_TRACKER,
+    OUT_HELP,
     CliError,
     add_threads,
     add_tracker_options,
     epilog,
+    open_outputs,
     positive,
+    printer,
+    runs_folder,
     table,
     tracker_specs,
-    writable_file,
 )
 
 if TYPE_CHECKING:
@@ -119,9 +122,8 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     output = parser.add_argument_group("output")
     output.add_argument(
         "--out",
-        default="runs/eval",
         metavar="DIR",
-        help="raw boxes, confidences, states and times per frame (default: runs/eval)",
+        help=f"raw boxes, confidences, states and times per frame {OUT_HELP}",
     )
     output.add_argument("--fresh", action="store_true", help="run again what is finished already")
     output.add_argument("--json", metavar="FILE", help="scores per sequence and in the mean")
@@ -154,8 +156,14 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.starts import more_starts
     from ..evaluation.submission import write_submission
     from ..evaluation.vot_runs import VotEvaluation, evaluate_vot
+    from ..outputs import write_text
 
-    json_file = writable_file(args.json, "--json") if args.json else None
+    out = Path(args.out).expanduser() if args.out else runs_folder("eval", args.root)
+    outputs = open_outputs(args)
+    json_file = outputs.file("--json", args.json, stream=True) if args.json else None
+    if args.report:
+        outputs.file("--report", Path(args.report, "index.html"))
+    say = printer(json_file)
     specs = tracker_specs(args, args.tracker)
     dataset = load_dataset(args.dataset, args.root, args.sequences)
     if args.stride > 1:
@@ -172,7 +180,7 @@ def run(args: argparse.Namespace) -> int:
         # Missing weights or files are told at once, not once per sequence.
         create_participant(spec)
     options: dict[str, Any] = {
-        "out": Path(args.out).expanduser() / dataset.name,
+        "out": out / dataset.name,
         "jobs": args.jobs,
         "threads": args.threads,
         "fresh": args.fresh,
@@ -183,7 +191,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         result = (evaluate_vot if by_vot else evaluate)(specs, dataset, **options)
     except KeyboardInterrupt:
-        print(f"what is finished is in {args.out}; the same command continues", file=sys.stderr)
+        print(f"what is finished is in {out}; the same command continues", file=sys.stderr)
         raise
     environment = {
         **describe_environment(args.device),
@@ -193,11 +201,11 @@ def run(args: argparse.Namespace) -> int:
     }
     if json_file is not None:
         document = as_document(result, environment)
-        json_file.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
+        write_text(json_file, json.dumps(document, indent=1, allow_nan=False) + "\n")
     if isinstance(result, VotEvaluation):
-        print(vot_summary(result, per_sequence=args.per_sequence))
+        say(vot_summary(result, per_sequence=args.per_sequence))
     else:
-        print(summary(result, per_sequence=args.per_sequence))
+        say(summary(result, per_sequence=args.per_sequence))
     for name, reason in result.problems.items():
         print(f"not scored: {name}: {reason}", file=sys.stderr)
     if isinstance(result, Evaluation):
@@ -205,11 +213,11 @@ def run(args: argparse.Namespace) -> int:
             for name in result.trackers:
                 try:
                     file = write_submission(result, name, options["out"] / f"{name}.zip")
-                    print(f"to submit: {file}")
+                    say(f"to submit: {file}")
                 except ValueError as error:
                     print(f"no file to submit for {name}: {error}", file=sys.stderr)
         if args.report:
-            print(f"report: {write_report(Path(args.report), result, environment)}")
+            say(f"report: {write_report(Path(args.report), result, environment)}")
     return 1 if result.problems else 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import re
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..outputs import unused, whole
 from .common import (
     DEFAULT_TRACKER,
     CliError,
     add_device,
     add_threads,
     epilog,
+    open_outputs,
     parse_box,
     parse_settings,
     positive,
-    writable_file,
 )
 
 if TYPE_CHECKING:
@@ -74,7 +76,9 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     target.add_argument("--frames", type=positive, metavar="N", help="stop after that many frames")
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--out", metavar="FOLDER", help="of the page index.html (default: explain_<clip>)"
+        "--out",
+        metavar="FOLDER",
+        help="of the page index.html (default: explain_<clip>, or the next free name)",
     )
     output.add_argument("--picture", metavar="FILE", help="write a strip of pictures, too")
     output.add_argument(
@@ -120,7 +124,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.start < 0:
         raise CliError(f"--start {args.start}: frames are counted from 0")
-    picture = writable_file(args.picture, "--picture") if args.picture else None
+    outputs = open_outputs(args)
+    outputs.reads("CLIP", args.clip)
+    picture = outputs.file("--picture", args.picture) if args.picture else None
+    if args.out:
+        outputs.file("--out", Path(args.out, "index.html"))
     if args.threads is not None:
         limit_threads(args.threads)
     path = Path(args.clip).expanduser()
@@ -134,7 +142,8 @@ def run(args: argparse.Namespace) -> int:
         story = tell(name, trace, truth, args.start)
     except ValueError as error:
         raise CliError(f"--truth: {error}") from None
-    out = Path(args.out or f"explain_{name.replace(' ', '_')}").expanduser()
+    stem = re.sub(r"[^\w.+-]+", "_", f"explain_{name}")
+    out = Path(args.out).expanduser() if args.out else unused(stem)
     page = write_page(out, story)
     print(verdict(story))
     print(f"page: {page}")
@@ -214,9 +223,10 @@ def write_picture(path: Path, story: Story, number: int) -> None:
         raise CliError(f"--failure {number}: there are {len(story.failures)}")
     failure = story.failures[number - 1] if story.failures else None
     image = cv2.cvtColor(strip(story, failure), cv2.COLOR_RGB2BGR)
-    try:
-        done = cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 82])
-    except cv2.error:
-        done = False
-    if not done:
-        raise CliError(f"--picture {path}: OpenCV cannot write it; use .jpg or .png")
+    with whole(path) as partial:
+        try:
+            done = cv2.imwrite(str(partial), image, [cv2.IMWRITE_JPEG_QUALITY, 82])
+        except cv2.error:
+            done = False
+        if not done:
+            raise CliError(f"--picture {path}: OpenCV cannot write it; use .jpg or .png")

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..outputs import whole, write_text
 from .common import DEFAULT_TRACKER, CliError, epilog
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     template, search = SYSTEMS[args.tracker].graphs(net)
     described = {"graphs": export_graphs(net, template, search, folder, name, about), **about}
     manifest = folder / f"{name}.json"
-    manifest.write_text(json.dumps(described, indent=1) + "\n")
+    write_text(manifest, json.dumps(described, indent=1) + "\n")
     for graph in described["graphs"].values():
         size = (folder / graph["file"]).stat().st_size / 2**20
         difference = graph["difference"]
@@ -165,15 +166,17 @@ def export_graph(
 
     program = to_onnx(graph, example)
     program.model.metadata_props.update({k: str(v) for k, v in about.items()})
-    program.save(str(path))
     with torch.no_grad():
         expected = graph(*example)
+    with whole(path) as partial:
+        program.save(str(partial))
+        difference = _difference(partial, graph.inputs, example, expected)
     return {
         "file": path.name,
         "opset": OPSET,
         "inputs": {n: list(t.shape) for n, t in zip(graph.inputs, example, strict=True)},
         "outputs": {n: list(t.shape) for n, t in zip(graph.outputs, expected, strict=True)},
-        "difference": _difference(path, graph.inputs, example, expected),
+        "difference": difference,
     }
 
 

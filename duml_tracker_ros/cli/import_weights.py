@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .common import CliError, epilog, writable_file
+from .common import CliError, epilog, open_outputs
 
 DESCRIPTION = """\
 Turn a public checkpoint into a weight file of this package. Nothing in the file is run: tensors are
@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     from ..tracker.checkpoint.dimp import import_dimp
     from ..tracker.checkpoint.pysot import import_pysot
 
-    out = writable_file(args.out, "--out")
+    outputs = open_outputs(args)
+    outputs.reads("FILE", args.file)
+    out = outputs.file("--out", args.out)
     if out.suffix != ".safetensors":
         raise CliError(f"--out {out}: the name must end in .safetensors")
     file = Path(args.file).expanduser()

@@ -122,7 +122,8 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from ..evaluation.sections import SectionError
     from ..explain.trace import TraceError
     from ..messages.bag_images import BagError
+    from ..outputs import OutputError
     from ..tracker.errors import TrackerError
 
     given = (CliError, BagError, DatasetError, SequenceError, PeerError, SectionError)
-    return (*given, TraceError, TrackerError, OSError)
+    return (*given, OutputError, TraceError, TrackerError, OSError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,25 @@ from ..datasets import IMAGE_SUFFIXES, list_images, read_image
 from .common import CliError
 
 Image = NDArray[np.uint8]
+
+GENERIC = frozenset({"img", "imgs", "images", "frames", "color", "rgb"})
+"""Names of folders that say nothing of what is in them."""
+VIDEO_SUFFIXES = frozenset(
+    {
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".avi",
+        ".mkv",
+        ".webm",
+        ".ts",
+        ".mts",
+        ".mpg",
+        ".mpeg",
+        ".wmv",
+        ".flv",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +54,13 @@ class FrameSource:
     live: bool
     images: tuple[Path, ...] = ()
     capture: Any = None
+
+    @property
+    def stem(self) -> str:
+        """The name as part of a file's name."""
+        ending = Path(self.name).suffix
+        name = self.name.removesuffix(ending) if ending.lower() in VIDEO_SUFFIXES else self.name
+        return re.sub(r"[^\w.+-]+", "_", name).strip("_") or "source"
 
     def frames(self, start: int = 0) -> Iterator[Image]:
         """Frames as uint8 ``[H, W, 3]`` BGR, beginning with frame ``start``.
@@ -75,10 +102,15 @@ def open_source(text: str) -> FrameSource:
         if not images:
             kinds = " ".join(sorted(IMAGE_SUFFIXES))
             raise CliError(f"folder {path} holds no images ({kinds})")
-        return FrameSource(path.resolve().name, len(images), None, False, images)
+        return FrameSource(_folder_name(path.resolve()), len(images), None, False, images)
     if not path.is_file():
         raise CliError(f"{path} does not exist; give a video, an image folder or a camera number")
     return _open_capture(path.name, str(path), live=False)
+
+
+def _folder_name(path: Path) -> str:
+    """A folder's name; that of the one above it too where it is one of many ``img``."""
+    return f"{path.parent.name}/{path.name}" if path.name in GENERIC else path.name
 
 
 def _open_capture(name: str, target: int | str, *, live: bool) -> FrameSource:

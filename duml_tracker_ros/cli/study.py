@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..outputs import write_text
 from .common import (
+    OUT_HELP,
     CliError,
     add_clips,
     add_tracker_options,
@@ -14,6 +16,7 @@ from .common import (
     outcome_cells,
     positive,
     run_options,
+    runs_folder,
     table,
 )
 
@@ -61,7 +64,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         help="change a value of the recipe; may be repeated",
     )
     add_tracker_options(parser)
-    parser.add_argument("--out", default="runs/study", metavar="DIR", help="results and networks")
+    parser.add_argument("--out", metavar="DIR", help=f"results and networks {OUT_HELP}")
     return parser
 
 
@@ -77,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     (spec,) = tracker_specs(args, ["duml"])
     create_participant(spec)
     clips = load_dataset("folder", args.root, args.sequences)
-    out = Path(args.out).expanduser()
+    out = Path(args.out).expanduser() if args.out else runs_folder("study", args.root)
     options = run_options(args)
     variants = Variants(spec, clips, out / "runs", **options)
 
@@ -106,8 +109,8 @@ def run(args: argparse.Namespace) -> int:
         ]
     text = "\n\n".join(f"### {title}\n\n{_rows(rows)}" for title, rows in sections)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "study.md").write_text(text + "\n")
-    (out / "mu.svg").write_text(study.mu_chart(mu) + "\n")
+    write_text(out / "study.md", text + "\n")
+    write_text(out / "mu.svg", study.mu_chart(mu) + "\n")
     print(text)
     print(f"\nwritten: {out / 'study.md'}, {out / 'mu.svg'}")
     return 0

@@ -12,11 +12,13 @@ from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..outputs import open_text, unused, write_text
 from .common import (
     DEFAULT_TRACKER,
     HALF,
@@ -24,17 +26,19 @@ from .common import (
     add_threads,
     add_tracker_options,
     epilog,
+    open_outputs,
     parse_box,
     positive,
+    printer,
     tracker_specs,
-    writable_file,
 )
 
 DESCRIPTION = """\
 Follow one target and write what was found: an annotated video, boxes as CSV or JSON, or a window.
 
 The target is given in the first frame, as --box x,y,w,h in pixels or drawn with --select. Without
-an output option the annotated video is written to <source>_tracked.mp4 in this folder.
+an output option the annotated video is written to <source>_tracked.mp4 in this folder, or to the
+next free name. Files take their place when they are whole, and never that of an input.
 """
 CSV_HEADER = ("frame", "x", "y", "w", "h", "confidence", "state", "ms")
 
@@ -74,8 +78,12 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     target.add_argument("--frames", type=positive, metavar="N", help="stop after that many frames")
     output = parser.add_argument_group("output")
     output.add_argument("--video", metavar="FILE", help="annotated video (.mp4 or .avi)")
-    output.add_argument("--csv", metavar="FILE", help="one line per frame: " + ",".join(CSV_HEADER))
-    output.add_argument("--json", metavar="FILE", help="frames, summary and settings")
+    output.add_argument(
+        "--csv", metavar="FILE", help=f"one line per frame: {','.join(CSV_HEADER)}; - prints them"
+    )
+    output.add_argument(
+        "--json", metavar="FILE", help="frames, summary and settings; - prints them"
+    )
     output.add_argument("--show", action="store_true", help="watch in a window; q ends")
     output.add_argument("--heatmap", action="store_true", help="lay the score map over it")
     output.add_argument(
@@ -125,12 +133,15 @@ def run(args: argparse.Namespace) -> int:
         raise CliError(f"--fps {args.fps}: must be above 0 and at most 1000")
     source = open_source(args.source)
     if not (args.video or args.csv or args.json or args.show):
-        args.video = f"{Path(source.name).stem.replace(' ', '_')}_tracked.mp4"
+        args.video = str(unused(f"{source.stem}_tracked", ".mp4"))
+    outputs = open_outputs(args)
+    outputs.reads("SOURCE", args.source)
     files = {
-        option: writable_file(getattr(args, option), f"--{option}")
+        option: outputs.file(f"--{option}", given, stream=option != "video")
         for option in ("video", "csv", "json")
-        if getattr(args, option)
+        if (given := getattr(args, option))
     }
+    say = printer(*files.values())
     limit_threads(args.threads or tracker_threads())
     (spec,) = tracker_specs(args, [args.tracker])
     tracker = create_participant(spec)
@@ -152,7 +163,7 @@ def run(args: argparse.Namespace) -> int:
             box = window.select(_rgb(first))
             if box is None:
                 raise CliError("no box was drawn")
-            print("--box " + ",".join(f"{v:g}" for v in box))
+            say("--box " + ",".join(f"{v:g}" for v in box))
         if not args.show and window is not None:
             window.close()
             window = None
@@ -173,12 +184,12 @@ def run(args: argparse.Namespace) -> int:
             "summary": summary,
             "frames": [_as_dict(row) for row in record.rows],
         }
-        files["json"].write_text(json.dumps(document, indent=1, default=str) + "\n")
+        write_text(files["json"], json.dumps(document, indent=1, default=str) + "\n")
     states = ", ".join(f"{n} {s}" for s, n in summary["states"].items())
     speed = f"{summary['ms_median']:.1f} ms per frame" if summary["ms_median"] else "no update"
-    print(f"{summary['frames']} frames ({states or 'first only'}), {speed}")
+    say(f"{summary['frames']} frames ({states or 'first only'}), {speed}")
     for option, path in files.items():
-        print(f"{option}: {path}")
+        say(f"{option}: {path}")
     return 0
 
 
@@ -254,15 +265,20 @@ class _Sinks:
 
     def __enter__(self) -> _Sinks:
         if "csv" in self._files:
-            file = self._stack.enter_context(self._files["csv"].open("w", newline=""))
+            file = self._stack.enter_context(open_text(self._files["csv"]))
             self._csv = csv.writer(file)
             self._csv.writerow(CSV_HEADER)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
         if self._video is not None:
-            self._video.close()
-        self._stack.close()
+            self._files["video"] = self._video.path
 
     @property
     def draws(self) -> bool:
@@ -298,7 +314,8 @@ class _Sinks:
         )
         if "video" in self._files:
             if self._video is None:
-                self._video = VideoSink(self._files["video"], self._rate)
+                sink = VideoSink(self._files["video"], self._rate)
+                self._video = self._stack.enter_context(sink)
             self._video.write(picture)
         if self._window is not None:
             self._window.show(picture)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from .common import (
     DEFAULT_TRACKER,
+    OUT_HELP,
     CliError,
     add_clips,
     add_tracker_options,
     epilog,
     run_options,
+    runs_folder,
     table,
 )
 
@@ -71,7 +73,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
     add_tracker_options(parser)
-    parser.add_argument("--out", default="runs/tune", metavar="DIR", help="raw results")
+    parser.add_argument("--out", metavar="DIR", help=f"raw results {OUT_HELP}")
     return parser
 
 
@@ -88,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     variants = Variants(
         spec,
         clips,
-        Path(args.out).expanduser(),
+        Path(args.out).expanduser() if args.out else runs_folder("tune", args.root),
         **run_options(args),
     )
     rows: list[list[str]] = []

@@ -18,11 +18,13 @@ from types import FrameType
 
 from ament_index_python.packages import get_package_share_directory
 
+from ..outputs import OutputError, Outputs
 from .recorder import NOT_CONNECTED, UNTRACKED
 from .sources import SourceError, add_source_options, open_source, source_arguments
 from .summary import table
 
 RESULTS = ("summary.json", "track.mp4", "track.avi", "contact_sheet.png", "heatmap.png")
+PROCESSES = ("tracker_node", "camera", "recorder")
 
 
 class DemoError(Exception):
@@ -166,10 +168,16 @@ def prepare(options: argparse.Namespace) -> Path:
     if not 0.5 <= options.rate <= 1000:
         raise DemoError(f"--rate {options.rate:g}: use 0.5 to 1000 images per second")
     folder = Path(options.out)
+    outputs = Outputs()
+    for option in ("video", "seq"):
+        outputs.reads(f"--{option}", getattr(options, option))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for name in (*RESULTS, *(f"{process}.log" for process in PROCESSES)):
+            outputs.file("--out", folder / name)
         for name in RESULTS:
             (folder / name).unlink(missing_ok=True)
+    except OutputError as error:
+        raise DemoError(str(error)) from None
     except OSError as error:
         raise DemoError(f"--out {folder} cannot be used: {error.strerror}") from None
     return folder

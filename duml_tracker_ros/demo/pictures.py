@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..outputs import whole
 from ..viz import TRUTH, VideoSink, contact_sheet, draw_box, draw_target, heatmap_overlay, put_text
 from .sources import SourceFrame
 from .summary import Received, Truth, match, overlaps
@@ -106,6 +107,7 @@ def _small(images: list[NDArray[Any]], width: int = 480) -> list[NDArray[Any]]:
 
 
 def _save(path: Path, rgb: NDArray[Any]) -> str:
-    if not cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"cannot write {path}")
+    with whole(path) as partial:
+        if not cv2.imwrite(str(partial), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)):
+            raise OSError(f"cannot write {path}")
     return path.name

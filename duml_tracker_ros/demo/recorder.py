@@ -15,6 +15,7 @@ import numpy as np
 
 from ..node.deadline import end_within
 from ..node.ending import interrupted_by_signals
+from ..outputs import write_text
 from .pictures import Heatmap, draw_run
 from .sources import (
     Source,
@@ -310,7 +311,7 @@ def write_results(
         "files": files,
     }
     summary["failures"] = failures(summary)
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 
 

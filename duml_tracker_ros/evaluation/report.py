@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import datasets
+from ..outputs import write_text
 from .calibration import reliability_chart
 from .honesty import FALSE, HONESTY_COLUMNS, honesty_cells, reliability_of
 from .metrics import (
@@ -64,7 +65,7 @@ def write_report(folder: Path, result: Evaluation, environment: dict[str, Any]) 
     folder = folder.expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "index.html"
-    path.write_text(render_report(result, environment), encoding="utf-8")
+    write_text(path, render_report(result, environment))
     return path
 
 

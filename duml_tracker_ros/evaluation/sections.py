@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..outputs import write_text
+
 
 class SectionError(Exception):
     """A page that has no place for a part."""
@@ -19,7 +21,7 @@ def fill_section(page: Path, name: str, text: str) -> None:
     old, place = _find(page, name)
     start, end = _marks(name)
     filled = f"{start}\n{text.strip()}\n{end}"
-    page.write_text(old[: place.start()] + filled + old[place.end() :], encoding="utf-8")
+    write_text(page, old[: place.start()] + filled + old[place.end() :])
 
 
 def check_sections(page: Path, names: Iterable[str]) -> None:

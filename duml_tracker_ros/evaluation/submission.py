@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..outputs import whole
 from .runner import Evaluation
 
 
@@ -29,7 +30,7 @@ def write_submission(result: Evaluation, tracker: str, path: Path) -> Path:
         names = ", ".join([*missing, *(p.name for p in result.dataset.problems)][:5])
         raise ValueError(f"a submission needs every sequence; missing: {names}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with whole(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, run in runs.items():
             if kind == "trackingnet":
                 archive.writestr(f"{name}.txt", _lines(run.boxes, "%.3f"))

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..evaluation.report import STYLE, data_url, html_table
 from ..evaluation.svg import PALETTE, Axis, Series, axis_for, line_chart
+from ..outputs import write_text
 from ..viz import state_colour
 from .failure import BEFORE, CENTRED, FAILED, HEALTHY, LASTING, RESIZED, SUDDEN, Failure
 from .story import Story, describe, verdict
@@ -28,7 +29,7 @@ def write_page(folder: Path, story: Story) -> Path:
     """Write ``folder/index.html`` and return its path. Raises TraceError, OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "index.html"
-    path.write_text(render(story), encoding="utf-8")
+    write_text(path, render(story))
     return path
 
 

@@ -6,6 +6,7 @@ somebody else can do no harm.
 
 from __future__ import annotations
 
+import errno
 import json
 import zipfile
 from collections import deque
@@ -57,7 +58,7 @@ class TraceWriter:
     """Writes the trace of one target, a file every `FRAMES_A_FILE` frames and on `flush`.
 
     Args:
-        folder: made with the first frame.
+        folder: made with the first frame; it must not hold a trace.
         about: what `trace.json` shall say: plain data.
 
     Raises:
@@ -79,6 +80,8 @@ class TraceWriter:
             image: uint8 [H, W, C] in the channel order `order`.
         """
         if self._next == 1:
+            if is_trace(self.folder):
+                raise FileExistsError(errno.EEXIST, "a trace is there already", str(self.folder))
             self.folder.mkdir(parents=True, exist_ok=True)
             document = {"format": FORMAT, **self._about}
             (self.folder / META).write_text(json.dumps(document, indent=1, default=str) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from pathlib import Path
 from types import TracebackType
@@ -19,8 +20,9 @@ STORAGES = ("mcap", "sqlite3")
 class ResultBag:
     """Writes `<prefix>/target` and `<prefix>/detections` as the node publishes them.
 
-    A context manager. Leaving it by an error removes what was written. The same results make the
-    same messages: what only a running node can measure (latency, processing time) is NaN.
+    A context manager. The bag takes its place when it is whole; leaving by an error removes what
+    was written. The same results make the same messages: what only a running node can measure
+    (latency, processing time) is NaN.
 
     Args:
         path: folder to make; it must not exist.
@@ -41,7 +43,9 @@ class ResultBag:
 
         self._store = typestore()
         plugin = StoragePlugin[self._storage.upper()]
-        self._writer = Writer(self.path, version=9, storage_plugin=plugin)
+        # A bag's files are named after its folder.
+        self._scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._writer = Writer(self._scratch / self.path.name, version=9, storage_plugin=plugin)
         try:
             self._writer.open()
         except OSError as error:
@@ -58,11 +62,14 @@ class ResultBag:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            self._writer.close()
-            return
-        self._writer.abort()
-        shutil.rmtree(self.path, ignore_errors=True)
+        try:
+            if error is None:
+                self._writer.close()
+                (self._scratch / self.path.name).rename(self.path)
+            else:
+                self._writer.abort()
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def write(
         self,

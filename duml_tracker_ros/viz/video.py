@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -9,19 +10,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..outputs import whole
+
 
 class VideoError(OSError):
     """The video cannot be written; the text says what to do."""
 
 
+class _NoEncoderError(Exception):
+    """This OpenCV cannot write such a file."""
+
+
 class VideoSink:
     """Writes RGB frames to `path` at `fps`; a context manager.
 
-    Where this OpenCV has no MPEG-4 encoder, Motion JPEG is written instead to the same name with
-    the ending .avi; `path` then says so. The first frame sets the size.
+    The file takes its place when it is whole; left by an error, nothing is written. Where this
+    OpenCV has no MPEG-4 encoder, Motion JPEG is written instead to the same name with the ending
+    .avi; `path` then says so. The first frame sets the size.
 
     Raises ValueError for a bad rate, frame type or a frame of another size; VideoError when the
-    folder is missing or neither codec can be opened.
+    folder is missing, neither codec can be opened, or the .avi exists already.
     """
 
     def __init__(self, path: str | Path, fps: float) -> None:
@@ -31,6 +39,7 @@ class VideoSink:
         self.fps = float(fps)
         self.frames = 0
         self._writer: cv2.VideoWriter | None = None
+        self._stack = ExitStack()
         self._size = (0, 0)
         if not self.path.parent.is_dir():
             raise VideoError(f"cannot write {self.path}: the folder {self.path.parent} is missing")
@@ -53,9 +62,7 @@ class VideoSink:
 
     def close(self) -> None:
         """Finish the file; harmless when done already."""
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
+        self.__exit__(None, None, None)
 
     def __enter__(self) -> VideoSink:
         return self
@@ -66,17 +73,28 @@ class VideoSink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+        self._stack.__exit__(kind, error, trace)
 
     def _open(self, size: tuple[int, int]) -> cv2.VideoWriter:
         for codec, path in self._choices():
-            writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), self.fps, size)
-            if writer.isOpened():
-                if path != self.path:
-                    self.path.unlink(missing_ok=True)
-                    self.path = path
+            if path != self.path and path.exists():
+                raise VideoError(
+                    f"cannot write {self.path}: this OpenCV has no MPEG-4 encoder, and {path}, "
+                    "which would be written instead, exists already; name another file"
+                )
+            with suppress(_NoEncoderError), ExitStack() as stack:
+                place = stack.enter_context(whole(path))
+                code = cv2.VideoWriter.fourcc(*codec)
+                writer = cv2.VideoWriter(str(place), code, self.fps, size)
+                if not writer.isOpened():
+                    writer.release()
+                    raise _NoEncoderError
+                self.path = path
+                self._stack = stack.pop_all()
                 return writer
-            writer.release()
         raise VideoError(
             f"cannot write {self.path}: this OpenCV opens neither MPEG-4 nor Motion JPEG there;"
             " check that the folder is writable, or install the package opencv-python-headless"

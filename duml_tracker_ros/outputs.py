@@ -1,0 +1,143 @@
+"""Files that a command writes: beside their place first, and never over what it reads or writes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+STANDARD_OUTPUT = "-"
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+LABELS = frozenset({".txt", ".label", ".value", ".tag", ".ini", ".m", ".xml", ".jsonl", ".yaml"})
+RECORDINGS = frozenset({".mcap", ".db3", ".zstd", ".npz", ".safetensors"})
+INPUTS = PICTURES | LABELS | RECORDINGS
+"""Endings of what is read of a folder that a command is given."""
+
+
+class OutputError(Exception):
+    """A file that must not be written there; the text names the option and the remedy."""
+
+
+class Outputs:
+    """What one command reads, and what it may write beside that.
+
+    Everything is told to it before the first byte is written.
+    """
+
+    def __init__(self) -> None:
+        self._files: list[tuple[str, Path]] = []
+        self._folders: list[tuple[str, Path]] = []
+        self._written: list[tuple[str, Path]] = []
+
+    def reads(self, what: str, path: str | Path | None) -> None:
+        """Protect a file, or what a folder holds of data; ``what`` names it in messages.
+
+        What is no path of this machine (a camera's number, an address, None) is passed over.
+        """
+        if path is None or not (place := Path(path).expanduser()).exists():
+            return
+        (self._folders if place.is_dir() else self._files).append((what, place.resolve()))
+
+    def file(self, option: str, path: str | Path, *, stream: bool = False) -> Path:
+        """The path that an option names, checked, its folder made.
+
+        Args:
+            stream: the option may be ``-``, standard output; it is returned as it is.
+
+        Raises:
+            OutputError: it is a folder, an input, among the pictures of an input, or what another
+                option writes, too; or its folder cannot be made.
+        """
+        if str(path) == STANDARD_OUTPUT:
+            if not stream:
+                raise OutputError(f"{option} -: this cannot go to standard output; name a file")
+            if any(str(other) == STANDARD_OUTPUT for _, other in self._written):
+                raise OutputError(f"{option} -: another option goes to standard output already")
+            self._written.append((option, Path(path)))
+            return Path(path)
+        target = Path(path).expanduser()
+        if target.is_dir():
+            raise OutputError(f"{option} {target} is a folder; name a file")
+        place = target.resolve()
+        for what, read in self._files:
+            if _same(place, read):
+                raise OutputError(f"{option} {target} is {what} itself; name another file")
+        for what, folder in self._folders:
+            if folder in place.parents and _is_input(place):
+                raise OutputError(
+                    f"{option} {target} lies among the data of {what} {folder}; "
+                    "name a file elsewhere"
+                )
+        for other, written in self._written:
+            if _same(place, written):
+                raise OutputError(f"{option} and {other} both name {target}; name two files")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{option} {target}: {error.strerror}") from None
+        self._written.append((option, place))
+        return target
+
+
+def unused(stem: str, ending: str = "") -> Path:
+    """A name in this folder that is free: the first of ``STEM``, ``STEM-2``, ``STEM-3``, ..."""
+    names = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
+    return next(p for p in (Path(name + ending) for name in names) if not os.path.lexists(p))
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths are one file: by name, or as links to the same."""
+    if one == other:
+        return True
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _is_input(place: Path) -> bool:
+    suffix = place.suffix.lower()
+    return suffix in PICTURES or (suffix in INPUTS and place.exists())
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to; it takes that place when the block ends without error.
+
+    What stood there stays until then, and for good after an error. Links are followed. What is no
+    plain file (``/dev/null``, a pipe) is written to itself.
+    """
+    place = Path(path).resolve()
+    if place.exists() and not place.is_file():
+        yield place
+        return
+    partial = place.with_name(f".{place.stem}.{os.getpid()}.part{place.suffix}")
+    try:
+        yield partial
+        if place.exists():
+            partial.chmod(place.stat().st_mode)
+        partial.replace(place)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all; ``-`` is standard output."""
+    with open_text(path) as file:
+        file.write(text)
+
+
+@contextmanager
+def open_text(path: str | Path) -> Iterator[IO[str]]:
+    """A text file in UTF-8 to write into, whole or not at all; ``-`` is standard output."""
+    if str(path) == STANDARD_OUTPUT:
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    with whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        yield file

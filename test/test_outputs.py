@@ -1,0 +1,262 @@
+"""What commands write: whole or not at all, and never over what they read or write beside."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from generated_sequence import render, write_sequence
+
+from duml_tracker_ros.cli.main import main
+from duml_tracker_ros.explain.trace import Budget, TraceWriter
+from duml_tracker_ros.outputs import OutputError, Outputs, open_text, unused, whole
+from duml_tracker_ros.viz import VideoSink
+from duml_tracker_ros.viz.video import VideoError
+
+BOX = "30,40,30,24"
+
+
+def write_video(path: Path, count: int = 6) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (160, 120))
+    for image in render(count)[0]:
+        writer.write(image)
+    writer.release()
+    return path
+
+
+def track(source: Path | str, *argv: object) -> int:
+    words = ["track", source, "--box", BOX, "--tracker", "opencv_kcf", "--quiet", *argv]
+    return main([str(word) for word in words])
+
+
+def refused(capsys: pytest.CaptureFixture[str], argv: list[object]) -> str:
+    capsys.readouterr()
+    assert main([str(word) for word in argv]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize("way", ["itself", "dots", "link", "hard link", "linked folder"])
+def test_no_path_leads_an_output_to_the_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], way: str
+) -> None:
+    source = write_video(tmp_path / "a" / "x.avi")
+    before = source.read_bytes()
+    (tmp_path / "link.avi").symlink_to(source)
+    (tmp_path / "hard.avi").hardlink_to(source)
+    (tmp_path / "b").symlink_to(source.parent)
+    out = {
+        "itself": source,
+        "dots": tmp_path / "a" / ".." / "a" / "x.avi",
+        "link": tmp_path / "link.avi",
+        "hard link": tmp_path / "hard.avi",
+        "linked folder": tmp_path / "b" / "x.avi",
+    }[way]
+    for option in ("--video", "--csv", "--json"):
+        assert track(source, option, out) == 2
+        assert f"{option} {out} is SOURCE itself" in capsys.readouterr().err
+    assert source.read_bytes() == before
+
+
+def test_no_output_lands_on_another_or_among_the_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_sequence(tmp_path / "data" / "Seq")
+    frame, truth = folder / "img" / "000002.png", folder / "groundtruth_rect.txt"
+    before = frame.read_bytes(), truth.read_bytes()
+    both = tmp_path / "both"
+    peer = ["--tracker", "opencv_kcf", "--quiet"]
+    place = ["track", folder, "--box", BOX, *peer]
+    assert "--json and --csv both name" in refused(capsys, [*place, "--csv", both, "--json", both])
+    assert "cannot go to standard output" in refused(capsys, [*place, "--video", "-"])
+    assert "another option goes" in refused(capsys, [*place, "--csv", "-", "--json", "-"])
+    for out in (frame, truth, folder / "img" / "new.png"):
+        assert "among the data of SOURCE" in refused(capsys, [*place, "--csv", out])
+    data = ["eval", "--root", tmp_path / "data", "--out", tmp_path / "out", *peer]
+    assert "among the data of --root" in refused(capsys, [*data, "--json", truth])
+    page = tmp_path / "report" / "index.html"
+    same = [*data, "--json", page, "--report", page.parent]
+    assert "--report and --json both name" in refused(capsys, same)
+    clip = ["explain", folder, "--quiet"]
+    assert "among the data of CLIP" in refused(capsys, [*clip, "--picture", frame])
+    other = tmp_path / "other.txt"
+    other.write_bytes(before[1])
+    given = [*clip, "--truth", other, "--picture", other]
+    assert "is --truth itself" in refused(capsys, given)
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"weights")
+    given = ["bench", "--sweep", "none", "--weights", weights, "--json", weights]
+    assert "is --weights itself" in refused(capsys, given)
+    given = ["import", "pysot", weights, "--out", weights]
+    assert "is FILE itself" in refused(capsys, given)
+    assert (frame.read_bytes(), truth.read_bytes()) == before
+    assert weights.read_bytes() == b"weights"
+    assert not both.exists()
+    # What is no data of a folder may lie there, and be written again.
+    assert track(folder, "--csv", folder / "boxes.csv") == 0
+    assert track(folder, "--csv", folder / "boxes.csv") == 0
+
+
+def test_default_names_of_different_sources_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    sources = [write_video(tmp_path / f"{name}.avi") for name in ("flight.01", "flight.02")]
+    sources += [write_video(tmp_path / "other" / "flight.01.avi")]
+    sources += [write_sequence(tmp_path / name, frames=4) / "img" for name in "AB"]
+    for source in sources:
+        assert track(source) == 0
+    names = sorted(os.listdir())
+    assert names == [
+        "A_img_tracked.mp4",
+        "B_img_tracked.mp4",
+        "flight.01_tracked-2.mp4",
+        "flight.01_tracked.mp4",
+        "flight.02_tracked.mp4",
+    ]
+    # A second run of the same source takes a new name, too.
+    assert track(sources[0]) == 0
+    assert "flight.01_tracked-3.mp4" in capsys.readouterr().out
+    assert unused("A_img_tracked", ".mp4") == Path("A_img_tracked-2.mp4")
+
+
+def test_two_roots_of_one_name_have_results_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for top in ("one", "two"):
+        write_sequence(tmp_path / top / "img1" / "Seq", frames=4)
+    for top in ("one", "two", "one"):
+        argv = ["eval", "--root", tmp_path / top / "img1", "--tracker", "opencv_kcf", "--quiet"]
+        assert main([str(a) for a in argv]) == 0
+    assert len(list(Path("runs/eval").glob("img1-*/folder/opencv_kcf/Seq/run.json"))) == 2
+
+
+def test_what_breaks_off_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from duml_tracker_ros.evaluation import peers
+
+    folder, files = write_sequence(tmp_path / "Seq"), {}
+    for option, name in (("--video", "v.avi"), ("--csv", "b.csv"), ("--json", "b.json")):
+        files[option] = tmp_path / name
+        files[option].write_text("of last week")
+    real = peers.OpenCvTracker.update
+
+    def breaks(self, image):
+        if np.array_equal(image, images[4]):
+            raise OSError("no space left on device")
+        return real(self, image)
+
+    images = [cv2.imread(str(p)) for p in sorted((folder / "img").iterdir())]
+    words = [word for pair in files.items() for word in pair]
+    with monkeypatch.context() as patch:
+        patch.setattr(peers.OpenCvTracker, "update", breaks)
+        assert track(folder, *words) == 2
+    assert [path.read_text() for path in files.values()] == ["of last week"] * 3
+    assert sorted(os.listdir(tmp_path)) == ["Seq", "b.csv", "b.json", "v.avi"]
+    assert track(folder, *words) == 0
+    assert sum(1 for _ in csv.DictReader(files["--csv"].open())) == 12
+    assert json.loads(files["--json"].read_text())["summary"]["frames"] == 12
+    assert sorted(os.listdir(tmp_path)) == ["Seq", "b.csv", "b.json", "v.avi"]
+
+
+def test_a_video_in_place_of_one_that_cannot_be_written_spares_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = cv2.VideoWriter
+
+    class NoMpeg4:
+        fourcc = staticmethod(real.fourcc)
+
+        def __new__(cls, path: str, fourcc: int, *rest: object) -> object:
+            return real() if fourcc == real.fourcc(*"mp4v") else real(path, fourcc, *rest)
+
+    monkeypatch.setattr(cv2, "VideoWriter", NoMpeg4)
+    source = write_video(tmp_path / "x.avi")
+    before = source.read_bytes()
+    with pytest.raises(VideoError, match=r"x\.avi, which would be written instead, exists"):
+        VideoSink(tmp_path / "x.mp4", 25).write(np.zeros((120, 160, 3), np.uint8))
+    assert source.read_bytes() == before
+    assert os.listdir(tmp_path) == ["x.avi"]
+
+
+def test_standard_output_takes_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_sequence(tmp_path / "data" / "Seq", frames=5)
+    monkeypatch.chdir(tmp_path)
+    assert track(folder, "--csv", "-") == 0
+    out = capsys.readouterr()
+    rows = list(csv.DictReader(io.StringIO(out.out)))
+    assert [row["frame"] for row in rows] == ["0", "1", "2", "3", "4"]
+    assert "5 frames" in out.err
+    assert track(folder, "--json", "-") == 0
+    assert len(json.loads(capsys.readouterr().out)["frames"]) == 5
+    argv = ["eval", "--root", "data", "--tracker", "opencv_kcf", "--quiet", "--json", "-"]
+    assert main(argv) == 0
+    out = capsys.readouterr()
+    assert json.loads(out.out)["mean"]["frames"] == 5
+    assert "AUC" in out.err
+    assert not Path("-").exists()
+
+
+def test_whole_replaces_files_follows_links_and_spares_devices(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.write_text("old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    with open_text(link) as file:
+        file.write("new")
+        file.flush()
+        assert real.read_text() == "old"
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+    assert real.stat().st_mode & 0o777 == 0o640
+    with contextlib.suppress(KeyboardInterrupt), open_text(real) as file:
+        file.write("half")
+        raise KeyboardInterrupt
+    assert real.read_text() == "new"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "real"]
+    with whole("/dev/null") as place:
+        assert place == Path("/dev/null")
+    assert not Path("/dev/null").is_file()
+
+
+def test_what_a_command_reads_may_be_named_in_any_way(tmp_path: Path) -> None:
+    outputs = Outputs()
+    for text in ("0", "rtsp://camera/stream", None, "default", tmp_path / "missing"):
+        outputs.reads("SOURCE", text)
+    assert outputs.file("--csv", tmp_path / "new" / "b.csv").parent.is_dir()
+    with pytest.raises(OutputError, match="is a folder"):
+        outputs.file("--csv", tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"--csv .*file/b\.csv: "):
+        outputs.file("--csv", tmp_path / "file" / "b.csv")
+
+
+def test_a_trace_is_not_written_into_another(tmp_path: Path) -> None:
+    (tmp_path / "trace.json").write_text("{}")
+    writer = TraceWriter(tmp_path, Budget(1 << 20), {})
+    with pytest.raises(OSError, match="a trace is there already"):
+        writer.add(0, np.zeros((8, 8, 3), np.uint8), "rgb", None)  # type: ignore[arg-type]
+
+
+def test_the_demo_does_not_remove_its_source(tmp_path: Path) -> None:
+    main_module = pytest.importorskip("duml_tracker_ros.demo.main", reason="needs ROS 2")
+    video = write_video(tmp_path / "track.avi")
+    argv = ["--video", str(video), "--box", BOX, "--out", str(tmp_path)]
+    with pytest.raises(main_module.DemoError, match=r"track\.avi is --video itself"):
+        main_module.prepare(main_module.parse(argv))
+    assert video.exists()
