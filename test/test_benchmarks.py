@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
@@ -14,9 +15,14 @@ from generated_sequence import render
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.datasets import BENCHMARKS, DatasetError, load_dataset
 from duml_tracker_ros.datasets.region import rectangle, special
+from duml_tracker_ros.evaluation.longterm import LongTermScore, score_of
+from duml_tracker_ros.evaluation.paper_rules import by_benchmark
 from duml_tracker_ros.evaluation.participants import TrackerSpec
 from duml_tracker_ros.evaluation.runner import evaluate
 from duml_tracker_ros.evaluation.vot_runs import evaluate_vot
+from duml_tracker_ros.tracker import ConfigError, create_tracker
+from duml_tracker_ros.tracker.config import load_config
+from duml_tracker_ros.tracker.types import TrackState
 
 KCF = TrackerSpec("opencv_kcf")
 START = [30.0, 40.0, 30.0, 24.0]  # the generated target in the first frame, pixels from 0
@@ -272,3 +278,100 @@ def test_a_folder_of_something_else_is_told(kind: str, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with pytest.raises(DatasetError, match="expected"):
         load_dataset(kind, tmp_path)
+
+
+def test_vot2018_lt_gives_precision_recall_and_f(tmp_path: Path, capsys) -> None:
+    """The target leaves for some frames; a tracker that says LOST there loses no precision."""
+    boxes = from_one(images(tmp_path / "away", 14))
+    boxes[9:12] = np.nan
+    write(tmp_path / "away" / "groundtruth.txt", boxes)
+    (tmp_path / "list.txt").write_text("away\n")
+    argv = ["eval", "--dataset", "vot2018-lt", "--root", str(tmp_path), "--quiet"]
+    file = tmp_path / "s.json"
+    argv += ["--tracker", "opencv_kcf", "--out", str(tmp_path / "out"), "--json", str(file)]
+    assert main(argv) == 0
+    mean = json.loads(file.read_text())["mean"]
+    assert 0.3 < mean["precision"] <= 1
+    assert mean["f_score"] == pytest.approx(
+        2 * mean["precision"] * mean["recall"] / (mean["precision"] + mean["recall"])
+    )
+    assert " Re |" in capsys.readouterr().out
+
+
+def test_long_term_measures_of_known_answers() -> None:
+    """Two sequences; only frames of some confidence count for precision."""
+    right, wrong = np.ones(4), np.zeros(4)
+    sure, unsure = np.full(4, 0.9), np.full(4, 0.1)
+    whole = (np.concatenate([right, wrong]), np.concatenate([sure, unsure]), 4)
+    half = (np.concatenate([0.5 * right, wrong]), np.concatenate([sure, unsure]), 8)
+    assert score_of([whole]) == LongTermScore(1.0, 1.0, 1.0)
+    found = score_of([whole, half])
+    assert found.precision == pytest.approx(0.75)
+    assert found.recall == pytest.approx((1 + 2 / 8) / 2)
+
+
+def test_search_size_is_that_of_the_paper_by_rule(tmp_path: Path) -> None:
+    """`eval --dataset uav123 --size r50` searches 321 pixels, and 257 elsewhere."""
+    boxes = from_one(images(tmp_path / "data_seq" / "UAV123" / "car1", 2, "{:06d}.jpg"))
+    write(tmp_path / "anno" / "UAV123" / "car1.txt", boxes)
+    data = load_dataset("uav123", tmp_path)
+    for name in ("nfs", "lasot", "uav123", "otb", "vot2018"):
+        spec = by_benchmark(TrackerSpec("duml", size="r50"), dataclasses.replace(data, name=name))
+        large = name in ("nfs", "lasot", "uav123")
+        assert load_config("r50", spec.overrides).network.search_size == (321 if large else 257)
+    chosen = TrackerSpec("duml", size="r50", overrides={"network.search_size": 289})
+    for spec in (chosen, TrackerSpec("duml"), TrackerSpec("siamrcr", size="r50"), KCF):
+        assert by_benchmark(spec, data) is spec
+    argv = ["eval", "--dataset", "uav123", "--root", str(tmp_path), "--quiet", "--size", "r50"]
+    argv += ["--weights", "random", "--device", "cpu", "--out", str(tmp_path / "out")]
+    argv += ["--set", "online.init_samples=1", "--set", "online.init_iterations=0"]
+    assert main(argv) == 0
+    text = next((tmp_path / "out").rglob("run.json")).read_text()
+    assert json.loads(text)["tracker"]["config"]["network"]["search_size"] == 321
+
+
+def test_the_paper_preset_leaves_out_what_was_added() -> None:
+    usual, paper = load_config("compact"), load_config("compact", {"preset": "paper"})
+    assert usual.postprocess.first_box > 0
+    assert paper.postprocess.first_box == 0
+    assert paper.localize.colour_tolerance == paper.localize.lost_share == 0
+    assert paper.localize.max_search == 1
+    assert (paper.network, paper.postprocess.mu) == (usual.network, usual.postprocess.mu)
+    # What is set beside it counts; a paper without lost targets has none.
+    both = load_config("compact", {"preset": "paper", "localize.max_search": 2.0})
+    assert both.localize.max_search == 2
+    assert load_config("compact", {"preset": "paper"}, "siamrcr").localize.lost_below == 0
+    with pytest.raises(ConfigError, match="preset"):
+        load_config("compact", {"preset": "papers"})
+    # Not even on a black picture is a target lost.
+    tracker = create_tracker("siamrcr", weights="random", device="cpu", preset="paper")
+    pictures, boxes = render(3)
+    tracker.init(pictures[0], tuple(boxes[0]), "bgr")
+    assert tracker.update(np.zeros_like(pictures[1]), "bgr").state is not TrackState.LOST
+
+
+def test_drol_has_the_papers_first_frame_in_the_papers_size() -> None:
+    for name in ("drol_rpn", "drol_mask"):
+        config = load_config("r50", name=name)
+        assert (config.online.init_samples, config.online.memory) == (30, 250)
+        assert (config.classifier.first_steps, config.classifier.first_iterations) == (6, 10)
+        assert load_config("compact", name=name).online.init_samples == 15
+
+
+def test_the_200_clips_of_tlpg_are_drawn_once_and_for_all(tmp_path: Path) -> None:
+    boxes = from_one(images(tmp_path / "otb" / "Car4" / "img", 4, "{:04d}.jpg"))
+    write(tmp_path / "otb" / "Car4" / "groundtruth_rect.txt", boxes)
+    with pytest.raises(DatasetError, match=r"missing: .*lasot.*vot2018"):
+        load_dataset("tlpg200", tmp_path)
+    for index in range(210):
+        folder = tmp_path / "lasot" / "car" / f"car-{index}"
+        folder.mkdir(parents=True)
+        (folder / "img").symlink_to(tmp_path / "otb" / "Car4" / "img")
+        write(folder / "groundtruth.txt", boxes)
+    vot_tree(tmp_path / "vot2018")
+    first, second = load_dataset("tlpg200", tmp_path), load_dataset("tlpg200", tmp_path)
+    names = [s.name for s in first]
+    assert len(names) == 200
+    assert names == [s.name for s in second]
+    assert {n.partition("/")[0] for n in names} >= {"lasot", "vot2018"}
+    assert first.protocol == "pass"

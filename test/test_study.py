@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
+import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -12,8 +15,10 @@ from generated_sequence import render
 
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.cli.tune import parse_tries
-from duml_tracker_ros.datasets import load_folder
+from duml_tracker_ros.datasets import load_folder, vot
+from duml_tracker_ros.evaluation import ablations
 from duml_tracker_ros.evaluation.calibration import Calibration, fit, reliability
+from duml_tracker_ros.evaluation.measures import Measure
 from duml_tracker_ros.evaluation.participants import TrackerSpec, create_participant
 from duml_tracker_ros.evaluation.runner import run_sequence
 from duml_tracker_ros.evaluation.variants import Outcome, Variants, coordinate_search
@@ -117,6 +122,67 @@ def test_study_trains_and_compares(clips: Path, tmp_path: Path, capsys, monkeypa
     stamp = (network / "last.pt").stat().st_mtime_ns
     assert main(command) == 0
     assert (network / "last.pt").stat().st_mtime_ns == stamp
+
+
+def test_study_and_ablation_print_the_measures_of_the_data_set(
+    clips: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    """A, R and EAO on a VOT layout; that a server keeps the truth is said."""
+    root = tmp_path / "vot"
+    for clip in sorted(clips.iterdir()):
+        folder = root / clip.name
+        shutil.copytree(clip / "img", folder / "color")
+        boxes = np.loadtxt(clip / "groundtruth_rect.txt", delimiter=",")
+        boxes[:, :2] += 1
+        np.savetxt(folder / "groundtruth.txt", boxes, fmt="%.3f", delimiter=",")
+    (root / "list.txt").write_text("clip2\n")
+    monkeypatch.setitem(vot.EAO_RANGES, "vot2018", (2, 8))
+    monkeypatch.setattr(study, "MU", (0.0, 0.8))
+    monkeypatch.setattr(study, "updates", lambda variants: [])
+    options = ["--device", "cpu", "--quiet", "--dataset", "vot2018", "--root", str(root)]
+    assert main(["study", *options, "--out", str(tmp_path / "study")]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"\| variant +\| +A \| +R \| +EAO \|", text)
+    assert re.search(r"\| mu 0.8 +\| 0\.\d{3} \| \d+\.\d{3} \| 0\.\d{3} \|", text)
+    assert ">EAO<" in (tmp_path / "study" / "mu.svg").read_text()
+    table = {"systems": {"duml": [{"row": "as shipped"}]}, "networks": {}}
+    monkeypatch.setattr(ablations, "_table", lambda: table)
+    out = ["--out", str(tmp_path / "ablation"), "--tracker", "duml"]
+    assert main(["ablation", *options, *out]) == 0
+    assert re.search(r"\| row +\| +A \| +R \| +EAO \|\n", capsys.readouterr().out)
+    (root / "TEST" / "anno").mkdir(parents=True)
+    (root / "TEST" / "anno" / "a.txt").write_text("1,2,30,40\n")
+    shutil.copytree(root / "clip2" / "color", root / "TEST" / "frames" / "a")
+    assert main(["ablation", "--dataset", "trackingnet", "--root", str(root), *out]) == 2
+    assert "kept by a server" in capsys.readouterr().err
+
+
+def test_grid_and_training_data_are_those_of_the_paper(clips: Path, tmp_path: Path) -> None:
+    assert len(study.grid()) == 140
+    assert len({str(settings) for settings in study.grid()}) == 140
+    whole = {name: f"/{name}" for name in study.SOURCES.values()}
+    assert [r.name for r in study.training_data(whole)] == ["VYCLG", "VYCD", "VYC", "VC"]
+    small = {k: whole[k] for k in ("imagenet_vid", "coco", "youtube_bb")}
+    rows = study.training_data(small)
+    assert [r.name for r in rows] == ["VYC", "VC"]
+    assert rows[1].layouts == {"imagenet_vid": "/imagenet_vid", "coco": "/coco"}
+
+    class Counted:
+        seen: ClassVar[list[dict]] = []
+
+        def run(self, name: str, settings: dict, weights: str) -> Outcome:
+            self.seen.append(settings)
+            return Outcome(name, settings, {"auc": settings["postprocess.size_rate"]}, {})
+
+    found = study.grid_mean(
+        Counted(),  # type: ignore[arg-type]
+        study.formulations()[0],
+        "file",
+        (Measure("AUC", "auc"),),
+    )
+    assert found.mean["auc"] == pytest.approx(0.35)
+    assert len(Counted.seen) == 140
+    assert Counted.seen[0]["network.online_branch"] == "none"
 
 
 def test_calibration_recovers_a_known_curve() -> None:

@@ -7,12 +7,13 @@ installed.
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from duml_tracker_ros.datasets.region import UNKNOWN, Region, parse_region, rectangle, special
-from duml_tracker_ros.evaluation import metrics, vot
+from duml_tracker_ros.evaluation import longterm, metrics, vot
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -282,6 +283,27 @@ def test_regions_are_read_as_vot_writes_them() -> None:
     assert parse_region(quad.text()).bounding_box().tolist() == [10, 18, 23, 24]
     with pytest.raises(ValueError, match="5 numbers"):
         parse_region("1,2,3,4,5")
+
+
+def test_long_term_measures_equal_the_toolkit() -> None:
+    toolkit = pytest.importorskip("vot.analysis.longterm")
+    parts, curves = [], []
+    confidences = [np.random.default_rng(s).uniform(0, 1, len(c[1])) for s, c in enumerate(cases())]
+    pooled = np.concatenate(confidences)
+    thresholds = toolkit.determine_thresholds(pooled.tolist(), longterm.RESOLUTION)
+    for (_, answer, real), confidence in zip(cases(), confidences, strict=True):
+        true, theirs = ([to_toolkit(r) for r in regions] for regions in (real, answer))
+        video = SimpleNamespace(size=SIZE, groundtruth=lambda true=true: true)
+        curves.append(toolkit.compute_tpr_curves(theirs, confidence, video, thresholds))
+        visible = sum(r.kind != "special" for r in real)
+        parts.append((vot.raster_overlaps(answer, real, SIZE), confidence, visible))
+    precision, recall = np.mean(curves, axis=0)
+    f_score = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    best = int(np.argmax(f_score))
+    found = longterm.score_of(parts)
+    assert found.f_score == pytest.approx(f_score[best], abs=1e-6)
+    assert found.precision == pytest.approx(precision[best], abs=1e-6)
+    assert found.recall == pytest.approx(recall[best], abs=1e-6)
 
 
 def test_numbers_the_toolkits_gave() -> None:

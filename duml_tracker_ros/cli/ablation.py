@@ -14,7 +14,6 @@ from .common import (
     add_device,
     add_own_weights,
     epilog,
-    outcome_cells,
     parse_files,
     run_options,
     runs_folder,
@@ -23,13 +22,15 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..evaluation.ablations import Row
+    from ..evaluation.measures import Measure
     from ..evaluation.variants import Outcome
 
 DESCRIPTION = """\
 Run the rows of the papers' own comparisons with the weights at hand: settings while tracking, one
 table a tracker. `plug_on` is DROL's claim: each Siamese tracker of this package alone, with DROL's
 online classifier, and with classifier and short-term template, none of them trained again. Rows
-that need another network are listed with the command that makes it.
+that need another network are listed with the command that makes it. A data set's own measures are
+printed: A, R and EAO of VOT, AO and SR of GOT-10k.
 
 Finished rows under --out are not run again. --docs writes the tables into a Markdown page.
 """
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from ..datasets import load_dataset
     from ..evaluation.ablations import ablation_names, ablation_rows, run_row, variants_of
     from ..evaluation.comparison import own_contestants
+    from ..evaluation.measures import measures
     from ..evaluation.participants import TrackerSpec
     from ..evaluation.sections import check_sections, fill_section
     from ..tracker import TRACKERS
@@ -84,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
             raise CliError(f"--tracker {name!r} has no ablation; choose from {known}")
     if args.docs:
         check_sections(Path(args.docs).expanduser(), [f"ablation {n}" for n in names])
-    clips = load_dataset("folder", args.root, args.sequences)
+    clips = load_dataset(args.dataset, args.root, args.sequences)
+    shown = measures(clips)
     there, _ = own_contestants(TRACKERS, parse_files(args.weights), args.device)
     files = {c.spec.name: c.spec.weights for c in there if c.spec.size == args.size}
     files |= _networks(args.network)
@@ -103,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
                 lacking[row.name] = found
             else:
                 done.append((row, found))
-        text = _table(done, lacking)
+        text = _table(done, lacking, shown)
         write_text(out / f"{name}.md", text + "\n")
         if args.docs:
             fill_section(Path(args.docs).expanduser(), f"ablation {name}", text)
@@ -125,18 +128,22 @@ def _networks(pairs: list[str]) -> dict[str, str]:
     return files
 
 
-def _table(done: list[tuple[Row, Outcome]], lacking: dict[str, str]) -> str:
+def _table(
+    done: list[tuple[Row, Outcome]], lacking: dict[str, str], shown: tuple[Measure, ...]
+) -> str:
     """Scores of the rows; better and worse count clips against the first row of the group."""
     parts = []
     if done:
-        header = ["row", "AUC", "P@20", "nP@0.20", "lost", "lost frames", "better, worse"]
+        header = ["row", *(m.title for m in shown)]
+        by_clip = any(outcome.auc for _, outcome in done)
         first: dict[str, Outcome] = {}
         lines = []
         for row, outcome in done:
             better, worse = outcome.against(first.setdefault(row.group, outcome))
             name = f"{row.name} ({row.paper})" if row.paper else row.name
-            lines.append([name, *outcome_cells(outcome), f"{better}, {worse}"])
-        parts.append(table(header, lines))
+            line = [name, *(m.cell(outcome.mean) for m in shown)]
+            lines.append([*line, f"{better}, {worse}"] if by_clip else line)
+        parts.append(table([*header, "better, worse"] if by_clip else header, lines))
     if lacking:
         lines = [[name, f"`{command}`"] for name, command in lacking.items()]
         parts.append(table(["needs a network first", "how to make it"], lines))

@@ -55,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
 
     (spec,) = tracker_specs(args, [args.tracker])
     create_participant(spec)
-    clips = load_dataset("folder", args.root, args.sequences)
+    clips = load_dataset(args.dataset, args.root, args.sequences)
+    if clips.protocol in ("supervised", "anchors") or clips.submission is not None:
+        raise DatasetError(f"{clips.name}: calibration needs a data set of one pass with its truth")
     out = Path(args.out).expanduser() if args.out else runs_folder("calibrate", args.root)
     found = {}
     for name, slope in (("raw", 0.0), ("present", None)):

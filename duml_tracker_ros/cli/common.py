@@ -16,7 +16,6 @@ from ..outputs import STANDARD_OUTPUT, Outputs
 
 if TYPE_CHECKING:
     from ..evaluation.participants import TrackerSpec
-    from ..evaluation.variants import Outcome
 
 DEFAULT_TRACKER = "duml"
 HALF = "half of the processors, at most 4"
@@ -128,7 +127,8 @@ def add_threads(parser: argparse._ActionsContainer, otherwise: str = "processors
 
 
 def add_clips(parser: argparse._ActionsContainer) -> None:
-    """Options of commands that run trackers over a folder of clips: which clips, and how."""
+    """Options of commands that run trackers over clips: which clips, and how."""
+    parser.add_argument("--dataset", default="folder", metavar="KIND", help="as in eval (folder)")
     parser.add_argument("--root", required=True, metavar="DIR", help="folder of the clips")
     parser.add_argument("--sequences", metavar="GLOB", help="only these; commas between several")
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
@@ -245,13 +245,6 @@ def parse_files(pairs: Sequence[str]) -> dict[tuple[str, str], str]:
             )
         files[name, size] = file
     return files
-
-
-def outcome_cells(outcome: Outcome) -> list[str]:
-    """Scores of a variant for a table: AUC, P@20, nP@0.20, lost targets and frames."""
-    mean = outcome.mean
-    scores = [f"{mean[k]:.3f}" for k in ("auc", "precision20", "norm_precision20")]
-    return [*scores, str(mean["lost_sequences"]), f"{mean['lost_frames']:.1%}"]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

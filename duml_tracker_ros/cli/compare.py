@@ -57,7 +57,6 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
             ),
         ),
     )
-    parser.add_argument("--dataset", default="folder", metavar="KIND", help="as in eval (folder)")
     add_clips(parser)
     parser.add_argument(
         "--tracker", nargs="+", metavar="NAME", help="only these; `opencv` stands for all of OpenCV"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import sys
@@ -38,9 +39,12 @@ at 0.20, how many sequences ended with the target lost (no overlap on the last 1
 of frames without any overlap, and milliseconds per frame without image decoding; then what the
 tracker said of its target: false claims (TRACKING with an overlap below 0.1), false alarms (LOST
 while it is there), what was told while it was absent, and how far the confidence is from the
-overlap (expected calibration error). got10k-val adds AO and SR; vot2018 and vot2019 run supervised
-(new start after a failure), vot2020 to vot2022 from anchors, and give accuracy, robustness and EAO;
-got10k-test and trackingnet write the file for their server.
+overlap (expected calibration error). got10k-val adds AO and SR, vot2018-lt precision,
+recall and F; vot2018 and vot2019 run supervised (new start after a failure), vot2020 to vot2022
+from anchors, and give accuracy, robustness and EAO; got10k-test and trackingnet write the file for
+their server. On nfs, uav123 and lasot duml in size r50 searches 321 pixels (319 in its paper),
+unless --set network.search_size says otherwise; --set preset=paper leaves out what this package
+adds to the papers.
 
 What is finished is kept under --out and not run again: after an interruption, or with more trackers
 or sequences, the same command continues. A sequence that cannot be used (missing or damaged frame,
@@ -237,6 +241,7 @@ def as_document(result: Evaluation | VotEvaluation, environment: dict[str, Any])
 
 def _describe(result: Evaluation | VotEvaluation, name: str) -> dict[str, Any]:
     from ..evaluation.honesty import honesty_of, reliability_of
+    from ..evaluation.longterm import longterm_score
     from ..evaluation.vot_runs import VotEvaluation
 
     tracker = result.trackers[name]
@@ -247,6 +252,9 @@ def _describe(result: Evaluation | VotEvaluation, name: str) -> dict[str, Any]:
     if result.dataset.protocol == "got10k" and out["mean"]:
         found = result.got10k(name)
         out["mean"] |= {"ao": found.ao, "sr50": found.sr50, "sr75": found.sr75}
+    if result.dataset.protocol == "longterm" and out["mean"]:
+        long = longterm_score(result.dataset, result.trackers[name].runs)
+        out["mean"] |= dataclasses.asdict(long)
     reliable = reliability_of(result, name)
     error = math.nan if reliable is None else reliable.error
     out["honesty"] = {**honesty_of(result, name).as_dict(), "calibration_error": error}
@@ -268,6 +276,8 @@ def _plain(value: Any) -> Any:
 
 def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
     """The scores as text tables."""
+    from ..evaluation.longterm import longterm_score
+
     header = ["tracker", "sequences", "AUC", "P@20", "nP@0.20", "lost", "lost frames"]
     header += ["ms median", "ms p95"]
     rows, groups = [], []
@@ -288,6 +298,12 @@ def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
             found = result.got10k(name)
             lines.append([name, f"{found.ao:.3f}", f"{found.sr50:.3f}", f"{found.sr75:.3f}"])
         parts.append(table(["tracker", "AO", "SR0.5", "SR0.75"], lines))
+    if result.dataset.protocol == "longterm":
+        lines = []
+        for name, *_ in rows:
+            long = longterm_score(result.dataset, result.trackers[name].runs)
+            lines.append([name, *(f"{v:.3f}" for v in (long.precision, long.recall, long.f_score))])
+        parts.append(table(["tracker", "Pr", "Re", "F"], lines))
     if per_sequence:
         lines = [
             [f"{sequence}  {name}", str(score["frames"]), *_cells(score)]

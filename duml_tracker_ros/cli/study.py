@@ -13,7 +13,6 @@ from .common import (
     add_clips,
     add_tracker_options,
     epilog,
-    outcome_cells,
     positive,
     run_options,
     runs_folder,
@@ -21,15 +20,18 @@ from .common import (
 )
 
 if TYPE_CHECKING:
+    from ..evaluation.measures import Measure
     from ..evaluation.variants import Outcome
     from ..training.study import Recipe
 
 DESCRIPTION = """\
 Repeat the comparisons of the DuML paper: the fusion weight mu (Fig. 4), score voting (Table 4) and
 the update rule with the given weights; and with --train, which trains a network for each,
-the six formulations alone (Tables 1, 2), the nine pairs (Table 3) and the label assignments
-(Table 10). Prints Markdown tables; writes them and a plot of mu into --out. An interrupted study
-continues with the same command.
+the six formulations alone (Tables 1, 2), the nine pairs (Table 3), the label assignments (Table 10)
+and, given public data sets, the training data (Table 11). --grid runs each formulation in 140
+settings and prints the means (Table 1). A data set's own measures are printed: A, R and EAO of VOT.
+Prints Markdown tables; writes them and a plot of mu into --out. An interrupted study continues with
+the same command. --rows lists every row of every table of the papers, and what makes it.
 """
 
 
@@ -45,11 +47,24 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
                 "everything, each network trained for 1500 steps",
                 "duml-tracker study --root sequences --train DATA --steps 1500",
             ),
+            (
+                "the paper's network by the paper's rules on VOT2018",
+                "duml-tracker study --dataset vot2018 --root VOT2018 --size r50 --weights FILE "
+                "--set preset=paper",
+            ),
         ),
     )
     add_clips(parser)
     parser.add_argument(
-        "--train", metavar="DATA", help="training data (data.root): train and compare networks too"
+        "--train",
+        nargs="?",
+        const="",
+        metavar="DATA",
+        help="train and compare networks too; training data (data.root), or nothing where "
+        "--train-set names public data sets: data.layouts={...}",
+    )
+    parser.add_argument(
+        "--grid", action="store_true", help="with --train: 140 settings of each formulation"
     )
     parser.add_argument("--steps", type=positive, default=1500, help="training steps (1500)")
     parser.add_argument(
@@ -70,6 +85,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 
 def run(args: argparse.Namespace) -> int:
     from ..datasets import load_dataset
+    from ..evaluation.measures import main_measure, measures
     from ..evaluation.participants import create_participant
     from ..evaluation.variants import Variants
     from ..training import study
@@ -77,9 +93,12 @@ def run(args: argparse.Namespace) -> int:
 
     if args.train and not Path(args.train).is_dir():
         raise CliError(f"--train {args.train}: no such folder")
+    if args.grid and args.train is None:
+        raise CliError("--grid runs networks of one branch, which --train makes: give it too")
     (spec,) = tracker_specs(args, ["duml"])
     create_participant(spec)
-    clips = load_dataset("folder", args.root, args.sequences)
+    clips = load_dataset(args.dataset, args.root, args.sequences)
+    shown = measures(clips)
     out = Path(args.out).expanduser() if args.out else runs_folder("study", args.root)
     options = run_options(args)
     variants = Variants(spec, clips, out / "runs", **options)
@@ -90,33 +109,39 @@ def run(args: argparse.Namespace) -> int:
         ("Score voting (Table 4)", study.voting(variants)),
         ("Update rule", study.updates(variants)),
     ]
-    if args.train:
+    if args.train is not None:
         settings = {**parse_settings(args.train_settings), "data.root": args.train}
 
-        def trained(recipes: list[Recipe]) -> list[Outcome]:
-            rows = []
-            for recipe in recipes:
-                weights = study.train_recipe(
-                    recipe, out / "networks", args.config, settings, args.steps
-                )
-                rows.append(variants.run(recipe.name, study.settings_of(recipe), str(weights)))
-            return rows
+        def network(recipe: Recipe) -> str:
+            steps = args.steps
+            return str(study.train_recipe(recipe, out / "networks", args.config, settings, steps))
 
+        def trained(recipes: list[Recipe]) -> list[Outcome]:
+            return [variants.run(r.name, study.settings_of(r), network(r)) for r in recipes]
+
+        alone, data = study.formulations(), study.training_data(settings.get("data.layouts", {}))
         sections += [
-            ("One branch alone (Tables 1, 2)", trained(study.formulations())),
+            ("One branch alone (Tables 1, 2)", trained(alone)),
             ("Pairs (Table 3)", trained(study.pairs())),
             ("Label assignment (Table 10)", trained(study.labels())),
         ]
-    text = "\n\n".join(f"### {title}\n\n{_rows(rows)}" for title, rows in sections)
+        if data:
+            sections.append(("Training data (Table 11)", trained(data)))
+        if args.grid:
+            rows = [study.grid_mean(variants, r, network(r), shown) for r in alone]
+            title = f"One branch alone, mean over {len(study.grid())} settings (Table 1)"
+            sections.append((title, rows))
+    text = "\n\n".join(f"### {title}\n\n{_rows(rows, shown)}" for title, rows in sections)
+    out.mkdir(parents=True, exist_ok=True)
+    text = "\n\n".join(f"### {title}\n\n{_rows(rows, shown)}" for title, rows in sections)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "study.md", text + "\n")
-    write_text(out / "mu.svg", study.mu_chart(mu) + "\n")
+    write_text(out / "mu.svg", study.mu_chart(mu, main_measure(clips)) + "\n")
     print(text)
     print(f"\nwritten: {out / 'study.md'}, {out / 'mu.svg'}")
     return 0
 
 
-def _rows(outcomes: list[Outcome]) -> str:
-    header = ["variant", "AUC", "P@20", "nP@0.20", "lost", "lost frames"]
-    rows = [[outcome.name, *outcome_cells(outcome)] for outcome in outcomes]
-    return table(header, rows)
+def _rows(outcomes: list[Outcome], shown: tuple[Measure, ...]) -> str:
+    rows = [[outcome.name, *(m.cell(outcome.mean) for m in shown)] for outcome in outcomes]
+    return table(["variant", *(m.title for m in shown)], rows)

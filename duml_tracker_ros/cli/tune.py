@@ -79,6 +79,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 
 def run(args: argparse.Namespace) -> int:
     from ..datasets import load_dataset
+    from ..evaluation.measures import main_measure
     from ..evaluation.participants import create_participant
     from ..evaluation.variants import Variants, coordinate_search
     from .common import tracker_specs
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     tries = parse_tries(args.tries or DEFAULT_TRIES)
     (spec,) = tracker_specs(args, [args.tracker])
     create_participant(spec)
-    clips = load_dataset("folder", args.root, args.sequences)
+    clips = load_dataset(args.dataset, args.root, args.sequences)
     variants = Variants(
         spec,
         clips,
@@ -99,11 +100,13 @@ def run(args: argparse.Namespace) -> int:
     def report(key: str, value: Any, outcome: Outcome, taken: bool) -> None:
         first.append(outcome)
         better, worse = outcome.against(first[0])
-        auc, lost = f"{outcome.mean['auc']:.4f}", f"{outcome.mean['lost_frames']:.1%}"
-        rows.append([key, str(value), auc, lost, f"{better} / {worse}", "yes" if taken else ""])
+        mean, lost = f"{outcome.mean[ranks.key]:.4f}", outcome.mean.get("lost_frames")
+        share = "-" if lost is None else f"{lost:.1%}"
+        rows.append([key, str(value), mean, share, f"{better} / {worse}", "yes" if taken else ""])
 
-    taken = coordinate_search(variants, tries, args.margin, report)
-    print(table(["key", "value", "AUC", "lost frames", "better / worse", "taken"], rows))
+    ranks = main_measure(clips)
+    taken = coordinate_search(variants, tries, args.margin, report, ranks.key)
+    print(table(["key", "value", ranks.title, "lost frames", "better / worse", "taken"], rows))
     if taken:
         print("\n" + " ".join(f"--set {k}={v}" for k, v in taken.items()))
     else:

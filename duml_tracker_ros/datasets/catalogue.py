@@ -31,6 +31,7 @@ from .imagenet import train_imagenet_det, train_imagenet_vid
 from .lasot import load_lasot, train_lasot
 from .nfs import load_nfs
 from .otb import load_otb
+from .tlpg200 import load_tlpg200
 from .trackingnet import load_trackingnet, train_trackingnet
 from .uav123 import uav123
 from .vot import PROTOCOLS, vot
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Loader] = {
     "got10k-val": got10k("val"),
     "got10k-test": got10k("test"),
     **{name: vot(name) for name in PROTOCOLS},
+    "tlpg200": load_tlpg200,
 }
 """Benchmarks by the name that ``--dataset`` takes."""
 

@@ -46,6 +46,7 @@ from .metrics import (
     mean_score,
     score_pass,
 )
+from .paper_rules import by_benchmark
 from .participants import Participant, TrackerSpec, create_participant
 from .peers import PEERS, Box
 
@@ -407,8 +408,10 @@ def evaluate(
         fresh: run again what is already there.
         progress: show a bar with the time left.
 
-    A sequence that fails is named in ``problems`` and left out of that tracker's mean.
+    A sequence that fails is named in ``problems`` and left out of that tracker's mean. What a paper
+    sets by benchmark is set here (`paper_rules`).
     """
+    specs = [by_benchmark(spec, dataset) for spec in specs]
     names = [s.name for s in specs]
     if len(set(names)) != len(names):
         raise ValueError(f"a tracker is named twice: {names}")

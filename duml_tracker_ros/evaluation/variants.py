@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..datasets import Dataset, DatasetError
+from ..datasets import Dataset
+from .measures import score
 from .participants import TrackerSpec
-from .runner import evaluate
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One variant: what was changed, mean scores, and the AUC of every sequence."""
+    """One variant: what was changed, mean scores, and the AUC of every sequence if there is one.
+
+    The means have the keys of ``measures`` of the data set.
+    """
 
     name: str
     settings: dict[str, Any]
@@ -57,12 +60,8 @@ class Variants:
         spec = dataclasses.replace(
             self.spec, overrides=changed, weights=weights or self.spec.weights
         )
-        result = evaluate([spec], self.clips, out=self.out / slug(name), **self.options)  # type: ignore[arg-type]
-        for sequence, reason in result.problems.items():
-            raise DatasetError(f"{sequence}: {reason}")
-        scores = result.trackers[spec.name]
-        auc = {sequence: score.auc for sequence, score in scores.scores.items()}
-        return Outcome(name, dict(settings), scores.mean(), auc)
+        mean, auc = score(spec, self.clips, self.out / slug(name), self.options)
+        return Outcome(name, dict(settings), mean, auc)
 
 
 def coordinate_search(
@@ -70,11 +69,12 @@ def coordinate_search(
     tries: Mapping[str, Sequence[Any]],
     margin: float,
     report: Callable[[str, Any, Outcome, bool], object],
+    measure: str = "auc",
 ) -> dict[str, Any]:
     """Search settings one key at a time, each with what was found before.
 
-    A value is taken when its mean AUC exceeds the best so far by ``margin``: smaller differences
-    are noise on a few clips. Returns the settings that were taken.
+    A value is taken when its mean ``measure`` exceeds the best so far by ``margin``: smaller
+    differences are noise on a few clips. Returns the settings that were taken.
 
     Args:
         tries: values to try of each dotted key, in this order.
@@ -88,7 +88,8 @@ def coordinate_search(
         for value in values:
             settings = {**taken, key: value}
             outcome = variants.run(" ".join(f"{k}={v}" for k, v in settings.items()), settings)
-            better = outcome.mean["auc"] > max(best.mean["auc"] + margin, chosen.mean["auc"])
+            bar = max(best.mean[measure] + margin, chosen.mean[measure])
+            better = outcome.mean[measure] > bar
             if better:
                 chosen = outcome
             report(key, value, outcome, better)

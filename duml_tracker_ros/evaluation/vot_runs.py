@@ -23,6 +23,7 @@ from ..datasets import Sequence as Video
 from ..datasets.region import UNKNOWN, Region, parse_region, rectangle, special
 from ..datasets.vot import EAO_RANGES
 from . import vot
+from .paper_rules import by_benchmark
 from .participants import Participant, TrackerSpec
 from .peers import Box
 from .runner import (
@@ -323,6 +324,7 @@ def evaluate_vot(
     progress: bool = True,
 ) -> VotEvaluation:
     """Run a VOT protocol for every tracker; arguments as in `runner.evaluate`."""
+    specs = [by_benchmark(spec, dataset) for spec in specs]
     result = VotEvaluation(dataset, problems={p.name: p.reason for p in dataset.problems})
     done: dict[tuple[str, str], VotRun] = {}
     tasks = [

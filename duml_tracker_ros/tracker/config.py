@@ -11,6 +11,7 @@ from .errors import ConfigError
 from .settings import Group, Length, Name, Range, Share, build, flat, load_yaml, merge
 
 CONFIG_DIR = Path(__file__).parent / "configs"
+PRESET_DIR = Path(__file__).parent / "presets"
 
 Offline = Literal["OFC-5s", "OFC-1s", "OFR", "none", "FC", "RPN"]
 Online = Literal["ONR", "ONC-1s", "ONC-5s", "none"]
@@ -337,12 +338,16 @@ class TrackerConfig(Group):
 
     ``engine`` runs the networks: ``torch``, or on a CPU ``openvino`` or ``onnxruntime``. On CUDA
     ``cuda_graph`` replays the whole frame of ``duml`` as one recorded graph.
+
+    ``preset`` ``paper`` leaves out what this package adds to the papers (``presets/paper.yaml``);
+    what is set beside it counts.
     """
 
     name: Name = "duml"
     size: Name = "compact"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     engine: Literal["torch", "cuda_graph", "openvino", "onnxruntime"] = "torch"
+    preset: Literal["", "paper"] = ""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     postprocess: PostprocessConfig = field(default_factory=PostprocessConfig)
     online: OnlineConfig = field(default_factory=OnlineConfig)
@@ -373,7 +378,7 @@ def load_config(
     """Configuration of a tracker in a size, then dotted overrides.
 
     What a tracker sets for all its sizes (DROL) lies over DuML's file of a size, and under one of
-    its own.
+    its own; its key ``sizes`` holds what it sets for some of them. A preset lies over all of that.
     """
     if size not in sizes(name):
         raise ConfigError(f"unknown size {size!r} of {name}; choose from {', '.join(sizes(name))}")
@@ -383,5 +388,12 @@ def load_config(
         layers = [shared, own] if own.is_file() else [CONFIG_DIR / f"duml_{size}.yaml", shared]
     values: dict[str, Any] = {}
     for layer in layers:
-        values = merge(values, flat(load_yaml(layer)))
+        own_values = load_yaml(layer)
+        by_size = own_values.pop("sizes", {})
+        values = merge(merge(values, flat(own_values)), flat(by_size.get(size, {})))
+    wanted = (overrides or {}).get("preset")
+    if isinstance(wanted, str) and (PRESET_DIR / f"{wanted}.yaml").is_file():
+        preset = load_yaml(PRESET_DIR / f"{wanted}.yaml")
+        for part in ("all", name):
+            values = merge(values, flat(preset.get(part, {})))
     return build(TrackerConfig, merge(values, overrides or {}))

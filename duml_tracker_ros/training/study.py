@@ -1,11 +1,13 @@
-"""The paper's comparisons on our weights and data: formulations, pairs, mu, voting, labels."""
+"""DuML's comparisons on our weights and data: formulations, pairs, mu, voting, labels, data."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import torch
 
 from ..digest import code_digest, file_digest, value_digest
+from ..evaluation.measures import Measure
 from ..evaluation.svg import Series, axis_for, colour, line_chart
 from ..evaluation.variants import Outcome, Variants
 from ..tracker.checkpoint.store import shipped
@@ -33,6 +36,7 @@ class Recipe:
     name: str
     network: dict[str, str]
     loss: dict[str, str] = field(default_factory=dict)
+    layouts: dict[str, str] = field(default_factory=dict)
 
 
 def _network(offline: str, online: str) -> dict[str, str]:
@@ -70,6 +74,56 @@ def labels() -> list[Recipe]:
     ]
 
 
+SOURCES = {
+    "V": "imagenet_vid",
+    "Y": "youtube_bb",
+    "C": "coco",
+    "L": "lasot",
+    "G": "got10k",
+    "D": "imagenet_det",
+}
+"""Data sets by DuML's letters (App. D)."""
+
+
+def training_data(layouts: Mapping[str, str]) -> list[Recipe]:
+    """Networks trained on fewer data sets (Table 11), as far as their folders are given."""
+    both = {**_network("OFC-5s", "ONR")}
+    rows = []
+    for letters in ("VYCLG", "VYCD", "VYC", "VC"):
+        names = [SOURCES[letter] for letter in letters]
+        if set(names) <= set(layouts):
+            rows.append(Recipe(letters, both, layouts={name: layouts[name] for name in names}))
+    return rows
+
+
+def grid() -> list[dict[str, Any]]:
+    """140 sets of the post-processing's settings, over which Table 1 averages (App. C).
+
+    The paper gives their number and two of their names; the ranges are those that are searched for
+    Siamese trackers.
+    """
+    values = {
+        "postprocess.window_influence": (0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5),
+        "postprocess.penalty_k": (0.0, 0.04, 0.08, 0.12, 0.16),
+        "postprocess.size_rate": (0.2, 0.3, 0.4, 0.5),
+    }
+    return [
+        dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())
+    ]
+
+
+def grid_mean(
+    variants: Variants, recipe: Recipe, weights: str, shown: Sequence[Measure]
+) -> Outcome:
+    """Scores of a network of the study in the mean over `grid`."""
+    runs = []
+    for settings in grid():
+        name = " ".join([recipe.name, *(f"{k}={v}" for k, v in settings.items())])
+        runs.append(variants.run(name, {**settings_of(recipe), **settings}, weights).mean)
+    mean = {m.key: sum(float(run[m.key]) for run in runs) / len(runs) for m in shown}
+    return Outcome(recipe.name, settings_of(recipe), mean, {})
+
+
 def train_recipe(
     recipe: Recipe, folder: Path, config: str, settings: Mapping[str, Any], steps: int
 ) -> Path:
@@ -81,6 +135,8 @@ def train_recipe(
     overrides: dict[str, Any] = {**settings, "name": "weights", "steps": steps}
     overrides |= {f"network.{k}": v for k, v in recipe.network.items()}
     overrides |= {f"loss.{k}": v for k, v in recipe.loss.items()}
+    if recipe.layouts:
+        overrides["data.layouts"] = recipe.layouts
     key = network_key(load_train_config(config, overrides))
     out = folder / f"{recipe.name.replace(' ', '_')}-{key[:12]}"
     weights = out / "weights.safetensors"
@@ -151,11 +207,12 @@ def updates(variants: Variants) -> list[Outcome]:
     return [variants.run(f"update {rule}", {"online.update": rule}) for rule in rules]
 
 
-def mu_chart(outcomes: list[Outcome]) -> str:
-    """Mean AUC over mu as an ``<svg>`` element."""
-    x = [float(o.settings["postprocess.mu"]) for o in outcomes]
-    y = [float(o.mean["auc"]) for o in outcomes]
-    line = Series("mean AUC", x, y, colour(0), markers=True)
-    return line_chart(
-        "Fusion weight", [line], axis_for("mu", x), axis_for("AUC", y, zero=False), legend=False
-    )
+def mu_chart(outcomes: list[Outcome], measure: Measure) -> str:
+    """Mean of a measure over mu as an ``<svg>`` element; without what is not defined."""
+    found = [o for o in outcomes if math.isfinite(float(o.mean[measure.key]))]
+    x = [float(o.settings["postprocess.mu"]) for o in found]
+    y = [float(o.mean[measure.key]) for o in found]
+    line = Series(f"mean {measure.title}", x, y, colour(0), markers=True)
+    vertical = axis_for(measure.title, y or [0.0], zero=False)
+    horizontal = axis_for("mu", x or list(MU))
+    return line_chart("Fusion weight", [line], horizontal, vertical, legend=False)
