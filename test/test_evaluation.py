@@ -18,6 +18,7 @@ from duml_tracker_ros.datasets import (
     matches,
     read_image,
 )
+from duml_tracker_ros.evaluation.drawn import drawn_boxes
 from duml_tracker_ros.evaluation.participants import TrackerSpec, create_participant
 from duml_tracker_ros.evaluation.peers import PEERS, PeerError, create_peer, peer_models
 from duml_tracker_ros.evaluation.report import picture_window
@@ -264,6 +265,25 @@ def test_more_starts_go_forth_and_back_from_frames_with_the_target(tmp_path: Pat
     other = dataclasses.replace(load_dataset("folder", tmp_path), protocol="anchors")
     with pytest.raises(DatasetError, match="one pass"):
         more_starts(other, 2)
+
+
+def test_jitter_starts_from_the_same_drawn_boxes_every_time(root: Path) -> None:
+    clips = load_dataset("folder", root)
+    drawn, again = drawn_boxes(clips, 3), drawn_boxes(clips, 3)
+    assert [s.name for s in drawn][:3] == [f"{clips.sequences[0].name}~{i}" for i in (1, 2, 3)]
+    for one, other in zip(drawn, again, strict=True):
+        assert np.array_equal(one.selection, other.selection)
+        x, y, w, h = one.truth[0]
+        a, b, wide, high = one.selection
+        assert abs(a + wide / 2 - x - w / 2) <= 0.1 * w
+        assert abs(b + high / 2 - y - h / 2) <= 0.1 * h
+        assert 0.85 <= wide / w <= 1.15
+        assert 0.85 <= high / h <= 1.15
+    assert len({tuple(s.selection) for s in drawn}) == len(drawn.sequences)
+    found = evaluate([KCF], drawn_boxes(clips, 1), progress=False)
+    runs = found.trackers[KCF.name].runs
+    for clip in drawn_boxes(clips, 1):
+        assert np.allclose(runs[clip.name].boxes[0], clip.selection, atol=1e-3)
 
 
 def test_our_own_tracker_is_evaluated_and_its_settings_mark_the_results(

@@ -101,6 +101,14 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         "from the first frame is a small sample (default: 1)",
     )
     data.add_argument(
+        "--jitter",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="runs of each sequence, each from a box as a hand draws it: the centre off by up to a "
+        "tenth of the sides, the sides by up to 15 %%, the same ones every time",
+    )
+    data.add_argument(
         "--stride",
         type=positive,
         default=1,
@@ -152,6 +160,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 
 def run(args: argparse.Namespace) -> int:
     from ..datasets import load_dataset
+    from ..evaluation.drawn import drawn_boxes
     from ..evaluation.environment import describe_environment
     from ..evaluation.participants import create_participant
     from ..evaluation.report import write_report
@@ -174,6 +183,8 @@ def run(args: argparse.Namespace) -> int:
         dataset = every(dataset, args.stride)
     if args.starts > 1:
         dataset = more_starts(dataset, args.starts)
+    if args.jitter:
+        dataset = drawn_boxes(dataset, args.jitter)
     if args.absent:
         dataset = absent_pairs(dataset)
     if args.report and dataset.protocol in ("supervised", "anchors"):

@@ -63,6 +63,7 @@ class Sequence:
         regions: VOT's truth as its files give it, in their coordinates (pixels from 1).
         label: class of the target, where the data set gives one.
         truth_given: False where only the first box is public (test servers).
+        selection: the box [4] that a tracker starts from; None: the first true one.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Sequence:
     regions: tuple[Region, ...] | None = None
     label: str = ""
     truth_given: bool = True
+    selection: Array | None = None
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -166,7 +166,7 @@ class Evaluation:
 def run_sequence(
     tracker: Participant, sequence: Sequence, on_frame: Callable[[int], object] | None = None
 ) -> Run:
-    """Follow one sequence from its first true box to its end.
+    """Follow one sequence from its first true box, or what was selected instead, to its end.
 
     Raises SequenceError when a frame cannot be read.
     """
@@ -181,7 +181,8 @@ def run_sequence(
         image = sequence.image(index)
         if index == 0:
             size = (image.shape[1], image.shape[0])
-            box = as_box(sequence.truth[0])
+            given = sequence.selection
+            box = as_box(sequence.truth[0] if given is None else given)
             start = time.perf_counter()
             tracker.init(image, box)
             seconds[0] = time.perf_counter() - start
