@@ -22,6 +22,7 @@ from duml_tracker_ros.tracker.checkpoint import (
     load_checkpoint,
     load_imagenet,
     save_checkpoint,
+    usual_size,
 )
 from duml_tracker_ros.tracker.config import BackboneConfig, load_config
 from duml_tracker_ros.tracker.geometry import Window
@@ -369,3 +370,16 @@ def test_a_warm_tracker_meets_no_new_size_when_it_loses_the_target(name, clip) -
         tracker.update(image)
     assert len(set(shapes)) > 3
     assert set(shapes) <= warm
+
+
+def test_a_size_that_is_not_named_is_that_of_the_weights(tmp_path) -> None:
+    config = load_config("lite").network
+    save_checkpoint(tmp_path / "own.safetensors", DualModalNet(config), config)
+    file = str(tmp_path / "own.safetensors")
+    assert create_tracker("duml", weights=file, device="cpu").info()["size"] == "lite"
+    shipped = create_tracker("duml", device="cpu").info()
+    assert shipped["size"] == usual_size("duml")
+    compact = str(default_weights("compact"))
+    assert create_tracker("duml", weights=compact, device="cpu").info()["size"] == "compact"
+    with pytest.raises(WeightsError, match="in size 'compact' says"):
+        create_tracker("duml", weights=file, device="cpu", size="compact")

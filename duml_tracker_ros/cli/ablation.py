@@ -63,7 +63,9 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         help="a network trained for some rows, e.g. siamrcr_unlinked=runs/siamrcr_unlinked/"
         "siamrcr_compact.safetensors; may be repeated",
     )
-    parser.add_argument("--size", default="compact", metavar="NAME", help="network size (compact)")
+    parser.add_argument(
+        "--size", metavar="NAME", help="network size (default: as shipped for duml)"
+    )
     add_device(parser)
     parser.add_argument("--docs", metavar="PAGE", help="Markdown page to fill")
     parser.add_argument("--out", metavar="DIR", help=f"raw results, tables {OUT_HELP}")
@@ -78,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.participants import TrackerSpec
     from ..evaluation.sections import check_sections, fill_section
     from ..tracker import TRACKERS
+    from ..tracker.checkpoint import usual_size
 
     names = args.tracker or list(ablation_names())
     for name in names:
@@ -88,20 +91,21 @@ def run(args: argparse.Namespace) -> int:
         check_sections(Path(args.docs).expanduser(), [f"ablation {n}" for n in names])
     clips = load_dataset(args.dataset, args.root, args.sequences)
     shown = measures(clips)
+    size = args.size or usual_size()
     there, _ = own_contestants(TRACKERS, parse_files(args.weights), args.device)
-    files = {c.spec.name: c.spec.weights for c in there if c.spec.size == args.size}
+    files = {c.spec.name: c.spec.weights for c in there if c.spec.size == size}
     files |= _networks(args.network)
     out = Path(args.out).expanduser() if args.out else runs_folder("ablation", args.root)
     options = run_options(args)
-    spec = TrackerSpec("", device=args.device, size=args.size)
+    spec = TrackerSpec("", device=args.device, size=size)
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
-        rows = ablation_rows(name, args.size)
+        rows = ablation_rows(name, size)
         variants = variants_of(rows, spec, clips=clips, out=out / name, **options)
         done: list[tuple[Row, Outcome]] = []
         lacking: dict[str, str] = {}
         for row in rows:
-            found = run_row(row, variants, files, args.size)
+            found = run_row(row, variants, files, size)
             if isinstance(found, str):
                 lacking[row.name] = found
             else:

@@ -98,7 +98,12 @@ def add_tracker_options(parser: argparse._ActionsContainer) -> None:
         metavar="FILE",
         help="a .safetensors file (default: the weights in the package)",
     )
-    parser.add_argument("--size", metavar="NAME", help="network size: compact (default), r50, ...")
+    parser.add_argument(
+        "--size",
+        metavar="NAME",
+        help="network size: lite, compact, r50, ... (default: that of the "
+        "weights; of the package's, the best)",
+    )
     parser.add_argument(
         "--set",
         dest="settings",
@@ -229,15 +234,17 @@ def runs_folder(command: str, root: str | Path) -> Path:
 
 
 def parse_files(pairs: Sequence[str]) -> dict[tuple[str, str], str]:
-    """``NAME[:SIZE]=FILE`` arguments by tracker and size (compact where none is named)."""
+    """``NAME[:SIZE]=FILE`` arguments by tracker and size (the usual one where none is named)."""
     from ..tracker import TRACKERS
+    from ..tracker.checkpoint import usual_size
     from ..tracker.config import sizes
 
     files = {}
     for pair in pairs:
         what, _, file = pair.partition("=")
         name, _, size = what.partition(":")
-        size = size or "compact"
+        if name in TRACKERS:
+            size = size or usual_size(name)
         if not file or name not in TRACKERS or size not in sizes(name):
             raise CliError(
                 f"--weights {pair!r} is not NAME[:SIZE]=FILE, for example duml=my.safetensors or "

@@ -98,9 +98,10 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     trackers.add_argument("--weights", default="default", metavar="FILE")
     trackers.add_argument(
         "--size",
-        default="compact",
+        default="auto",
         metavar="NAME",
-        help="network size: compact (default), r50, ...",
+        help="network size: lite, compact, r50, ... (default: that of the "
+        "weights; of the package's, the best)",
     )
     trackers.add_argument(
         "--set",

@@ -62,9 +62,10 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     parser.add_argument(
         "--size",
-        default="compact",
+        default="auto",
         metavar="NAME",
-        help="network size: compact (default), r50, ...",
+        help="network size: lite, compact, r50, ... (default: that of the "
+        "weights; of the package's, the best)",
     )
     parser.add_argument(
         "--search-size", type=int, metavar="N", help="pixels, 32 k + 1 (default: the weights')"
@@ -87,10 +88,10 @@ def run(args: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CliError(f"--out {folder}: {error.strerror}") from None
-    name = f"{args.tracker}_{args.size}"
+    name = f"{args.tracker}_{config.size}"
     about = {
         "tracker": args.tracker,
-        "size": args.size,
+        "size": config.size,
         "weights": checkpoint.path.name if checkpoint else "random",
         "sha256": checkpoint.sha256 if checkpoint else "",
         **describe(net),

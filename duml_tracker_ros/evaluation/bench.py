@@ -347,6 +347,8 @@ def plan(
 
     All of them for each of ``isas``, where there are any.
     """
+    from ..tracker.checkpoint import usual_size
+
     width, height = image
     base = BenchCase("base", spec.name, spec, width, height, frames, threads=threads)
 
@@ -385,7 +387,7 @@ def plan(
         for sized, engine in itertools.product((spec, paper), engines(spec.device)):
             settings = {"engine": engine, "online.update": "every_frame"}
             chosen = replace(sized, overrides={**sized.overrides, **settings})
-            label = f"{sized.size or 'compact'} {engine}"
+            label = f"{sized.size or usual_size(sized.name)} {engine}"
             cases.append(replace(base, group="engine", label=label, spec=chosen))
     if "backbone" in sweeps:
         for dilated in (False, True):
@@ -410,9 +412,11 @@ def engines(device: str) -> list[str]:
 
 def _search_size(spec: TrackerSpec) -> int:
     """Search size of the configuration, without loading weights."""
+    from ..tracker.checkpoint import usual_size
     from ..tracker.config import load_config
 
-    return load_config(spec.size or "compact", spec.overrides, spec.name).network.search_size
+    size = spec.size or usual_size(spec.name)
+    return load_config(size, spec.overrides, spec.name).network.search_size
 
 
 def bench(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import Dataset
-from ..tracker.checkpoint import default_weights
+from ..tracker.checkpoint import default_weights, usual_size
 from ..tracker.checkpoint.store import how_to_make
 from ..tracker.config import sizes
 from ..tracker.errors import WeightsError
@@ -67,7 +67,7 @@ def own_contestants(
     found, missing = [], {}
     for name in names:
         for size in sizes(name):
-            label = name if size == "compact" else f"{name} ({size})"
+            label = name if size == usual_size(name) else f"{name} ({size})"
             weights = files.get((name, size))
             try:
                 weights = weights or str(default_weights(size, name))

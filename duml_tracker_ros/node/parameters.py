@@ -59,10 +59,11 @@ class Settings:
         remedy="use the name of a tracking system, for example 'duml'",
     )
     size: str = _parameter(
-        "compact",
+        "auto",
         CONFIGURE,
-        "network size: compact runs in real time on two CPU cores; not every tracker comes in all",
-        choices=("compact", "r50", "alexnet", "pysot"),
+        "network size; auto: the one that the weights were made for, of the package's weights the "
+        "best; not every tracker comes in all",
+        choices=("auto", "lite", "compact", "r50", "alexnet", "pysot"),
     )
     weights: str = _parameter(
         "default",

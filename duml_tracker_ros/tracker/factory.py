@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from ..vector_units import vector_units
-from .checkpoint import Checkpoint, default_weights, load_checkpoint
+from .checkpoint import Checkpoint, default_weights, load_checkpoint, usual_size
 from .checkpoint.store import load_state
-from .config import TrackerConfig, load_config
+from .config import TrackerConfig, load_config, sizes
 from .engine import make_engine
 from .errors import ConfigError, TrackerError, WeightsError
 from .network.base import CropNet
@@ -40,6 +40,7 @@ SYSTEMS: dict[str, type[FrameTracker[Any, Any]]] = {
     )
 }
 TRACKERS: tuple[str, ...] = tuple(SYSTEMS)
+AUTO = "auto"
 CAPTURED: dict[str, type[FrameTracker[Any, Any]]] = {CapturedDuml.name: CapturedDuml}
 """Those that can be recorded as CUDA graphs."""
 
@@ -81,7 +82,7 @@ def create_tracker(
     name: str = "duml",
     weights: str = "default",
     device: str = "auto",
-    size: str = "compact",
+    size: str = AUTO,
     profile: bool = False,
     **overrides: Any,
 ) -> Tracker:
@@ -92,7 +93,8 @@ def create_tracker(
         weights: ``default`` (shipped with the package), a path to a .safetensors file, or
             ``random`` (untrained, seeded: for tests of everything but accuracy).
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
-        size: ``compact``, or ``r50``, ``alexnet``, ``pysot`` where the tracker comes in it.
+        size: ``lite``, ``compact``, ``r50``, ``alexnet`` or ``pysot``, as the tracker comes in it.
+            ``auto``: the one that the weights were made for; of the package's, the best.
         profile: measure stage times (``stage_times``).
         overrides: configuration keys, dotted: ``**{"online.update": "every_frame"}``.
 
@@ -134,8 +136,10 @@ def load_network(
             raise ConfigError(
                 f"override {key!r} is a group; name a key of it, e.g. 'online.update'"
             )
+    checkpoint = None if weights in ("default", "random") else load_checkpoint(weights)
+    if size == AUTO:
+        size = _size_of(name, checkpoint, overrides)
     config = load_config(size, overrides, name)
-    checkpoint: Checkpoint | None = None
     make = SYSTEMS[name].network
     if weights == "random":
         torch_state = torch.random.get_rng_state()
@@ -143,8 +147,7 @@ def load_network(
         net = make(config.network)
         torch.random.set_rng_state(torch_state)
     else:
-        path = default_weights(size, name) if weights == "default" else weights
-        checkpoint = load_checkpoint(path)
+        checkpoint = checkpoint or load_checkpoint(default_weights(size, name))
         _check_network(config, checkpoint)
         net = make(config.network)
         load_state(net, checkpoint)
@@ -152,16 +155,29 @@ def load_network(
     return config, net, checkpoint
 
 
-def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:
-    """The file's network must be the configured one; crop sizes may differ."""
+def _size_of(name: str, checkpoint: Checkpoint | None, overrides: Mapping[str, Any]) -> str:
+    """The size that a file was made for, or the usual one."""
+    if checkpoint is not None:
+        for size in sizes(name):
+            if not _differences(load_config(size, overrides, name), checkpoint):
+                return size
+    return usual_size(name)
+
+
+def _differences(config: TrackerConfig, checkpoint: Checkpoint) -> list[str]:
+    """Keys in which the file's network is not the configured one; crop sizes may differ."""
     own = dataclasses.asdict(config.network)
     file = dataclasses.asdict(checkpoint.network)
-    for key in own:
-        if key not in ("search_size", "crop") and own[key] != file[key]:
-            raise WeightsError(
-                f"{checkpoint.path} was made for network.{key} = {file[key]!r}, the configuration "
-                f"of {config.name} in size {config.size!r} says {own[key]!r}"
-            )
+    return [k for k in own if k not in ("search_size", "crop") and own[k] != file[k]]
+
+
+def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:
+    for key in _differences(config, checkpoint):
+        file, own = (getattr(n, key) for n in (checkpoint.network, config.network))
+        raise WeightsError(
+            f"{checkpoint.path} was made for network.{key} = {file!r}, the configuration "
+            f"of {config.name} in size {config.size!r} says {own!r}"
+        )
 
 
 __all__ = ["TRACKERS", "create_tracker", "resolve_device"]

@@ -1,6 +1,13 @@
 """Weight files: safetensors with the configuration inside, checked before they are used."""
 
-from .store import Checkpoint, default_weights, load_checkpoint, load_imagenet, save_checkpoint
+from .store import (
+    Checkpoint,
+    default_weights,
+    load_checkpoint,
+    load_imagenet,
+    save_checkpoint,
+    usual_size,
+)
 
 __all__ = [
     "Checkpoint",
@@ -8,4 +15,5 @@ __all__ = [
     "load_checkpoint",
     "load_imagenet",
     "save_checkpoint",
+    "usual_size",
 ]

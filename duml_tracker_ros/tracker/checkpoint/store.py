@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..config import CONFIG_DIR, NetworkConfig
+from ..config import CONFIG_DIR, NetworkConfig, sizes
 from ..errors import ConfigError, WeightsError
 from ..settings import build
 
@@ -24,6 +24,8 @@ COUNTER = "num_batches_tracked"
 """Of batch norms; inference does not use it."""
 WEIGHTS_DIR = Path(__file__).parent.parent / "weights"
 BORROWS = {"drol_rpn": "duml"}
+PREFERRED = ("lite", "compact")
+"""Sizes that a tracker is taken in where none is asked for, the best first."""
 """Trackers that stand beside a network trained for another one, but in sizes of their own."""
 IMPORTED = {"drol_rpn_pysot": "pysot"}
 """Networks whose weights come from a public project: its name for `duml-tracker import`."""
@@ -108,6 +110,16 @@ def default_weights(size: str, name: str = "duml") -> Path:
             f"give weights=FILE (.safetensors), or make some with '{how_to_make(size, name)}'"
         )
     return path
+
+
+def usual_size(name: str = "duml") -> str:
+    """The size that a tracker is taken in where none is asked for: the best that weights are
+    shipped for."""
+    known = sizes(name)
+    for size in PREFERRED:
+        if size in known and (WEIGHTS_DIR / f"{_stem(size, name)}.safetensors").is_file():
+            return size
+    return known[0] if known else PREFERRED[-1]
 
 
 def _stem(size: str, name: str) -> str:
