@@ -236,6 +236,13 @@ class Talker:
         self.met = True
         return next(f.result().current_state.label for f in futures if f.done())
 
+    def meet(self, client):
+        """Wait until the node knows a client: the answer to one it does not know is lost."""
+        assert client.wait_for_service(WAIT), f"no service {client.srv_name}"
+        # Made after the client: when this one is answered, the other one is known.
+        self.add_clients()
+        self.state()
+
     def change(self, label, meanwhile=None):
         """True when the transition with this label was made."""
         from lifecycle_msgs.msg import Transition

@@ -22,6 +22,8 @@ from node_harness import (
 from sensor_msgs.msg import Image
 
 from duml_tracker_ros.msg import Target
+from duml_tracker_ros.node.answers import SERVICE_QOS
+from duml_tracker_ros.srv import Init, Stop
 
 SEEN_STATES = (Target.STATE_TRACKING, Target.STATE_UNCERTAIN)
 
@@ -125,6 +127,59 @@ def test_many_malformed_requests_are_all_refused(active):
         assert not answer.success
         assert answer.message
     assert active.init(TARGET).success
+
+
+def test_every_one_of_many_calls_at_once_is_answered(active):
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState, GetState
+
+    active.fresh_target()
+    init = Init.Request(x=300.0, y=220.0, w=40.0, h=30.0)
+    wrong = ChangeState.Request(transition=Transition(label="configure"))
+    kinds = {
+        "init": (Init, init),
+        "stop": (Stop, Stop.Request()),
+        "get_state": (GetState, GetState.Request()),
+        "change_state": (ChangeState, wrong),
+    }
+    for name, (kind, request) in kinds.items():
+        # A client's queue holds ten answers unless it asks for more.
+        client = active.node.create_client(kind, f"{NODE}/{name}", qos_profile=SERVICE_QOS)
+        active.meet(client)
+        futures = [client.call_async(request) for _ in range(60)]
+        active.spin_until(lambda futures=futures: all(f.done() for f in futures), name)
+        if name == "init":
+            assert any(f.result().success for f in futures)
+            assert all(f.result().message for f in futures)
+        if name == "change_state":
+            assert not any(f.result().success for f in futures)
+        active.node.destroy_client(client)
+    assert active.state() == "active"
+
+
+def test_transitions_are_told(node):
+    from lifecycle_msgs.msg import TransitionEvent
+    from lifecycle_msgs.srv import GetAvailableTransitions
+
+    events = []
+    name = f"{NODE}/transition_event"
+    subscription = node.node.create_subscription(TransitionEvent, name, events.append, 10)
+    node.spin_until(lambda: node.node.count_publishers(name) == 1, "the topic")
+    node.add_clients(get_available_transitions=GetAvailableTransitions)
+    offered = node.call("get_available_transitions", GetAvailableTransitions.Request())
+    labels = {found.transition.label for found in offered.available_transitions}
+    assert labels == {"configure", "shutdown"}
+
+    def seen():
+        return [(event.start_state.label, event.goal_state.label) for event in events]
+
+    node.spin_until(
+        lambda: (node.bring_to("inactive"), node.bring_to("unconfigured"), len(events) >= 4)[2],
+        "events",
+    )
+    configured = [("unconfigured", "configuring"), ("configuring", "inactive")]
+    assert seen()[-4:] == [*configured, ("inactive", "cleaningup"), ("cleaningup", "unconfigured")]
+    node.node.destroy_subscription(subscription)
 
 
 def test_selection_on_an_old_frame(active):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from .ending import Ending
 
 # Longest time that taking down the middleware may take, seconds; usually it takes one or two.
 ENDING = 8.0
+LAST_ANSWERS = 1.0
 
 USAGE = """\
 usage: python -m duml_tracker_ros.node [--ros-args ...]
@@ -65,6 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             ending.begin()
             stopped = node.close()
+            # What was asked of the tracker has just been refused; the answers have still to go out.
+            end = time.monotonic() + LAST_ANSWERS
+            while node.answering() and time.monotonic() < end:
+                executor.spin_once(timeout_sec=0.05)
             sys.stdout.flush()
             sys.stderr.flush()
             end_within(ENDING)

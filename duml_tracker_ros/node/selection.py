@@ -18,6 +18,7 @@ from rclpy.task import Future
 from duml_tracker_ros.msg import Box
 from duml_tracker_ros.srv import Init, InitPoint, Stop
 
+from .answers import SERVICE_QOS
 from .boxes import BoxOf, fraction_box, pixel_box, point_box
 from .command import Command, Overtaken, WorkerError
 from .frame_ring import Frame, FrameRing
@@ -44,11 +45,16 @@ class Selector:
 
     All exist from the start and in every lifecycle state, so that a node that is not active can
     say so: a service in its answer, a topic in the log and in diagnostics.
+
+    Attributes:
+        last: what came of the last selection, in words.
+        waiting: how many requests wait for the tracker's answer.
     """
 
     def __init__(self, node: TrackerNode) -> None:
         self._node = node
         self.last = ""
+        self.waiting = 0
         self._clicks: list[Any] = []
         self._group = group = ReentrantCallbackGroup()
         services: list[tuple[Any, str, Callable[[Any, Any], Any]]] = [
@@ -57,7 +63,7 @@ class Selector:
             (Stop, "~/stop", self._on_stop),
         ]
         for kind, name, serve in services:
-            node.create_service(kind, name, serve, callback_group=group)
+            node.create_service(kind, name, serve, qos_profile=SERVICE_QOS, callback_group=group)
         topics: list[tuple[Any, str, Callable[[Any], Any]]] = [
             (Box, "~/init_box", self._on_box),
             (Point, "~/click", partial(self._on_click, "~/click")),
@@ -210,7 +216,9 @@ class Selector:
 
         timer = self._node.create_timer(timeout, finish, clock=STEADY)
         command.when_done(finish)
+        self.waiting += 1
         await finished
+        self.waiting -= 1
         self._node.destroy_timer(timer)
         try:
             return command.result(0.0)

@@ -15,10 +15,12 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from ..tracker import create_tracker
 from . import diagnostics
+from .answers import answer_all
 from .command import WorkerError
 from .ending import Ending
 from .frame_ring import Frame, FrameRing
 from .guidance import Guidance
+from .lifecycle_services import LifecycleServices
 from .outcome import Outcome, Status
 from .parameters import (
     CONFIGURE,
@@ -72,7 +74,7 @@ class TrackerNode(LifecycleNode):
     """
 
     def __init__(self, ending: Ending | None = None, **arguments: Any) -> None:
-        super().__init__("duml_tracker", **arguments)
+        super().__init__("duml_tracker", enable_communication_interface=False, **arguments)
         self._ending = ending
         # The callback also judges the values that come with the declaration.
         self.add_on_set_parameters_callback(self._check_parameters)
@@ -96,7 +98,9 @@ class TrackerNode(LifecycleNode):
         self._gate = threading.Lock()
         self._open = False
         self._recorder = TrackRecorder(self._describe_tracker, self.fault)
+        self._lifecycle = LifecycleServices(self)
         self._selector = Selector(self)
+        answer_all(self)
         self._selector.take_clicks(self.settings.mouse_left)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", output_qos(10))
         self.create_timer(self.settings.diagnostics_period, self._diagnose, clock=STEADY)
@@ -207,6 +211,10 @@ class TrackerNode(LifecycleNode):
         self._stop_stream(None)
         self._release()
         return not self._stuck
+
+    def answering(self) -> bool:
+        """True while services wait for an answer; it needs turns of the executor to go out."""
+        return self._selector.waiting > 0
 
     def going(self) -> bool:
         """False once the process is asked to end, or the context has been shut down."""

@@ -24,6 +24,7 @@ from duml_tracker_ros.msg import Target, TrackDebug
 from duml_tracker_ros.srv import Init, InitPoint, Stop
 
 from ...messages.image_codec import ImageError, view_image
+from ..answers import SERVICE_QOS
 from ..parameters import make_descriptor
 from ..stream import ImageStream
 from .protocol import Select, Watch
@@ -62,7 +63,11 @@ class Bridge(Node):
         self._began = 0.0
         self._todo: deque[Callable[[], None]] = deque()
         self._inits, self._points, self._stops = (
-            self.create_client(kind, self.resolve_service_name(f"{self._name}/{service}"))
+            self.create_client(
+                kind,
+                self.resolve_service_name(f"{self._name}/{service}"),
+                qos_profile=SERVICE_QOS,
+            )
             for kind, service in ((Init, "init"), (InitPoint, "init_point"), (Stop, "stop"))
         )
         self._changed = self.create_guard_condition(self._catch_up)
