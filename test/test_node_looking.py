@@ -18,7 +18,7 @@ from std_msgs.msg import Header
 from test_node_camera_model import CX, CY, FX, FY, Info
 from visualization_msgs.msg import Marker, MarkerArray
 
-from duml_tracker_ros.messages.image_codec import ImageView, view_image
+from duml_tracker_ros.messages.image_codec import ImageView, read_image
 from duml_tracker_ros.node.camera_model import CameraModel
 from duml_tracker_ros.node.debug_images import annotated_image, score_image
 from duml_tracker_ros.node.markers import TargetMarkers
@@ -73,11 +73,11 @@ def test_images_for_people_come_only_while_watched(active):
     raw = np.frombuffer(scores.data, np.float32).reshape(480, 640)
     assert raw.max() > 0
     shown = np.round(np.clip(raw, 0, 1) * 255)
-    np.testing.assert_array_equal(view_image(heatmap).pixels, shown)
+    np.testing.assert_array_equal(read_image(heatmap).pixels, shown)
     packed = found["annotated/compressed"]
     assert packed.format == "rgb8; jpeg compressed bgr8"
     picture = cv2.imdecode(np.frombuffer(packed.data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    difference = picture.astype(float) - view_image(found["annotated"]).pixels
+    difference = picture.astype(float) - read_image(found["annotated"]).pixels
     assert np.abs(difference).mean() < 8.0
     for _, subscription in watched.values():
         active.node.destroy_subscription(subscription)

@@ -36,7 +36,7 @@ def test_manifest_is_valid():
     assert "rosidl_interface_packages" in [group.name for group in package.member_of_groups]
     needed = {dependency.name for dependency in package.exec_depends}
     assert needed >= {
-        *("rclpy", "cv_bridge", "geometry_msgs", "sensor_msgs", "launch_ros", "vision_msgs"),
+        *("rclpy", "geometry_msgs", "sensor_msgs", "launch_ros", "vision_msgs"),
         *("python3-numpy", "python3-opencv", "python3-torch"),
     }
 

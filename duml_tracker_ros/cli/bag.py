@@ -178,5 +178,5 @@ def to_bgr(image: BagImage) -> NDArray[np.uint8]:
     from ..messages.image_codec import to_rgb
 
     if image.view.order == "bgr":
-        return image.view.pixels
+        return image.view.pixels[:, :]
     return np.asarray(cv2.cvtColor(to_rgb(image.view), cv2.COLOR_RGB2BGR), dtype=np.uint8)

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..pixels import Pixels
 from ..tracker import ScoreMaps, TrackResult, TrackState
 from ..tracker.crop import crop_array
 from ..tracker.geometry import Window
@@ -48,7 +49,7 @@ SIZES: dict[str, tuple[int, ...]] = {"maps_size": (2,), "memory_size": (), "pict
 
 
 def record(
-    frame: int, stamp_ns: int, image: np.ndarray, order: str, result: TrackResult
+    frame: int, stamp_ns: int, image: Pixels, order: str, result: TrackResult
 ) -> dict[str, Any]:
     """Values of `COLUMNS`, `RAGGED` and `SIZES` for one frame.
 
@@ -104,7 +105,7 @@ def record(
     return row
 
 
-def _picture(image: np.ndarray, order: str, result: TrackResult) -> tuple[Any, np.ndarray]:
+def _picture(image: Pixels, order: str, result: TrackResult) -> tuple[Any, np.ndarray]:
     x, y, w, h = result.search_region
     height, width = image.shape[:2]
     # Little of what lies beyond the image, which is nothing, but always all of the box.

@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..pixels import Pixels
 from ..tracker import Box, TrackResult
 from .record import COLUMNS, MAPS, RAGGED, SIZES, STATES, record
 
@@ -73,7 +74,7 @@ class TraceWriter:
         self._next = 1
         self._files = 0
 
-    def add(self, stamp_ns: int, image: np.ndarray, order: str, result: TrackResult) -> None:
+    def add(self, stamp_ns: int, image: Pixels, order: str, result: TrackResult) -> None:
         """Append a frame; call it before the next one is tracked.
 
         Args:

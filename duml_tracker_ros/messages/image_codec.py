@@ -1,7 +1,8 @@
 """ROS image messages to numpy and back.
 
-The common encodings become a view of the message's own bytes; nothing is copied. Messages are
-taken by their fields, so that nothing of ROS is imported before an image has to be written.
+Reading copies nothing: the common encodings become a view of the message's own bytes, all others
+are converted where somebody looks. Messages are taken by their fields, so that nothing of ROS is
+imported before an image has to be written.
 """
 
 from __future__ import annotations
@@ -13,29 +14,26 @@ from typing import Any
 
 import numpy as np
 
-# encoding -> (channels, channel order as the tracker names it)
-NATIVE_ENCODINGS: dict[str, tuple[int, str]] = {
-    "rgb8": (3, "rgb"),
-    "bgr8": (3, "bgr"),
-    "rgba8": (4, "rgba"),
-    "bgra8": (4, "bgra"),
-    "mono8": (1, "mono"),
-    "8UC1": (1, "mono"),
-    "8UC3": (3, "bgr"),
-    "8UC4": (4, "bgra"),
-}
+from ..pixels import Pixels
+from .bayer import BayerImage
+from .encodings import Encoding, find
+from .errors import ImageError
+from .scaling import DEFAULT, ScaledImage, Scaler, ScalingRule
+from .yuv import yuv_image
+
+# What is written: encoding -> numbers in a pixel.
+CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
 FLOATS = "32FC1"
-
-
-class ImageError(ValueError):
-    """A message is no image that can be used; the text names the field and the value."""
 
 
 @dataclass(frozen=True)
 class ImageView:
-    """Pixels uint8 [H, W, C], or [H, W] for mono, with their channel order."""
+    """Pixels uint8 [H, W, C], or [H, W] for mono, with their channel order.
 
-    pixels: np.ndarray
+    They are a view of the message's bytes, or lazy: converted where somebody looks.
+    """
+
+    pixels: Pixels
     order: str
 
     @property
@@ -47,111 +45,113 @@ class ImageView:
         return int(self.pixels.shape[0])
 
 
-def is_native(encoding: str) -> bool:
-    """True when `encoding` is read without a copy and without cv_bridge."""
-    return encoding in NATIVE_ENCODINGS
+class ImageReader:
+    """Reads the images of one stream, whose brightness must not flicker.
+
+    Args:
+        rule: how numbers of more than 8 bits become brightness.
+    """
+
+    def __init__(self, rule: ScalingRule = DEFAULT) -> None:
+        self._scaler = Scaler(rule)
+
+    def read(self, message: Any, time: float) -> ImageView:
+        """View of the next sensor_msgs/Image of the stream; a grid of its pixels is looked at.
+
+        Args:
+            time: when it came, in seconds.
+
+        Raises:
+            ImageError: the message cannot be used.
+        """
+        encoding = find(message.encoding)
+        if encoding.kind == "yuv":
+            return ImageView(_yuv(message, encoding), "bgr")
+        numbers = _numbers(message, encoding)
+        pixels: Pixels = numbers
+        if encoding.dtype != "u1":
+            pixels = ScaledImage(numbers, self._scaler.curve(numbers, time))
+        if encoding.kind == "bayer":
+            pixels = BayerImage(pixels, encoding.detail)
+        return ImageView(pixels, encoding.order)
+
+    def read_compressed(self, message: Any, time: float) -> ImageView:
+        """Decoded sensor_msgs/CompressedImage (JPEG, PNG and what else OpenCV reads).
+
+        Args:
+            time: when it came, in seconds.
+
+        Raises:
+            ImageError: the bytes are no image.
+        """
+        import cv2
+
+        if "compressedDepth" in message.format:
+            raise ImageError(f"format {message.format!r} is depth, not a camera image")
+        data = np.frombuffer(message.data, np.uint8)
+        how = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+        try:
+            pixels = cv2.imdecode(data, how) if data.size else None
+        except cv2.error as error:
+            raise ImageError(f"{data.size} bytes of {message.format!r}: {error}") from error
+        if pixels is None:
+            raise ImageError(
+                f"{data.size} bytes of format {message.format!r} are no readable image"
+            )
+        order = "mono" if pixels.ndim == 2 else "bgr"
+        if pixels.dtype == np.uint8:
+            return ImageView(pixels, order)
+        return ImageView(ScaledImage(pixels, self._scaler.curve(pixels, time)), order)
 
 
-def view_image(message: Any) -> ImageView:
-    """View of a sensor_msgs/Image in one of `NATIVE_ENCODINGS`; rows may be padded.
+def read_image(message: Any) -> ImageView:
+    """View of a sensor_msgs/Image that stands alone; rows may be padded.
 
     Raises:
         ImageError: unknown encoding, or size, step and data do not fit together.
     """
-    if message.encoding not in NATIVE_ENCODINGS:
-        raise ImageError(
-            f"encoding {message.encoding!r} is not read directly; these are: "
-            f"{', '.join(NATIVE_ENCODINGS)}"
-        )
-    channels, order = NATIVE_ENCODINGS[message.encoding]
-    width, height, step = int(message.width), int(message.height), int(message.step)
-    if width <= 0 or height <= 0:
-        raise ImageError(f"image of {width}x{height} pixels is empty")
-    if step < width * channels:
+    return ImageReader().read(message, 0.0)
+
+
+def _numbers(message: Any, encoding: Encoding) -> np.ndarray:
+    """View [H, W] or [H, W, C] of the message's bytes, of the encoding's type."""
+    kind = np.dtype(encoding.dtype).newbyteorder(">" if message.is_bigendian else "<")
+    channels, item = encoding.channels, kind.itemsize
+    pixel = channels * item
+    width, height, step = _size(message)
+    if step < width * pixel:
         raise ImageError(
             f"step is {step} bytes, but a row of {width} pixels of {message.encoding} "
-            f"takes {width * channels}"
+            f"takes {width * pixel}"
         )
     size = len(message.data)
     # The padding of the last row may be missing, as some drivers leave it out.
-    least, most = step * (height - 1) + width * channels, step * height
+    least, most = step * (height - 1) + width * pixel, step * height
     if not least <= size <= most:
         raise ImageError(
             f"data is {size} bytes, but {width}x{height} {message.encoding} with step {step} "
             f"takes {most}: the message is truncated or its size fields are wrong"
         )
     shape = (height, width) if channels == 1 else (height, width, channels)
-    strides = (step, 1) if channels == 1 else (step, channels, 1)
-    return ImageView(np.ndarray(shape, np.uint8, memoryview(message.data), strides=strides), order)
+    strides = (step, item) if channels == 1 else (step, pixel, item)
+    return np.ndarray(shape, kind, memoryview(message.data), strides=strides)
 
 
-def _bridge(encoding: str) -> Any:
-    """cv_bridge, which not every machine has. Raises ImageError without it."""
-    try:
-        from cv_bridge import CvBridge
-
-        return CvBridge()
-    except (ImportError, AttributeError) as error:
-        # A cv_bridge built for NumPy 1 fails with AttributeError under NumPy 2.
-        raise ImageError(
-            f"encoding {encoding!r} needs the package cv_bridge, which cannot be used "
-            f"here ({error}); install it or publish one of {', '.join(NATIVE_ENCODINGS)}"
-        ) from error
+def _yuv(message: Any, encoding: Encoding) -> Pixels:
+    data = np.frombuffer(message.data, np.uint8)
+    return yuv_image(data, encoding.detail, message.encoding, *_size(message))
 
 
-def convert_image(message: Any) -> ImageView:
-    """Image of any other encoding, converted (and copied) by cv_bridge where it is installed.
-
-    Raises:
-        ImageError: cv_bridge is missing, broken, or cannot convert the message.
-    """
-    bridge = _bridge(message.encoding)
-    try:
-        pixels = bridge.imgmsg_to_cv2(message, desired_encoding="bgr8")
-    except Exception as error:
-        raise ImageError(f"cv_bridge cannot convert {message.encoding!r}: {error}") from error
-    return ImageView(np.ascontiguousarray(pixels), "bgr")
-
-
-def read_image(message: Any) -> ImageView:
-    """View of a sensor_msgs/Image, or a converted copy for encodings that need cv_bridge.
-
-    Raises:
-        ImageError: the message cannot be used.
-    """
-    return view_image(message) if is_native(message.encoding) else convert_image(message)
-
-
-def check_image(message: Any) -> None:
-    """What can be told of a sensor_msgs/Image in microseconds; the rest `read_image` tells.
-
-    Raises:
-        ImageError: the message cannot be used.
-    """
-    if is_native(message.encoding):
-        view_image(message)
-    else:
-        _bridge(message.encoding)
+def _size(message: Any) -> tuple[int, int, int]:
+    width, height, step = int(message.width), int(message.height), int(message.step)
+    if width <= 0 or height <= 0:
+        raise ImageError(f"image of {width}x{height} pixels is empty")
+    return width, height, step
 
 
 def read_compressed(message: Any) -> ImageView:
-    """Decoded sensor_msgs/CompressedImage (JPEG, PNG and what else OpenCV reads), order bgr.
-
-    Raises:
-        ImageError: the bytes are no image.
-    """
-    import cv2
-
-    if "compressedDepth" in message.format:
-        raise ImageError(f"format {message.format!r} is depth, not a camera image")
-    data = np.frombuffer(message.data, np.uint8)
-    try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except cv2.error as error:
-        raise ImageError(f"{data.size} bytes of {message.format!r}: {error}") from error
-    if pixels is None:
-        raise ImageError(f"{data.size} bytes of format {message.format!r} are no readable image")
-    return ImageView(pixels, "bgr")
+    """Decoded sensor_msgs/CompressedImage that stands alone. Raises ImageError."""
+    return ImageReader().read_compressed(message, 0.0)
 
 
 def to_rgb(view: ImageView) -> np.ndarray:
@@ -164,9 +164,10 @@ def to_rgb(view: ImageView) -> np.ndarray:
         "bgra": cv2.COLOR_BGRA2RGB,
         "mono": cv2.COLOR_GRAY2RGB,
     }
+    pixels = view.pixels[:, :]
     if view.order == "rgb":
-        return view.pixels.copy()
-    return np.asarray(cv2.cvtColor(view.pixels, codes[view.order]))
+        return pixels.copy()
+    return np.asarray(cv2.cvtColor(pixels, codes[view.order]))
 
 
 def write_image(pixels: np.ndarray, encoding: str, header: Any) -> Any:
@@ -180,9 +181,7 @@ def write_image(pixels: np.ndarray, encoding: str, header: Any) -> Any:
     """
     from sensor_msgs.msg import Image
 
-    channels, kind = (
-        (1, np.float32) if encoding == FLOATS else (NATIVE_ENCODINGS[encoding][0], np.uint8)
-    )
+    channels, kind = (1, np.float32) if encoding == FLOATS else (CHANNELS[encoding], np.uint8)
     shape = (*pixels.shape, 1) if pixels.ndim == 2 else pixels.shape
     if pixels.dtype != kind or len(shape) != 3 or shape[2] != channels:
         raise ImageError(f"{pixels.dtype} {pixels.shape} is no {encoding} image")

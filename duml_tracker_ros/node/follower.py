@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
+from ..pixels import Pixels
 from ..tracker import Box, ConfigError, MultiTargetTracker, Tracker, TrackResult
 
 
 class Follower(Protocol):
     """Follows targets, which are handles that mean nothing to others."""
 
-    def start(self, image: np.ndarray, box: Box, order: str) -> Any:
+    def start(self, image: Pixels, box: Box, order: str) -> Any:
         """Make a target. Raises BoxError or ImageError and then leaves all others alone."""
         ...
 
-    def track(
-        self, image: np.ndarray, targets: Sequence[Any], order: str
-    ) -> Sequence[TrackResult]: ...
+    def track(self, image: Pixels, targets: Sequence[Any], order: str) -> Sequence[TrackResult]: ...
 
 
 class _One:
@@ -28,12 +25,10 @@ class _One:
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
 
-    def start(self, image: np.ndarray, box: Box, order: str) -> None:
+    def start(self, image: Pixels, box: Box, order: str) -> None:
         self._tracker.init(image, box, order)
 
-    def track(
-        self, image: np.ndarray, targets: Sequence[None], order: str
-    ) -> Sequence[TrackResult]:
+    def track(self, image: Pixels, targets: Sequence[None], order: str) -> Sequence[TrackResult]:
         return [self._tracker.update(image, order) for _ in targets]
 
 

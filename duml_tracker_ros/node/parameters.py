@@ -17,6 +17,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..messages.scaling import MODES, ScalingRule
+
 if TYPE_CHECKING:
     from rcl_interfaces.msg import ParameterDescriptor
 
@@ -127,6 +129,40 @@ class Settings:
         ACTIVATE,
         "raw subscribes to image, compressed to image/compressed",
         choices=("raw", "compressed"),
+    )
+    scaling: str = _parameter(
+        "percentile",
+        ACTIVATE,
+        "how images of more than 8 bits, thermal ones say, become brightness: between percentiles, "
+        "clahe = equalised locally besides, or fixed = between scaling_black and scaling_white",
+        choices=MODES,
+    )
+    scaling_percent: float = _parameter(
+        1.0,
+        ACTIVATE,
+        "share of the pixels that may be all black, and as many all white",
+        low=0.0,
+        high=45.0,
+        unit="%",
+    )
+    scaling_time: float = _parameter(
+        2.0,
+        ACTIVATE,
+        "time in which black and white follow a change by two thirds, so that nothing flickers; "
+        "0 = at once",
+        low=0.0,
+        high=3600.0,
+        unit="s",
+    )
+    scaling_black: float = _parameter(
+        0.0, ACTIVATE, "number shown as black with scaling fixed", low=-1e9, high=1e9
+    )
+    scaling_white: float = _parameter(
+        65535.0,
+        ACTIVATE,
+        "number shown as white with scaling fixed; below scaling_black for white cold",
+        low=-1e9,
+        high=1e9,
     )
     ring_seconds: float = _parameter(
         2.0,
@@ -336,6 +372,17 @@ def tracker_overrides(settings: Settings) -> dict[str, str]:
     if settings.update != "default":
         overrides["online.update"] = settings.update
     return overrides
+
+
+def scaling(settings: Settings) -> ScalingRule:
+    """How images of more than 8 bits become brightness. Raises ValueError."""
+    return ScalingRule(
+        settings.scaling,
+        settings.scaling_percent,
+        settings.scaling_time,
+        settings.scaling_black,
+        settings.scaling_white,
+    )
 
 
 def descriptor(name: str) -> ParameterDescriptor:

@@ -20,7 +20,8 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
-from ..messages.image_codec import ImageError, check_image, read_compressed, read_image
+from ..messages.image_codec import ImageError, ImageReader, ImageView
+from ..messages.scaling import DEFAULT, ScalingRule
 from .frame_ring import Frame
 
 LARGE_IMAGE_HINT = (
@@ -39,6 +40,7 @@ class ImageStream:
     Args:
         accept: gets each frame, on the executor's thread.
         refuse: gets the reason for each message that is no usable image.
+        scaling: how numbers of more than 8 bits become brightness.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class ImageStream:
         transport: str,
         accept: Callable[[Frame], None],
         refuse: Callable[[str], None],
+        scaling: ScalingRule = DEFAULT,
     ) -> None:
         self._node = node
         self._accept = accept
         self._refuse = refuse
+        self._reader = ImageReader(scaling)
         self.description = ""
         self.incompatible = 0
         compressed = transport == "compressed"
@@ -116,24 +120,25 @@ class ImageStream:
 
     def _on_image(self, message: Image) -> None:
         arrival = time.monotonic()
-        frame = self._frame(message, arrival, partial(read_image, message))
         try:
             # A broken message does not even reach the mailbox, where it would displace another.
-            check_image(message)
+            view = self._reader.read(message, arrival)
         except ImageError as error:
             self._refuse(str(error))
             return
-        self.description = f"{message.width}x{message.height} {message.encoding}"
-        self._accept(frame)
+        self.description = f"{view.width}x{view.height} {message.encoding}"
+        self._accept(self._frame(message, arrival, lambda: view))
 
     def _on_compressed(self, message: CompressedImage) -> None:
         arrival = time.monotonic()
         self.description = message.format
-        frame = self._frame(message, arrival, partial(read_compressed, message))
+        frame = self._frame(
+            message, arrival, partial(self._reader.read_compressed, message, arrival)
+        )
         frame.compressed = message.data
         self._accept(frame)
 
-    def _frame(self, message: Any, arrival: float, decode: Callable[[], Any]) -> Frame:
+    def _frame(self, message: Any, arrival: float, decode: Callable[[], ImageView]) -> Frame:
         stamp = message.header.stamp
         return Frame(
             seq=next(_NUMBERS),

@@ -30,6 +30,7 @@ from .parameters import (
     Settings,
     check_change,
     descriptor,
+    scaling,
     settings_from,
     tracker_overrides,
 )
@@ -172,7 +173,7 @@ class TrackerNode(LifecycleNode):
             with self._gate:
                 self._open = True
             self.stream = ImageStream(
-                self, settings.image_transport, self._on_frame, self._on_refused
+                self, settings.image_transport, self._on_frame, self._on_refused, scaling(settings)
             )
         except Exception:
             self._stop_stream(state)

@@ -11,6 +11,7 @@ import math
 import cv2
 import numpy as np
 
+from ..pixels import Pixels
 from .errors import ImageError
 from .geometry import Window
 
@@ -23,11 +24,11 @@ _TO_RGB = {
 }
 
 
-def check_image(image: np.ndarray, order: str) -> tuple[int, int]:
+def check_image(image: Pixels, order: str) -> tuple[int, int]:
     """Check type, shape and channel order; return (width, height). Raises ImageError."""
     if order not in CHANNELS:
         raise ImageError(f"unknown channel order {order!r}; choose from {', '.join(CHANNELS)}")
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+    if not isinstance(image, Pixels) or image.dtype != np.uint8:
         kind = getattr(image, "dtype", type(image).__name__)
         raise ImageError(f"image must be a uint8 array, got {kind}")
     channels = CHANNELS[order]
@@ -42,7 +43,7 @@ def check_image(image: np.ndarray, order: str) -> tuple[int, int]:
     return width, height
 
 
-def mean_colour(image: np.ndarray, order: str, sparse: bool = True) -> tuple[float, float, float]:
+def mean_colour(image: Pixels, order: str, sparse: bool = True) -> tuple[float, float, float]:
     """Mean colour as RGB, from a grid of about 64 x 64 pixels if ``sparse``."""
     step_y = step_x = 1
     if sparse:
@@ -65,7 +66,7 @@ def to_grey(image: np.ndarray, order: str) -> np.ndarray:
 
 
 def crop_array(
-    image: np.ndarray, window: Window, fill: tuple[float, float, float], order: str = "rgb"
+    image: Pixels, window: Window, fill: tuple[float, float, float], order: str = "rgb"
 ) -> np.ndarray:
     """Resample the window to RGB uint8 [size, size, 3] (bilinear; area mean when shrinking > 2).
 
@@ -107,7 +108,7 @@ def crop_array(
 
 
 def crop_whole(
-    image: np.ndarray, window: Window, fill: tuple[float, float, float], order: str = "rgb"
+    image: Pixels, window: Window, fill: tuple[float, float, float], order: str = "rgb"
 ) -> np.ndarray:
     """The window in whole pixels, as PySOT cuts it: RGB uint8 [size, size, 3].
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import torch
 
+from ..pixels import Pixels
 from .warming import WARM_FRAMES, noise_image
 
 if TYPE_CHECKING:
@@ -130,11 +131,11 @@ class Tracker(ABC):
     """Whether results carry a mask."""
 
     @abstractmethod
-    def init(self, image: np.ndarray, box: Box, order: str = "rgb") -> None:
+    def init(self, image: Pixels, box: Box, order: str = "rgb") -> None:
         """Select the target. Raises BoxError or ImageError and then keeps the former target."""
 
     @abstractmethod
-    def update(self, image: np.ndarray, order: str = "rgb") -> TrackResult:
+    def update(self, image: Pixels, order: str = "rgb") -> TrackResult:
         """Locate the target in the next image. Raises ImageError, TrackerError before init."""
 
     @abstractmethod
@@ -173,11 +174,11 @@ class MultiTargetTracker(Tracker, Generic[Handle]):
     """
 
     @abstractmethod
-    def start(self, image: np.ndarray, box: Box, order: str = "rgb") -> Handle:
+    def start(self, image: Pixels, box: Box, order: str = "rgb") -> Handle:
         """Make a target from its first image. Raises BoxError or ImageError."""
 
     @abstractmethod
     def track(
-        self, image: np.ndarray, targets: Sequence[Handle], order: str = "rgb"
+        self, image: Pixels, targets: Sequence[Handle], order: str = "rgb"
     ) -> list[TrackResult]:
         """Locate these targets in the next image, in one pass. Raises ImageError."""

@@ -23,7 +23,7 @@ from sensor_msgs.msg import Image
 from duml_tracker_ros.msg import Target, TrackDebug
 from duml_tracker_ros.srv import Init, InitPoint, Stop
 
-from ...messages.image_codec import ImageError, view_image
+from ...messages.image_codec import ImageError, read_image
 from ..answers import SERVICE_QOS
 from ..parameters import make_descriptor
 from ..stream import ImageStream
@@ -183,7 +183,7 @@ class Bridge(Node):
 
     def _on_mask(self, message: Any) -> None:
         try:
-            self._joiner.take_mask(stamp_of(message), view_image(message))
+            self._joiner.take_mask(stamp_of(message), read_image(message))
         except ImageError as error:
             self._refuse(f"mask: {error}")
 

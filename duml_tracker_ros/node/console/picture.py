@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ...messages.image_codec import ImageError, ImageView
+from ...pixels import LazyImage
 from ..frame_ring import Frame
 
 # What the camera has compressed is passed on as it is up to this size.
@@ -26,7 +27,9 @@ _TO_BGR = {
 
 def shrink(view: ImageView, max_width: int) -> np.ndarray:
     """Pixels uint8 in BGR or grey, at most `max_width` wide; a view where nothing is to do."""
-    pixels = view.pixels
+    # Of an image that is converted where somebody looks no more pixels than are shown.
+    step = max(view.width // max_width, 1) if isinstance(view.pixels, LazyImage) else 1
+    pixels = view.pixels[::step, ::step]
     if view.width > max_width:
         size = (max_width, max(1, round(view.height * max_width / view.width)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)

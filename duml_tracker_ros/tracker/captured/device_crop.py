@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...pixels import Pixels
 from ..geometry import Window
 
 FINE, COARSE = 1, 4
@@ -39,7 +40,7 @@ class Patch(NamedTuple):
 
 
 def patch_under(
-    image: np.ndarray, window: Window, fill: tuple[float, float, float], order: str
+    image: Pixels, window: Window, fill: tuple[float, float, float], order: str
 ) -> Patch:
     """The part of an image that a window covers, with the numbers ``crop_on_device`` takes."""
     height, width = image.shape[:2]

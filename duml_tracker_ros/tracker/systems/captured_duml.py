@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...pixels import Pixels
 from ..captured.device_crop import COARSE, FINE, NUMBERS, crop_on_device, patch_under
 from ..captured.recording import Recording
 from ..captured.staging import Inbox, Outbox
@@ -138,7 +139,7 @@ class CapturedDuml(DumlTracker):
     # -- the frame loop -----------------------------------------------------------------------
 
     def look(
-        self, image: np.ndarray, views: Sequence[tuple[SiameseTarget, Window]], order: str
+        self, image: Pixels, views: Sequence[tuple[SiameseTarget, Window]], order: str
     ) -> tuple[Sequence[Located], list[Peak], list[tuple[float, float]]]:
         target, window = views[0]
         if len(views) > 1 or not self._adopt(target):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...pixels import Pixels
 from ..geometry import cxcywh_to_xyxy, iou, search_window, template_window
 from ..localize import Finding
 from ..network.anchors import decode
@@ -116,7 +117,7 @@ class DrolTracker(SiameseTracker[SiameseNet]):
         return torch.sigmoid(score), decode(chosen, anchors[index])
 
     def finish(
-        self, target: SiameseTarget, image: np.ndarray, order: str, peak: Peak, finding: Finding
+        self, target: SiameseTarget, image: Pixels, order: str, peak: Peak, finding: Finding
     ) -> None:
         rule, track = self.config.classifier, target.track
         if not rule.template_interval:

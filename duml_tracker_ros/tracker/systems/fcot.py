@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ...pixels import Pixels
 from ..geometry import Window, box_cells
 from ..localize import Finding, neighbourhood, second_peak
 from ..network.deformable import cell_points, sample_points
@@ -70,7 +70,7 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
         super().__init__(*args, **options)
         self._grids: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
-    def begin(self, track: TargetTrack, image: np.ndarray, order: str) -> FcotTarget:
+    def begin(self, track: TargetTrack, image: Pixels, order: str) -> FcotTarget:
         net, rule = self.net, self.config.online
         crops, boxes = self.first_samples(track, image, order)
         maps = net.extract(crops)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...pixels import Pixels
 from ..aside import Aside, processors_to_spare
 from ..augment import augment_search
 from ..checkpoint import Checkpoint
@@ -204,16 +205,16 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             "config": dataclasses.asdict(self.config),
         }
 
-    def init(self, image: np.ndarray, box: Box, order: str = "rgb") -> None:
+    def init(self, image: Pixels, box: Box, order: str = "rgb") -> None:
         self._target = self.start(image, box, order)
 
-    def update(self, image: np.ndarray, order: str = "rgb") -> TrackResult:
+    def update(self, image: Pixels, order: str = "rgb") -> TrackResult:
         if self._target is None:
             raise TrackerError("no target: call init(image, box) first")
         return self.track(image, [self._target], order)[0]
 
     @torch.inference_mode()
-    def start(self, image: np.ndarray, box: Box, order: str = "rgb") -> T:
+    def start(self, image: Pixels, box: Box, order: str = "rgb") -> T:
         """Learn a target from its first image. Raises BoxError or ImageError."""
         width, height = check_image(image, order)
         box = validate_box(box, width, height)
@@ -225,7 +226,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         self._learn_style(target, image, order)
         return target
 
-    def _learn_style(self, target: T, image: np.ndarray, order: str) -> None:
+    def _learn_style(self, target: T, image: Pixels, order: str) -> None:
         """Find the target once more where it was selected, to see how the box was drawn."""
         share, track = self.config.postprocess.first_box, target.track
         if share:
@@ -234,7 +235,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             track.learn_style(window.box_in_image(peak.cx, peak.cy, peak.w, peak.h), share)
 
     @abstractmethod
-    def begin(self, track: TargetTrack, image: np.ndarray, order: str) -> T:
+    def begin(self, track: TargetTrack, image: Pixels, order: str) -> T:
         """Learn the target at ``track.box``, which is valid, from its first image."""
 
     @abstractmethod
@@ -265,15 +266,11 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         target.finish_lesson()
         target.lesson = self.aside.run(lesson, *args)
 
-    def finish(
-        self, target: T, image: np.ndarray, order: str, peak: Peak, finding: Finding
-    ) -> None:
+    def finish(self, target: T, image: Pixels, order: str, peak: Peak, finding: Finding) -> None:
         """What else is to be done after a frame; nothing here."""
 
     @torch.inference_mode()
-    def track(
-        self, image: np.ndarray, targets: Sequence[T], order: str = "rgb"
-    ) -> list[TrackResult]:
+    def track(self, image: Pixels, targets: Sequence[T], order: str = "rgb") -> list[TrackResult]:
         """Locate every target in the next image. Raises ImageError."""
         check_image(image, order)
         self.clock.start()
@@ -302,7 +299,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         self.clock.lap("motion")
 
     def _track_batch(
-        self, image: np.ndarray, searched: list[tuple[T, Window]], order: str
+        self, image: Pixels, searched: list[tuple[T, Window]], order: str
     ) -> list[TrackResult]:
         clock, rule = self.clock, self.config.postprocess
         views = [
@@ -315,7 +312,9 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             (target, window), one, peak = views[chosen], found[chosen], peaks[chosen]
             seen = colours[chosen]
             usual = target.track.usual
-            finding = self._settle(target.track, peak, seen, window, image.shape[1::-1])
+            finding = self._settle(
+                target.track, peak, seen, window, (image.shape[1], image.shape[0])
+            )
             decision = self.learn(target, one, peak, finding, window)
             self.finish(target, image, order, peak, finding)
             memory, lesson = target.memory, target.lesson
@@ -325,7 +324,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         return results
 
     def look(
-        self, image: np.ndarray, views: Sequence[tuple[T, Window]], order: str
+        self, image: Pixels, views: Sequence[tuple[T, Window]], order: str
     ) -> tuple[Sequence[Located], list[Peak], list[tuple[float, float]]]:
         """The candidate of each search region, and its chroma (``colour``)."""
         crops = [self.cut(image, window, t.track, order) for t, window in views]
@@ -339,7 +338,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         peaks = [Peak(*row) for row in torch.stack([f.numbers for f in found]).tolist()]
         return found, peaks, [chroma(c, p[:4]) for c, p in zip(crops, peaks, strict=True)]
 
-    def cut(self, image: np.ndarray, window: Window, track: TargetTrack, order: str) -> np.ndarray:
+    def cut(self, image: Pixels, window: Window, track: TargetTrack, order: str) -> np.ndarray:
         """The window as the network wants it, uint8 RGB [S, S, 3]."""
         how = crop_array if self.config.network.crop == "exact" else crop_whole
         return how(image, window, track.fill, order)
@@ -349,9 +348,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         batch = crops[0][None] if len(crops) == 1 else np.stack(crops)
         return to_device(torch.from_numpy(batch).permute(0, 3, 1, 2), self.device)
 
-    def first_samples(
-        self, track: TargetTrack, image: np.ndarray, order: str
-    ) -> tuple[Tensor, Tensor]:
+    def first_samples(self, track: TargetTrack, image: Pixels, order: str) -> tuple[Tensor, Tensor]:
         """Augmented search crops of the first frame, to learn from.
 
         Returns:

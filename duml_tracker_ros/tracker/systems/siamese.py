@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...pixels import Pixels
 from ..geometry import Window, box_cells, template_window
 from ..localize import Finding, neighbourhood, second_peak
 from ..network.correlation import centre
@@ -98,7 +99,7 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
         self._graph = self.graphs(self.net)[1]
         self._grids: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def begin(self, track: TargetTrack, image: np.ndarray, order: str) -> SiameseTarget:
+    def begin(self, track: TargetTrack, image: Pixels, order: str) -> SiameseTarget:
         n, net = self.config.network, self.net
         template = self.cut(image, template_window(track.box, n.template_size), track, order)
         kernels, start = self.look_at_template(template)

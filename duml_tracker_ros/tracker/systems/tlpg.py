@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ...pixels import Pixels
 from ..geometry import Window, box_cells, cxcywh_to_xyxy, iou
 from ..localize import Finding, neighbourhood, second_peak
 from ..network.graphs import ProposalGraph
@@ -59,7 +59,7 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
         super().__init__(*args, **options)
         self._windows: dict[int, Tensor] = {}
 
-    def begin(self, track: TargetTrack, image: np.ndarray, order: str) -> TlpgTarget:
+    def begin(self, track: TargetTrack, image: Pixels, order: str) -> TlpgTarget:
         net, rule = self.net, self.config.online
         crops, boxes = self.first_samples(track, image, order)
         first, second, body = net.extract(crops)
