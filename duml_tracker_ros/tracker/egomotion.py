@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pixels import LazyImage, Pixels
 from .crop import to_grey
 from .types import Box
 
@@ -101,13 +102,16 @@ class Attitude:
     camera: NDArray[np.float64]
 
 
-def view_of(image: NDArray[np.uint8], order: str, attitude: Attitude | None = None) -> View:
+def view_of(image: Pixels, order: str, attitude: Attitude | None = None) -> View:
     """Keep what is needed of an image [H, W, C] or [H, W]; a fixed number of pixels is read."""
     height, width = image.shape[:2]
     size = width, height
     if attitude is not None or min(size) < LEAST_SIDE:
         return View(None, size, attitude)
     shrink = max(width, height) / LONG_SIDE
+    # Of one that is converted where somebody looks no more pixels than that.
+    step = max(int(shrink / 2), 1) if isinstance(image, LazyImage) else 1
+    image = image[::step, ::step]
     small = max(round(width / shrink), 8), max(round(height / shrink), 8)
     if shrink >= 2:
         # Four of the pixels under each, whatever their number: enough against aliasing.

@@ -284,7 +284,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             results.update(zip(members, self._track_batch(image, searched, order), strict=True))
         return [results[i] for i in range(len(targets))]
 
-    def _anticipate(self, image: np.ndarray, tracks: Sequence[TargetTrack], order: str) -> None:
+    def _anticipate(self, image: Pixels, tracks: Sequence[TargetTrack], order: str) -> None:
         """Take every box to where it is expected in the image, if the camera is followed."""
         if not self.config.motion.active:
             return
