@@ -257,6 +257,27 @@ def test_estimate_counts_and_times_a_step(tmp_path, monkeypatch, capsys) -> None
     assert not list(empty.iterdir())
 
 
+def test_a_resumed_run_logs_no_row_twice_and_leaves_its_weights(tmp_path) -> None:
+    options = settings(write_data(tmp_path / "data"), tmp_path / "cache")
+    out = tmp_path / "run"
+    train_from_config("duml_compact", out=out, overrides={**options, "stop_after": 2})
+    log = out / "log.csv"
+    header, *rows = log.read_text().splitlines()
+    # What a killed run had logged after its last resume point, the last row cut off.
+    later = rows[-1].replace("0,", "3,", 1)
+    log.write_text("\n".join([header, *rows, later, later[:9]]))
+    weights = train_from_config("duml_compact", resume=True, out=out, overrides=options)
+    steps = [line.partition(",")[0] for line in log.read_text().splitlines()]
+    assert steps == ["step", "0", "3"]
+    # Killed between the last resume point and the weights of it.
+    trained = load_file(weights)
+    weights.unlink()
+    again = train_from_config("duml_compact", resume=True, out=out, overrides=options)
+    found = load_file(again)
+    assert all(torch.equal(found[key], value) for key, value in trained.items())
+    assert not list(out.glob("*.partial"))
+
+
 def test_training_errors_name_the_remedy(tmp_path) -> None:
     options = settings(write_data(tmp_path / "data"), tmp_path / "cache")
     with pytest.raises(ConfigError, match="nothing to resume"):

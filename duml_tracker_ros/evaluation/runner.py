@@ -36,6 +36,7 @@ from tqdm import tqdm
 from ..datasets import Dataset, Sequence, SequenceError
 from ..digest import code_digest, file_digest, value_digest
 from ..processors import usable_processors
+from ..whole_set import whole_set
 from .environment import processor_name
 from .metrics import (
     Array,
@@ -225,13 +226,8 @@ def results_folder(out: Path, tracker: str, sequence: str) -> Path:
 
 
 def save_run(folder: Path, sequence: Sequence, run: Run, key: str) -> None:
-    """Write the raw results; ``run.json`` last and in one step."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the raw results, which count with their ``run.json``."""
     base = sequence.name.rsplit("/", 1)[-1]
-    np.savetxt(folder / f"{base}_001.txt", run.boxes, fmt="%.4f", delimiter=",")
-    np.savetxt(folder / f"{base}_time.txt", run.seconds, fmt="%.8f")
-    np.savetxt(folder / f"{base}_001_confidence.value", run.confidence, fmt="%.6f")
-    (folder / f"{base}_001_state.txt").write_text("\n".join(run.states) + "\n")
     document = {
         "format": FORMAT,
         "key": key,
@@ -240,9 +236,12 @@ def save_run(folder: Path, sequence: Sequence, run: Run, key: str) -> None:
         "image_size": run.image_size,
         "tracker": run.description,
     }
-    partial = folder / "run.json.part"
-    partial.write_text(json.dumps(document, indent=1, default=str) + "\n")
-    partial.replace(folder / "run.json")
+    with whole_set(folder, "run.json") as draft:
+        np.savetxt(draft / f"{base}_001.txt", run.boxes, fmt="%.4f", delimiter=",")
+        np.savetxt(draft / f"{base}_time.txt", run.seconds, fmt="%.8f")
+        np.savetxt(draft / f"{base}_001_confidence.value", run.confidence, fmt="%.6f")
+        (draft / f"{base}_001_state.txt").write_text("\n".join(run.states) + "\n")
+        (draft / "run.json").write_text(json.dumps(document, indent=1, default=str) + "\n")
 
 
 def load_run(folder: Path, sequence: Sequence, key: str | None = None) -> Run | None:
@@ -258,7 +257,7 @@ def load_run(folder: Path, sequence: Sequence, key: str | None = None) -> Run | 
         states = tuple((folder / f"{base}_001_state.txt").read_text().split())
         size = (int(document["image_size"][0]), int(document["image_size"][1]))
         description = dict(document["tracker"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     count = len(sequence)
     if boxes.shape != (count, 4) or {len(seconds), len(confidence), len(states)} != {count}:

@@ -22,6 +22,7 @@ from ..datasets import Dataset, SequenceError
 from ..datasets import Sequence as Video
 from ..datasets.region import UNKNOWN, Region, parse_region, rectangle, special
 from ..datasets.vot import EAO_RANGES
+from ..whole_set import whole_set
 from . import vot
 from .paper_rules import by_benchmark
 from .participants import Participant, TrackerSpec
@@ -189,12 +190,7 @@ def _follow(tracker: Participant, video: Video, frame: int) -> tuple[Region, flo
 
 
 def save_vot_run(folder: Path, video: Video, run: VotRun, key: str) -> None:
-    """Write the toolkit's files; ``run.json`` last and in one step."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for part in run.trajectories:
-        (folder / f"{part.name}.txt").write_text("\n".join(r.text() for r in part.regions) + "\n")
-        _write_values(folder / f"{part.name}_time.value", part.seconds)
-        _write_values(folder / f"{part.name}_confidence.value", part.confidence)
+    """Write the toolkit's files, which count with their ``run.json``."""
     document = {
         "format": FORMAT,
         "key": key,
@@ -203,9 +199,13 @@ def save_vot_run(folder: Path, video: Video, run: VotRun, key: str) -> None:
         "tracker": run.description,
         "trajectories": [[p.name, p.start, p.backward] for p in run.trajectories],
     }
-    partial = folder / "run.json.part"
-    partial.write_text(json.dumps(document, indent=1, default=str) + "\n")
-    partial.replace(folder / "run.json")
+    with whole_set(folder, "run.json") as draft:
+        for part in run.trajectories:
+            regions = "\n".join(r.text() for r in part.regions)
+            (draft / f"{part.name}.txt").write_text(regions + "\n")
+            _write_values(draft / f"{part.name}_time.value", part.seconds)
+            _write_values(draft / f"{part.name}_confidence.value", part.confidence)
+        (draft / "run.json").write_text(json.dumps(document, indent=1, default=str) + "\n")
 
 
 def _write_values(path: Path, values: Sequence[float]) -> None:
@@ -241,7 +241,7 @@ def load_vot_run(folder: Path, video: Video, key: str) -> VotRun | None:
             found.append(part)
         size = (int(document["image_size"][0]), int(document["image_size"][1]))
         return VotRun(tuple(found), size, dict(document["tracker"]), resumed=True)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -119,6 +119,8 @@ def full_name(cls: type[Group], name: str) -> str:
 
 def build(cls: type[G], values: Mapping[str, Any]) -> G:
     """Make a group from nested mappings. Raises ConfigError that names what is unknown or wrong."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{cls.path or 'settings'} = {shown(values)}: a mapping is expected")
     known = kinds(cls)
     for key in values:
         if key not in known:
@@ -184,8 +186,6 @@ def _fit(kind: Any, value: Any, name: str) -> Any:
     if issubclass(kind, Group):
         if isinstance(value, kind):
             return value
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{name} = {shown(value)}: a mapping is expected")
         return build(kind, value)
     return _plain(kind, value, name)
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import csv
 import dataclasses
 import datetime
 import json
 import math
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +29,7 @@ from .config import TrainConfig, load_train_config
 from .data import DataError, make_loader
 from .data.photometric import Photometric
 from .freeze import Frozen
+from .kept import Log, save_resume_point, write_whole
 from .objectives import objective
 from .validation import Validation
 
@@ -145,12 +144,6 @@ def _augment(
     }
 
 
-def _atomic_save(state: dict[str, Any], path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
-
-
 def train_from_config(
     config: str | Path,
     resume: bool = False,
@@ -208,24 +201,19 @@ def train(
     last = folder / "last.pt"
     if resume:
         start = _restore(last, net, ema, optimiser, device)
+        _save_weights(folder, ema, start, config, network)
     elif last.exists():
         raise ConfigError(f"{last} exists: add --resume to go on, or choose another --out")
-    (folder / "config.json").write_text(
-        json.dumps(
-            {"train": dataclasses.asdict(config), "network": dataclasses.asdict(network)}, indent=1
-        )
-    )
+    used = {"train": dataclasses.asdict(config), "network": dataclasses.asdict(network)}
+    write_whole(folder / "config.json", json.dumps(used, indent=1))
     bf16 = config.precision == "bf16" or (config.precision == "auto" and _has_fast_bf16(device))
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
     generator = torch.Generator()
     photometric = Photometric(generator=generator)
 
-    validation = Validation(config, folder, str(device)) if config.validate_on else None
+    validation = Validation(config, folder, str(device), start + 1) if config.validate_on else None
     stop = _StopFlag()
-    with (folder / "log.csv").open("a", newline="") as stream, stop:
-        log = csv.writer(stream)
-        if start == 0:
-            log.writerow(("step", "lr", *logged, "seconds"))
+    with Log(folder / "log.csv", ("step", "lr", *logged, "seconds"), start) as log, stop:
         began = time.monotonic()
         mean: dict[str, float] = {}
         batches = _batches(config, network, start, device.type == "cuda")
@@ -261,15 +249,8 @@ def train(
                 bar.set_postfix(
                     {k: f"{v:.3f}" for k, v in mean.items() if k in parts}, refresh=False
                 )
-                log.writerow(
-                    (
-                        step,
-                        f"{rate:.2e}",
-                        *(f"{mean[k]:.4f}" for k in logged),
-                        f"{time.monotonic() - began:.0f}",
-                    )
-                )
-                stream.flush()
+                seconds = f"{time.monotonic() - began:.0f}"
+                log.row(step, f"{rate:.2e}", *(f"{mean[k]:.4f}" for k in logged), seconds)
             bar.update()
             done = step + 1
             if on_step is not None:
@@ -289,7 +270,7 @@ def train(
 
 
 def _checkpoint(folder, last, net, ema, optimiser, step, config, network) -> None:  # type: ignore[no-untyped-def]
-    _atomic_save(
+    save_resume_point(
         {
             "step": step,
             "net": net.state_dict(),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import WeightsError
-from .store import COUNTER
+from .store import COUNTER, check_tensor
 
 
 def read_foreign(path: str | Path, allowed: Iterable[str] = ()) -> Any:
@@ -116,7 +116,6 @@ def translate(
                 f"{path}: tensor {name!r} has shape {tuple(state[name].shape)}, "
                 f"the network wants {tuple(value.shape)}"
             )
-        if not torch.isfinite(state[name]).all():
-            raise WeightsError(f"{path}: tensor {name!r} holds values that are not finite")
+        check_tensor(Path(path), name, state[name])
         out[key] = state[name].detach().reshape(value.shape).to(value.dtype)
     return out

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,10 +19,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..config import CONFIG_DIR, NetworkConfig, sizes
-from ..errors import ConfigError, WeightsError
+from ..errors import WeightsError
 from ..settings import build
 
 FORMAT = "duml_tracker_ros/1"
+CHECKSUM_BYTES = 4096
+"""More of a checksum file is not read."""
 COUNTER = "num_batches_tracked"
 """Of batch norms; inference does not use it."""
 WEIGHTS_DIR = Path(__file__).parent.parent / "weights"
@@ -65,8 +70,9 @@ def save_checkpoint(
     notes: dict[str, str] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> str:
-    """Write weights atomically, with their checksum beside them; return the checksum.
+    """Write weights, with their checksum beside them; return the checksum.
 
+    Killed at any moment it leaves the former file, or the new one, and a checksum that fits.
     ``dtype`` is that of matrices and kernels; vectors (norms, biases, bins) keep their own.
     """
     return save_state(path, net.state_dict(), network, notes, dtype)
@@ -90,13 +96,57 @@ def save_state(
         "format": FORMAT,
         "network": json.dumps(dataclasses.asdict(network)),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_file(state, str(partial), metadata)
-    os.replace(partial, path)
-    digest = file_sha256(path)
-    path.with_suffix(".sha256").write_text(f"{digest}  {path.name}\n", encoding="ascii")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(state, str(partial), metadata)
+        digest = file_sha256(partial)
+        # Two files do not change in one step: in between either one fits.
+        former = [file_sha256(path)] if path.is_file() else []
+        _write_checksums(path, [digest, *former])
+        _sync(partial)
+        os.replace(partial, path)
+        _write_checksums(path, [digest])
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} cannot be written: {error}; a former file stays") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return digest
+
+
+def _write_checksums(path: Path, digests: Sequence[str]) -> None:
+    """Write the file beside weights that says which content they may have."""
+    beside = path.with_suffix(".sha256")
+    partial = beside.with_suffix(".sha256.partial")
+    try:
+        partial.write_text("".join(f"{d}  {path.name}\n" for d in digests), encoding="ascii")
+        _sync(partial)
+        os.replace(partial, beside)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Have the content on disk before a name says that it is there."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _checksums(path: Path) -> list[str] | None:
+    """The digests that the file beside weights allows; None without one."""
+    beside = path.with_suffix(".sha256")
+    if not beside.is_file():
+        return None
+    with beside.open("rb") as file:
+        lines = file.read(CHECKSUM_BYTES).decode("ascii", "replace").splitlines()
+    digests = [line.split()[0].lower() for line in lines if line.strip()]
+    if not digests or not all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests):
+        raise WeightsError(
+            f"{beside} holds no SHA-256 checksum: fetch it again with the weights, or delete it if "
+            "you made them"
+        )
+    return digests
 
 
 def default_weights(size: str, name: str = "duml") -> Path:
@@ -140,20 +190,21 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"weights file {path} does not exist")
-    digest = file_sha256(path)
-    beside = path.with_suffix(".sha256")
-    if beside.is_file():
-        wanted = beside.read_text(encoding="ascii").split()[:1]
-        if wanted != [digest]:
-            raise WeightsError(
-                f"{path} does not match its checksum in {beside.name}: the file is damaged or was "
-                "replaced; fetch it again, or delete the checksum file if you made the weights"
-            )
+    try:
+        digest, wanted = file_sha256(path), _checksums(path)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+    if wanted is not None and digest not in wanted:
+        raise WeightsError(
+            f"{path} does not match its checksum in {path.with_suffix('.sha256').name}: the file "
+            "is damaged or was replaced; fetch it again, or delete the checksum file if you made "
+            "the weights"
+        )
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = dict(file.metadata() or {})
-            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except Exception as error:  # a foreign file can raise nearly anything
         raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
     if metadata.get("format") != FORMAT:
         raise WeightsError(
@@ -162,13 +213,34 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         )
     try:
         network = build(NetworkConfig, json.loads(metadata["network"]))
-    except (KeyError, ValueError, ConfigError) as error:
+    except KeyError as error:
+        raise WeightsError(f"{path} carries no network description: train it anew") from error
+    except RecursionError as error:
+        raise WeightsError(f"{path} carries a network description nested too deep") from error
+    except ValueError as error:
         raise WeightsError(f"{path} carries an unusable network description: {error}") from error
     for key, value in state.items():
-        if not torch.isfinite(value).all():
-            raise WeightsError(f"{path}: tensor {key!r} holds values that are not finite")
+        # Any other type is another reading of the same bytes.
+        if value.dtype not in (torch.float32, torch.float16):
+            raise WeightsError(
+                f"{path}: tensor {key!r} is {str(value.dtype).removeprefix('torch.')}; weights of "
+                "this package are float32 or float16"
+            )
+        check_tensor(path, key, value)
+        state[key] = value.float()
     notes = {k: v for k, v in metadata.items() if k not in ("format", "network")}
     return Checkpoint(state, network, path, digest, notes)
+
+
+def check_tensor(path: Path, key: str, value: Any) -> None:
+    """Raise WeightsError for what is no tensor of finite floating-point numbers."""
+    if not isinstance(value, Tensor):
+        raise WeightsError(f"{path}: {key!r} is a {type(value).__name__}, not a tensor")
+    if not value.is_floating_point():
+        kind = str(value.dtype).removeprefix("torch.")
+        raise WeightsError(f"{path}: tensor {key!r} is {kind}, not floating point")
+    if not torch.isfinite(value).all():
+        raise WeightsError(f"{path}: tensor {key!r} holds values that are not finite")
 
 
 def load_state(net: nn.Module, checkpoint: Checkpoint) -> None:
@@ -238,12 +310,15 @@ def load_imagenet(backbone: nn.Module, path: str | Path) -> list[str]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise WeightsError(f"{path} is not a readable weight file: {error}") from error
+    if not isinstance(state, Mapping):
+        raise WeightsError(f"{path} holds no named tensors but {type(state).__name__}")
     own = {k: v for k, v in backbone.state_dict().items() if not k.endswith(COUNTER)}
     names = {key: public_name(key) for key in own}
     for key, value in own.items():
         name = names[key]
         if name not in state:
             raise WeightsError(f"{path}: tensor {name!r} is missing; is it a file of {origin}?")
+        check_tensor(path, name, state[name])
         if state[name].shape != value.shape:
             raise WeightsError(
                 f"{path}: tensor {name!r} has shape {tuple(state[name].shape)}, "
