@@ -65,12 +65,13 @@ def test_recipe_trains_resumes_and_tracks(tracker: str, data, tmp_path) -> None:
     assert own.update(images[1], "bgr").box is not None
 
 
+@pytest.mark.parametrize("size", ["compact", "lite"])
 @pytest.mark.parametrize("tracker", sorted(set(OBJECTIVES) - set(SIZES)))
-def test_recipes_start_from_shipped_weights(tracker: str) -> None:
-    recipe = load_train_config(f"{tracker}_compact")
-    assert recipe.tracker == tracker
-    assert recipe.name == f"{tracker}_compact"
-    assert recipe.warm_from == ("" if tracker == "duml" else "duml_compact")
+def test_recipes_start_from_shipped_weights(tracker: str, size: str) -> None:
+    recipe = load_train_config(f"{tracker}_{size}")
+    assert (recipe.tracker, recipe.size) == (tracker, size)
+    assert recipe.name == f"{tracker}_{size}"
+    assert recipe.warm_from == ("" if tracker == "duml" else f"duml_{size}")
 
 
 def test_only_trackers_with_a_network_of_their_own_are_trained(data, tmp_path) -> None:

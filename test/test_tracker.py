@@ -347,6 +347,32 @@ def test_later_boxes_are_drawn_as_the_first_one_was() -> None:
     assert abs(widths[1] - wanted) < 0.5 * abs(widths[0] - wanted)
 
 
+def test_a_loose_selection_moves_to_what_the_network_is_sure_of() -> None:
+    track = TargetTrack((10.0, 10.0, 40.0, 20.0), (0.0, 0.0, 0.0))
+    for other in ((200.0, 10.0, 40.0, 20.0), (float("nan"), 10.0, 40.0, 20.0), track.box):
+        assert not track.refine(other, 1.0)
+        assert track.box == (10.0, 10.0, 40.0, 20.0)
+    assert track.refine((12.0, 12.0, 44.0, 20.0), 0.5)
+    x, y, w, h = track.box
+    assert (x + w / 2, y + h / 2) == pytest.approx((32.0, 21.0))
+    assert (w, h) == pytest.approx(((40 * 44) ** 0.5, 20.0))
+
+    images, boxes = render(2, size=(320, 240), seed=2)
+    x, y, w, h = boxes[0]
+    loose = (x - 0.12 * w, y - 0.05 * h, 1.15 * w, 1.15 * h)
+    plain = create_tracker(device="cpu", **{"postprocess.first_box": 0.0})
+    target = plain.start(images[0], loose, "bgr")
+    assert target.track.box == pytest.approx(loose)
+    with torch.inference_mode():
+        seen, sure = plain._first_look(target, images[0], "bgr")
+    assert sure
+    moving = create_tracker(device="cpu", **{"postprocess.refine": 1.0})
+    assert moving.start(images[0], loose, "bgr").track.box == pytest.approx(seen, abs=0.01)
+    doubting = {"postprocess.refine": 1.0, "localize.found_above": 2.0}
+    track = create_tracker(device="cpu", **doubting).start(images[0], loose, "bgr").track
+    assert track.box == pytest.approx(loose)
+
+
 @pytest.mark.parametrize("name", ["duml", "fcot"])
 def test_a_warm_tracker_meets_no_new_size_when_it_loses_the_target(name, clip) -> None:
     images, boxes = clip

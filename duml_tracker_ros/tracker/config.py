@@ -186,7 +186,8 @@ class PostprocessConfig(Group, path="postprocess"):
     score at any but the last size. ``penalise`` says which score the size penalty lowers: the
     ``fused`` one, or only that of the ``offline`` branch (DROL). The cosine ``window`` is ``open``,
     small at the border of the map, or ``closed``, 0 there (PySOT). ``first_box`` is how far later
-    boxes keep to the way the first one was drawn, see ``target.TargetTrack.style``.
+    boxes keep to the way the first one was drawn, see ``target.TargetTrack.style``; ``refine`` how
+    far the first one itself moves to the network's own, where that is sure of the same thing.
     """
 
     fusion: Literal["sum", "product"] = "sum"
@@ -200,6 +201,7 @@ class PostprocessConfig(Group, path="postprocess"):
     size_rate: Share = 0.4
     max_growth: Annotated[float, Range(1, 1000)] = 1.4
     first_box: Share = 0.0
+    refine: Share = 0.0
     voting: bool = True
     voting_epsilon: Share = 0.01
     voting_sigma: Annotated[float, Range(1e-6, 10)] = 0.0025

@@ -18,6 +18,8 @@ RECENT = 8
 """Frames whose median size says how large the target was lately."""
 SAME = 0.3
 """Overlap from which two boxes are of the same thing."""
+LOOSE, TIGHT = 0.5, 0.98
+"""Overlap between which a drawn box is one of the same thing, and not the same box."""
 MOST = 1.5
 """Greatest ratio of their sides that is a matter of how they are drawn."""
 
@@ -54,6 +56,20 @@ class TargetTrack:
 
     def __post_init__(self) -> None:
         self._sizes = [math.sqrt(self.box[2] * self.box[3])] * RECENT
+
+    def refine(self, seen: Box, share: float) -> bool:
+        """Move a drawn box a share of the way to what the network sees; False where that is another
+        thing, or not far enough to matter."""
+        shared = overlap(seen, self.box) if all(map(math.isfinite, seen)) else 0.0
+        if not LOOSE <= shared <= TIGHT:
+            return False
+        x, y, w, h = self.box
+        cx = x + w / 2 + share * (seen[0] + seen[2] / 2 - x - w / 2)
+        cy = y + h / 2 + share * (seen[1] + seen[3] / 2 - y - h / 2)
+        w, h = w * (seen[2] / w) ** share, h * (seen[3] / h) ** share
+        self.box = (cx - w / 2, cy - h / 2, w, h)
+        self._sizes = [math.sqrt(w * h)] * RECENT
+        return True
 
     def learn_style(self, seen: Box, share: float) -> None:
         """Compare the box that was drawn with what the network sees of it, in image pixels.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import NetworkConfig
-from .blocks import ConvBn, head_conv
+from .blocks import head_conv
 from .correlation import centre, depthwise_correlation, pixelwise_correlation
 
 
@@ -101,8 +101,9 @@ class ScoreLevel(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.kernel_cells = config.kernel
-        self.template_conv = ConvBn(config.neck, config.hidden, 3, relu=False)
-        self.search_conv = ConvBn(config.neck, config.hidden, 3, relu=False)
+        kind = config.convolution
+        self.template_conv = head_conv(kind, config.neck, config.hidden, relu=False)
+        self.search_conv = head_conv(kind, config.neck, config.hidden, relu=False)
         # A perfect match of normalised features has mean product 1: a logit of 4 to begin with.
         self.scale = nn.Parameter(torch.tensor(8.0))
         self.bias = nn.Parameter(torch.tensor(-4.0))

@@ -223,16 +223,22 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         if self.config.motion.active:
             track.view = view_of(image, order, self.attitude)
         target = self.begin(track, image, order)
-        self._learn_style(target, image, order)
+        rule = self.config.postprocess
+        if rule.refine:
+            seen, sure = self._first_look(target, image, order)
+            if sure and track.refine(seen, rule.refine):
+                target = self.begin(track, image, order)
+        if rule.first_box:
+            track.learn_style(self._first_look(target, image, order)[0], rule.first_box)
         return target
 
-    def _learn_style(self, target: T, image: Pixels, order: str) -> None:
-        """Find the target once more where it was selected, to see how the box was drawn."""
-        share, track = self.config.postprocess.first_box, target.track
-        if share:
-            window = track.search(self.config.network, self.config.localize)
-            peak = self.look(image, [(target, window)], order)[1][0]
-            track.learn_style(window.box_in_image(peak.cx, peak.cy, peak.w, peak.h), share)
+    def _first_look(self, target: T, image: Pixels, order: str) -> tuple[Box, bool]:
+        """Find the target where it was selected: the network's box of it, and if that is sure."""
+        rule = self.config.localize
+        window = target.track.search(self.config.network, rule)
+        peak = self.look(image, [(target, window)], order)[1][0]
+        sure = peak.robust >= rule.found_above and peak.accurate >= rule.accurate_found
+        return window.box_in_image(peak.cx, peak.cy, peak.w, peak.h), sure
 
     @abstractmethod
     def begin(self, track: TargetTrack, image: Pixels, order: str) -> T:
