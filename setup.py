@@ -31,6 +31,8 @@ setup(
         ]
     },
     install_requires=[
+        # Video files; without it OpenCV reads them, and what is damaged in them goes unnoticed.
+        "av>=14.0",
         "numpy>=1.23",
         # All four OpenCV distributions install the same cv2 and exclude each other. This one has
         # the CSRT and KCF peers of the evaluation and needs no libGL on a server.

@@ -19,7 +19,7 @@ from generated_sequence import write_sequence
 
 from duml_tracker_ros.cli.common import CliError, parse_settings, table
 from duml_tracker_ros.cli.main import COMMANDS, build_parser, main
-from duml_tracker_ros.cli.sources import open_source
+from duml_tracker_ros.media.source import open_source
 from duml_tracker_ros.tracker.checkpoint import save_checkpoint
 from duml_tracker_ros.tracker.config import load_config
 from duml_tracker_ros.tracker.network.siamese import SiameseNet
@@ -188,12 +188,12 @@ def test_track_writes_an_annotated_video(root: Path) -> None:
     argv = ["track", folder, "--box", "30,40,30,24", "--tracker", "opencv_kcf", "--quiet"]
     assert main([*map(str, argv), "--video", str(made), "--fps", "10"]) == 0
     source = open_source(str(made))
-    pictures = list(source.frames())
+    pictures = [frame.image for frame in source.frames()]
     assert len(pictures) == 10
     assert source.rate == pytest.approx(10)
     assert pictures[0].shape == (120, 160, 3)
     # The drawn box makes the frame differ from the recorded one where the target is.
-    original = next(open_source(str(folder)).frames())
+    original = next(open_source(str(folder)).frames()).image
     difference = np.abs(pictures[0].astype(int) - original).max(axis=2)
     assert difference[36:70, 26:66].max() > 60
     # And the video can be tracked in turn.

@@ -116,7 +116,9 @@ def test_cut_jpeg_is_an_error_and_not_a_grey_image(tmp_path: Path) -> None:
     assert read_image(victim).shape == (120, 160, 3)
     victim.write_bytes(victim.read_bytes()[:-400])
     sequence = load_dataset("folder", tmp_path).sequences[0]
-    with pytest.raises(SequenceError, match=r"Seq: frame 5: .*000006.jpg is cut off"):
+    with pytest.raises(
+        SequenceError, match=r"Seq: frame 5: .*000006.jpg: JPEG of 3709 bytes is cut off"
+    ):
         sequence.image(5)
 
 

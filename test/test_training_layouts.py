@@ -272,7 +272,7 @@ def test_size_from_header(suffix: str, tmp_path: Path) -> None:
     cv2.imwrite(str(path), np.zeros((33, 71, 3), np.uint8))
     assert picture_size(path) == (71, 33)
     path.write_bytes(b"\xff\xd8nothing")
-    with pytest.raises(OSError, match=r"a\..* is cut off|cannot be decoded"):
+    with pytest.raises(OSError, match=r"a\..*: no kind of picture"):
         picture_size(path)
 
 

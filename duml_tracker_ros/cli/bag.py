@@ -99,13 +99,12 @@ def parse_stamp(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from ..evaluation.participants import create_participant
     from ..evaluation.runner import limit_threads, seed_all
     from ..messages.bag_images import BagImages
     from ..messages.result_bag import ResultBag
     from ..processors import tracker_threads
+    from ..progress import progress
 
     limit_threads(args.threads or tracker_threads())
     (spec,) = tracker_specs(args, [args.tracker])
@@ -119,9 +118,7 @@ def run(args: argparse.Namespace) -> int:
         with ResultBag(args.out, args.storage, args.prefix) as results:
             size = first.view.width, first.view.height
             results.write(first.time_ns, first.header, size, "tracking", args.box, 1.0)
-            with tqdm(
-                total=images.total, unit="image", disable=args.quiet, dynamic_ncols=True
-            ) as bar:
+            with progress(total=images.total, unit="image", show=not args.quiet) as bar:
                 bar.update()
                 for index, image in enumerate(chosen, start=1):
                     if index == args.frames:

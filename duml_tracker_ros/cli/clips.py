@@ -10,17 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets import read_boxes
+from ..media.levels import Levels
+from ..media.source import Frame, FrameSource, open_source
 from ..scene import AerialScene
 from .common import CliError
-from .sources import FrameSource, open_source
 
 TRUTH_FILE = "groundtruth_rect.txt"
 SCENE = "scene"
 SEED = 7
 # Below this share of the target seen, a tracker is right to report nothing.
 VISIBLE = 0.3
-
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -37,29 +36,32 @@ class Clip:
     total: int | None
     source: FrameSource | AerialScene
 
-    def frames(self, start: int) -> Iterator[Image]:
-        """Frames as uint8 [H, W, 3] BGR, beginning with frame `start`. Raises CliError."""
+    def frames(self, start: int) -> Iterator[Frame]:
+        """The frames from frame `start` on. Raises SourceError."""
         if isinstance(self.source, FrameSource):
             yield from self.source.frames(start)
             return
         for index in range(start, self.source.frames):
-            yield np.ascontiguousarray(self.source.render(index).image[..., ::-1])
+            bgr = np.ascontiguousarray(self.source.render(index).image[..., ::-1])
+            yield Frame(index, bgr)
 
 
-def open_clip(text: str, truth: str | None) -> Clip:
+def open_clip(text: str, truth: str | None, levels: Levels | None = None) -> Clip:
     """Open a folder, a video, or `scene[:SEED]`, the generated aerial scene.
 
     Args:
         truth: file of true boxes; None takes `groundtruth_rect.txt` beside the images, if there.
 
     Raises:
-        CliError, SequenceError: there is no such thing, or it cannot be read.
+        CliError, SourceError, SequenceError: there is no such thing, or it cannot be read.
     """
-    if text == SCENE or text.startswith(f"{SCENE}:"):
+    # What exists under the name wins.
+    generated = text == SCENE or text.startswith(f"{SCENE}:")
+    if generated and not Path(text).exists():
         return _scene(text)
-    source = open_source(text)
+    source = open_source(text, levels)
     if source.live:
-        raise CliError(f"{text} is live: record it, and explain the recording")
+        raise CliError(f"{source.name} is live: record it, and explain the recording")
     file = Path(truth).expanduser() if truth is not None else truth_beside(Path(text).expanduser())
     boxes = read_boxes(file, source.name) if file is not None else None
     return Clip(source.name, boxes, source.total, source)

@@ -16,6 +16,8 @@ from ..outputs import STANDARD_OUTPUT, Outputs
 
 if TYPE_CHECKING:
     from ..evaluation.participants import TrackerSpec
+    from ..media.levels import Levels
+    from ..media.source import FrameSource
 
 DEFAULT_TRACKER = "duml"
 HALF = "half of the processors, at most 4"
@@ -62,6 +64,39 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
     if values[2] <= 0 or values[3] <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} has no area: w and h must be above 0")
     return (values[0], values[1], values[2], values[3])
+
+
+def parse_levels(text: str) -> Levels:
+    """argparse type: ``low,high``, the numbers that become black and white."""
+    from ..media.levels import Levels
+
+    try:
+        low, high = (float(field) for field in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not low,high with low below high, for example 7000,8200"
+        )
+    return Levels(low, high)
+
+
+def add_levels(parser: argparse._ActionsContainer) -> None:
+    """`--levels` of commands that read pictures."""
+    parser.add_argument(
+        "--levels",
+        type=parse_levels,
+        metavar="LOW,HIGH",
+        help="what becomes black and white of pictures of more than 8 bits (default: chosen for "
+        "the whole clip, and printed)",
+    )
+
+
+def tell_source(source: FrameSource) -> int:
+    """Print what was done to a source's frames and what was wrong; the exit status."""
+    for line in (*source.notes, *source.told()):
+        print(f"{source.name}: {line}", file=sys.stderr)
+    return 1 if source.problems else 0
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:

@@ -17,12 +17,14 @@ from .common import (
     DEFAULT_TRACKER,
     CliError,
     add_device,
+    add_levels,
     add_threads,
     epilog,
     open_outputs,
     parse_box,
     parse_settings,
     positive,
+    tell_source,
 )
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         help="which failure the picture shows (default: the first)",
     )
     output.add_argument("--trace", metavar="FOLDER", help="keep the trace in this new folder")
+    add_levels(output)
     output.add_argument("--quiet", action="store_true", help="no progress bar")
     trackers = parser.add_argument_group("tracker")
     trackers.add_argument(
@@ -121,7 +124,8 @@ def run(args: argparse.Namespace) -> int:
     from ..explain.page import write_page
     from ..explain.story import tell, verdict
     from ..explain.trace import is_trace, read_trace
-    from .clips import truth_beside
+    from ..media.source import FrameSource
+    from .clips import open_clip, truth_beside
 
     if args.start < 0:
         raise CliError(f"--start {args.start}: frames are counted from 0")
@@ -132,13 +136,16 @@ def run(args: argparse.Namespace) -> int:
         outputs.file("--out", Path(args.out, "index.html"))
     if args.threads is not None:
         limit_threads(args.threads)
-    path = Path(args.clip).expanduser()
+    path, status = Path(args.clip).expanduser(), 0
     if is_trace(path):
         trace, name = read_trace(path), path.resolve().name
         file = Path(args.truth).expanduser() if args.truth else truth_beside(path)
         truth = read_boxes(file, name) if file is not None else None
     else:
-        trace, name, truth = follow(args)
+        clip = open_clip(args.clip, args.truth, args.levels)
+        trace, name, truth = follow(args, clip), clip.name, clip.truth
+        if isinstance(clip.source, FrameSource):
+            status = tell_source(clip.source)
     try:
         story = tell(name, trace, truth, args.start)
     except ValueError as error:
@@ -151,14 +158,11 @@ def run(args: argparse.Namespace) -> int:
     if picture is not None:
         write_picture(picture, story, args.failure)
         print(f"picture: {picture}")
-    return 0
+    return status
 
 
-def follow(args: argparse.Namespace) -> tuple[Trace, str, Any]:
-    """Track the clip; its trace, name and truth."""
-    from .clips import open_clip
-
-    clip = open_clip(args.clip, args.truth)
+def follow(args: argparse.Namespace, clip: Clip) -> Trace:
+    """Track the clip."""
     box = args.box
     if box is None:
         if clip.truth is None:
@@ -173,15 +177,15 @@ def follow(args: argparse.Namespace) -> tuple[Trace, str, Any]:
                 raise CliError(f"--trace {folder} exists already: name another folder")
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "trace"
-        return track(args, clip, box, folder), clip.name, clip.truth
+        return track(args, clip, box, folder)
 
 
 def track(args: argparse.Namespace, clip: Clip, box: Any, folder: Path) -> Trace:
     """Follow the target and write its trace."""
-    from tqdm import tqdm
-
     from ..evaluation.runner import seed_all
     from ..explain.trace import Budget, TraceWriter, read_trace
+    from ..media.source import FrameSource
+    from ..progress import progress
     from ..tracker import create_tracker
     from .clips import TRUTH_FILE
 
@@ -197,21 +201,33 @@ def track(args: argparse.Namespace, clip: Clip, box: Any, folder: Path) -> Trace
     first = next(frames, None)
     if first is None:
         raise CliError(f"{clip.name} has no frame that can be read")
-    tracker.init(first, box, "bgr")
+    if first.image is None:
+        raise CliError(f"{clip.name}: frame {args.start} cannot be used: {first.problem}")
+    tracker.init(first.image, box, "bgr")
     about = {"clip": clip.name, "start": args.start, "box": box, "tracker": tracker.info()}
     writer = TraceWriter(folder, Budget(LIMIT_MIB << 20), about)
     total = args.frames or (clip.total - args.start if clip.total is not None else None)
-    with tqdm(total=total, unit="frame", disable=args.quiet, dynamic_ncols=True) as bar:
+    read = first.index + 1
+    with progress(total=total, unit="frame", show=not args.quiet) as bar:
         bar.update()
-        for image in frames:
-            writer.add(0, image, "bgr", tracker.update(image, "bgr"))
+        for frame in frames:
+            read = frame.index + 1
+            if frame.image is None:
+                writer.skip()
+            else:
+                writer.add(0, frame.image, "bgr", tracker.update(frame.image, "bgr"))
             bar.update()
     writer.flush()
     if not folder.exists():
         raise CliError(f"{clip.name} has one frame only: there is nothing to explain")
     if clip.truth is not None:
         np.savetxt(folder / TRUTH_FILE, clip.truth, fmt="%.6g", delimiter=",")
-    return read_trace(folder)
+    trace = read_trace(folder)
+    if isinstance(clip.source, FrameSource):
+        if args.frames is None and clip.truth is not None and read < len(clip.truth):
+            clip.source.problems.append(f"{read} frames, but {len(clip.truth)} rows of true boxes")
+        trace.about["problems"] = clip.source.told()
+    return trace
 
 
 def write_picture(path: Path, story: Story, number: int) -> None:

@@ -9,11 +9,12 @@ import json
 import math
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from .common import (
     DEFAULT_TRACKER,
     HALF,
     CliError,
+    add_levels,
     add_threads,
     add_tracker_options,
     epilog,
@@ -30,8 +32,12 @@ from .common import (
     parse_box,
     positive,
     printer,
+    tell_source,
     tracker_specs,
 )
+
+if TYPE_CHECKING:
+    from ..media.source import Frame, FrameSource
 
 DESCRIPTION = """\
 Follow one target and write what was found: an annotated video, boxes as CSV or JSON, or a window.
@@ -40,6 +46,8 @@ The target is given in the first frame, as --box x,y,w,h in pixels or drawn with
 an output option the annotated video is written to <source>_tracked.mp4 in this folder, or to the
 next free name. Files take their place when they are whole, and never that of an input.
 """
+UNREADABLE = "unreadable"
+"""State of a frame that could not be used."""
 CSV_HEADER = ("frame", "x", "y", "w", "h", "confidence", "state", "ms")
 
 
@@ -89,6 +97,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     output.add_argument(
         "--fps", type=float, metavar="N", help="of the video (default: as the source)"
     )
+    add_levels(output)
     output.add_argument("--quiet", action="store_true", help="no progress bar")
     trackers = parser.add_argument_group("tracker")
     trackers.add_argument(
@@ -108,6 +117,7 @@ class _Record:
 
     def summary(self) -> dict[str, Any]:
         times = np.array([row[7] for row in self.rows[1:]], dtype=float)
+        times = times[np.isfinite(times)]
         states = Counter(row[6] for row in self.rows[1:])
         return {
             "frames": len(self.rows),
@@ -121,8 +131,8 @@ class _Record:
 def run(args: argparse.Namespace) -> int:
     from ..evaluation.participants import create_participant
     from ..evaluation.runner import limit_threads
+    from ..media.source import open_source, without_password
     from ..processors import tracker_threads
-    from .sources import open_source
     from .window import Window
 
     if (args.box is None) == (not args.select):
@@ -131,7 +141,7 @@ def run(args: argparse.Namespace) -> int:
         raise CliError(f"--start {args.start}: frames are counted from 0")
     if args.fps is not None and not 0 < args.fps <= 1000:
         raise CliError(f"--fps {args.fps}: must be above 0 and at most 1000")
-    source = open_source(args.source)
+    source = open_source(args.source, args.levels)
     if not (args.video or args.csv or args.json or args.show):
         args.video = str(unused(f"{source.stem}_tracked", ".mp4"))
     outputs = open_outputs(args)
@@ -151,6 +161,8 @@ def run(args: argparse.Namespace) -> int:
     first = next(frames, None)
     if first is None:
         raise CliError(f"{source.name} has no frame that can be read")
+    if first.image is None:
+        raise CliError(f"{source.name}: frame {args.start} cannot be used: {first.problem}")
     record = _Record()
     with ExitStack() as stack:
         window = None
@@ -160,7 +172,7 @@ def run(args: argparse.Namespace) -> int:
         box = args.box
         if args.select:
             assert window is not None
-            box = window.select(_rgb(first))
+            box = window.select(_rgb(first.image))
             if box is None:
                 raise CliError("no box was drawn")
             say("--box " + ",".join(f"{v:g}" for v in box))
@@ -168,7 +180,7 @@ def run(args: argparse.Namespace) -> int:
             window.close()
             window = None
         begin = time.perf_counter()
-        tracker.init(first, box)
+        tracker.init(first.image, box)
         record.init_ms = (time.perf_counter() - begin) * 1e3
         sinks = stack.enter_context(_Sinks(args, files, source.rate, window))
         # Ctrl-C is the usual way to end a camera; what was found is kept.
@@ -177,11 +189,13 @@ def run(args: argparse.Namespace) -> int:
     summary = record.summary()
     if "json" in files:
         document = {
-            "source": args.source,
+            "source": without_password(args.source),
             "start": args.start,
             "box": list(box),
             "tracker": tracker.describe(),
             "summary": summary,
+            "notes": source.notes,
+            "problems": source.problems,
             "frames": [_as_dict(row) for row in record.rows],
         }
         write_text(files["json"], json.dumps(document, indent=1, default=str) + "\n")
@@ -190,29 +204,26 @@ def run(args: argparse.Namespace) -> int:
     say(f"{summary['frames']} frames ({states or 'first only'}), {speed}")
     for option, path in files.items():
         say(f"{option}: {path}")
-    return 0
+    return tell_source(source)
 
 
 def _as_dict(row: tuple[Any, ...]) -> dict[str, Any]:
     out: dict[str, Any] = dict(zip(CSV_HEADER, row, strict=True))
-    if not math.isfinite(out["confidence"]):
-        out["confidence"] = None
-    return out
+    return {k: None if isinstance(v, float) and v != v else v for k, v in out.items()}
 
 
 def _follow(
     args: argparse.Namespace,
-    source: Any,
-    frames: Any,
-    first: NDArray[np.uint8],
+    source: FrameSource,
+    frames: Iterator[Frame],
+    first: Frame,
     box: tuple[float, float, float, float],
     tracker: Any,
     record: _Record,
     sinks: _Sinks,
 ) -> None:
-    from tqdm import tqdm
-
     from ..evaluation.peers import Observation
+    from ..progress import progress
 
     total = source.total - args.start if source.total is not None else None
     if args.frames is not None:
@@ -220,10 +231,13 @@ def _follow(
     seen = Observation(box, 1.0, "tracking")
     ms = record.init_ms
     images = itertools.islice(itertools.chain([first], frames), args.frames)
-    with tqdm(total=total, unit="frame", disable=args.quiet, dynamic_ncols=True) as bar:
-        for index, image in enumerate(images, start=args.start):
+    with progress(total=total, unit="frame", show=not args.quiet) as bar:
+        for index, image in ((frame.index, frame.image) for frame in images):
             score_map = mask = None
-            if index > args.start:
+            if image is None:
+                # As if the camera had dropped it: the target is looked for in the next one.
+                seen, ms = Observation((math.nan,) * 4, math.nan, UNREADABLE), math.nan
+            elif index > args.start:
                 begin = time.perf_counter()
                 seen = tracker.update(image)
                 ms = (time.perf_counter() - begin) * 1e3
@@ -260,6 +274,7 @@ class _Sinks:
         self._rate = args.fps or rate or 30.0
         self._window = window
         self._stack = ExitStack()
+        self._shape: tuple[int, ...] = ()
         self._video: Any = None
         self._csv: Any = None
 
@@ -287,7 +302,7 @@ class _Sinks:
 
     def put(
         self,
-        image: NDArray[np.uint8],
+        image: NDArray[np.uint8] | None,
         seen: Any,
         row: tuple[Any, ...],
         score_map: NDArray[np.float32] | None,
@@ -298,9 +313,14 @@ class _Sinks:
             self._csv.writerow(row)
         if not self.draws:
             return True
-        from ..viz import VideoSink, draw_target, heatmap_overlay
+        from ..viz import draw_target, heatmap_overlay, put_text
 
+        if image is None:
+            picture = np.zeros(self._shape, np.uint8)
+            put_text(picture, f"{row[0]}: not readable", (2.0, 2.0))
+            return self._show(picture)
         rgb = _rgb(image)
+        self._shape = rgb.shape
         if score_map is not None:
             rgb = heatmap_overlay(rgb, score_map)
         picture = draw_target(
@@ -312,6 +332,11 @@ class _Sinks:
             region=seen.region,
             mask=mask,
         )
+        return self._show(picture)
+
+    def _show(self, picture: NDArray[np.uint8]) -> bool:
+        from ..viz import VideoSink
+
         if "video" in self._files:
             if self._video is None:
                 sink = VideoSink(self._files["video"], self._rate)

@@ -2,7 +2,6 @@
 
 from .annotated import Record, Target
 from .base import (
-    IMAGE_SUFFIXES,
     Dataset,
     DatasetError,
     Sequence,
@@ -17,7 +16,6 @@ from .folder import load_folder
 
 __all__ = [
     "BENCHMARKS",
-    "IMAGE_SUFFIXES",
     "TRAINING",
     "Dataset",
     "DatasetError",

@@ -57,7 +57,10 @@ def records_of(sequence: Sequence, source: str, stride: int) -> Iterator[Record]
 def picture_size(path: str | Path) -> tuple[int, int]:
     """(width, height) from a JPEG's header; other formats are decoded. Raises OSError."""
     with Path(path).open("rb") as file:
-        if file.read(2) == b"\xff\xd8":
+        # One that tells of a camera may lie on its side.
+        upright = b"Exif\0\0" not in file.read(1 << 16)
+        file.seek(0)
+        if file.read(2) == b"\xff\xd8" and upright:
             while (head := file.read(4)) and len(head) == 4 and head[0] == 0xFF:
                 length = int.from_bytes(head[2:], "big")
                 if 0xC0 <= head[1] <= 0xCF and head[1] not in (0xC4, 0xC8, 0xCC):

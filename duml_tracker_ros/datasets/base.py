@@ -9,23 +9,27 @@ carries its name.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import itertools
+import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..media.folder import FolderError, frames_of
+from ..media.picture import PictureError, as_bgr, read
+from ..media.pictures import Pictures
 from .boxes import Array, present
 
 if TYPE_CHECKING:
     from .region import Region
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
+log = logging.getLogger(__name__)
 
 
 class DatasetError(Exception):
@@ -83,9 +87,20 @@ class Sequence:
     def image(self, index: int) -> NDArray[np.uint8]:
         """Frame ``index`` as uint8 ``[H, W, 3]`` in BGR order; raises SequenceError."""
         try:
-            return read_image(self.frames[index])
+            return self.pictures.frame(index)
         except OSError as error:
             raise SequenceError(self.name, f"frame {index}: {error}") from error
+
+    @functools.cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the first frame; raises SequenceError."""
+        image = self.image(0)
+        return (image.shape[1], image.shape[0])
+
+    @functools.cached_property
+    def pictures(self) -> Pictures:
+        """The frames as one clip: what has more than 8 bits is stretched alike in all of them."""
+        return Pictures(self.frames)
 
 
 @dataclass
@@ -115,24 +130,14 @@ class Dataset:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Decode an image file to uint8 BGR; raises OSError naming the file and what is wrong."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise OSError(f"image {path} is missing") from None
-    # OpenCV fills the lost part of a cut JPEG with grey and reports success.
-    if path.suffix.lower() in {".jpg", ".jpeg"} and data.rfind(b"\xff\xd9") < 0:
-        raise OSError(f"image {path} is cut off or not a JPEG ({len(data)} bytes)")
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = None
-    if data:
-        try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        except cv2.error:
-            image = None
-    if image is None:
-        raise OSError(f"image {path} cannot be decoded ({len(data)} bytes)")
-    return np.asarray(image, dtype=np.uint8)
+    """One picture of 8 bits as uint8 BGR, upright; raises OSError naming the file and the fault."""
+    pixels = read(path)
+    if pixels.dtype != np.uint8:
+        raise PictureError(
+            f"image {path} has more than 8 bits ({pixels.dtype}), and alone nothing says what is "
+            "black and white in it; stretch it to 8 bits first"
+        )
+    return as_bgr(pixels)
 
 
 def natural_key(path: Path) -> tuple[tuple[int, int | str], ...]:
@@ -141,11 +146,18 @@ def natural_key(path: Path) -> tuple[tuple[int, int | str], ...]:
     return tuple((0, int(p)) if p.isdigit() else (1, p) for p in parts if p)
 
 
-def list_images(folder: Path) -> tuple[Path, ...]:
-    """Image files of a folder in natural order."""
-    return tuple(
-        sorted((p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
-    )
+def list_images(folder: Path, name: str = "") -> tuple[Path, ...]:
+    """The frames of a folder in the order that their names mean; see `media.folder`.
+
+    What is left out of ``name`` is logged. Raises SequenceError when nobody can say which they are.
+    """
+    try:
+        found = frames_of(folder)
+    except FolderError as error:
+        raise SequenceError(name, str(error)) from None
+    if found.ignored:
+        log.warning("%s: %s", name or folder, found.note())
+    return found.files
 
 
 def read_boxes(path: Path, name: str, *, origin: float = 0.0) -> Array:
@@ -255,7 +267,7 @@ def images_of(folder: Path, name: str) -> tuple[Path, ...]:
     """Image files of a sequence's folder; raises SequenceError when it is missing."""
     if not folder.is_dir():
         raise SequenceError(name, f"image folder {folder} is missing")
-    return list_images(folder)
+    return list_images(folder, name)
 
 
 def first_only(truth: Array, count: int) -> Array:

@@ -47,6 +47,6 @@ def load_folder(root: Path, pattern: str | None = None) -> Dataset:
             text = (folder / "attributes.txt").read_text(encoding="utf-8")
             tags = tuple(t for t in re.split(r"[,\s]+", text) if t)
         truth = read_boxes(folder / "groundtruth_rect.txt", name)
-        return make_sequence(name, list_images(images), truth, attributes=tags)
+        return make_sequence(name, list_images(images, name), truth, attributes=tags)
 
     return collect("folder", list(folders), load, pattern)

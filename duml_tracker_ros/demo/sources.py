@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,13 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets import (
-    IMAGE_SUFFIXES,
-    SequenceError,
-    list_images,
-    read_boxes,
-    read_image,
-)
+from ..datasets import SequenceError, read_boxes
+from ..media import source as media
+from ..media.source import FrameSource
 from ..scene import AerialScene
 
 Box = tuple[float, float, float, float]
@@ -162,25 +160,22 @@ class FolderSource:
         folder = folder.expanduser()
         if not folder.is_dir():
             raise SourceError(f"sequence folder {folder} does not exist")
-        images = folder / "img"
-        self._files: Sequence[Path] = list_images(images) if images.is_dir() else ()
-        if not self._files:
-            kinds = " ".join(sorted(IMAGE_SUFFIXES))
-            raise SourceError(f"{folder}: no images in its folder img ({kinds})")
+        if not (folder / "img").is_dir():
+            raise SourceError(f"{folder}: no images in its folder img")
+        self._source = _open(str(folder / "img"))
         self.name = folder.resolve().name
         try:
             truth = read_boxes(folder / TRUTH_FILE, self.name)
         except SequenceError as error:
             raise SourceError(f"{folder}: {error.reason}") from None
-        if len(truth) != len(self._files):
+        if len(truth) != self._source.total:
             raise SourceError(
-                f"{folder}: {len(self._files)} images but {len(truth)} lines in {TRUTH_FILE}"
+                f"{folder}: {self._source.total} images but {len(truth)} lines in {TRUTH_FILE}"
             )
-        self._files = self._files[:limit]
-        self.count: int | None = len(self._files)
         self._size = size
-        first = self._read(0)
-        scale = _scale(first[1], size)
+        self.count: int | None = len(truth[:limit])
+        first = _first(self._source)
+        scale = _scale((first.shape[1], first.shape[0]), size)
         self._truth = truth[: self.count] * np.array([*scale, *scale])
         self._visible = np.isfinite(self._truth).all(axis=1)
         if box is None and not self._visible[0]:
@@ -189,19 +184,11 @@ class FolderSource:
             self._truth[0] if box is None else np.array(box) * (*scale, *scale)
         )
 
-    def _read(self, index: int) -> tuple[NDArray[Any], Size]:
-        try:
-            image = read_image(self._files[index])
-        except OSError as error:
-            raise SourceError(str(error)) from None
-        given = (image.shape[1], image.shape[0])
-        return _resized(image, self._size), given
-
     def frames(self) -> Iterator[SourceFrame]:
-        for index in range(len(self._files)):
+        for index, image in _usable(self._source, self.count):
             seen = bool(self._visible[index])
             box = _box(self._truth[index]) if seen else None
-            yield SourceFrame(self._read(index)[0], box, seen)
+            yield SourceFrame(_resized(image, self._size), box, seen)
 
 
 class VideoSource:
@@ -210,58 +197,53 @@ class VideoSource:
     order, has_truth = "bgr", False
 
     def __init__(self, text: str, box: Box, size: Size | None, limit: int | None) -> None:
-        text = text.removeprefix("file://")
-        self.live = text.isdigit() or text.startswith("/dev/") or "://" in text
-        if not self.live and not Path(text).expanduser().is_file():
-            raise SourceError(f"video {text} does not exist")
-        self.name = f"camera {text}" if text.isdigit() else Path(text).name
-        self._target: int | str = (
-            int(text) if text.isdigit() else str(Path(text).expanduser() if not self.live else text)
-        )
+        self._source = source = _open(text)
+        self.live, self.name = source.live, source.name
         self._size = size
-        self.count = limit or (LIVE_FRAMES if self.live else None)
-        self._limit = self.count
-        self._given: Size | None = None
+        self._limit = limit or (LIVE_FRAMES if self.live else None)
+        self.count = self._limit
         self.first_box = box
-        if not self.live:
-            self._check()
-
-    def _check(self) -> None:
-        capture = self._open()
-        good, image = capture.read()
-        total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        capture.release()
-        if not good:
-            raise SourceError(f"video {self.name} holds no frame that OpenCV can decode")
-        scale = _scale((image.shape[1], image.shape[0]), self._size)
-        x, y, w, h = self.first_box
+        if self.live:
+            return
+        image = _first(source)
+        scale = _scale((image.shape[1], image.shape[0]), size)
+        x, y, w, h = box
         self.first_box = (x * scale[0], y * scale[1], w * scale[0], h * scale[1])
         if x + w <= 0 or y + h <= 0 or x >= image.shape[1] or y >= image.shape[0]:
             raise SourceError(
                 f"--box {x:g},{y:g},{w:g},{h:g} lies outside the"
                 f" {image.shape[1]}x{image.shape[0]} video"
             )
-        if total > 0 and self._limit is None:
-            self.count = total
-
-    def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(self._target)
-        if not capture.isOpened():
-            raise SourceError(f"OpenCV cannot open {self.name}; is it a video, is it in use?")
-        return capture
+        self.count = limit or source.total
 
     def frames(self) -> Iterator[SourceFrame]:
-        capture = self._open()
-        try:
-            index = 0
-            while self._limit is None or index < self._limit:
-                good, image = capture.read()
-                if not good:
-                    return
-                yield SourceFrame(_resized(image, self._size))
-                index += 1
-        finally:
-            capture.release()
+        for _, image in _usable(self._source, self._limit):
+            yield SourceFrame(_resized(image, self._size))
+
+
+def _open(text: str) -> FrameSource:
+    try:
+        return media.open_source(text)
+    except OSError as error:
+        raise SourceError(str(error)) from None
+
+
+def _first(source: FrameSource) -> NDArray[np.uint8]:
+    """The first image of a source that is not live."""
+    for frame in source.frames():
+        if frame.image is None:
+            raise SourceError(f"{source.name}: its first frame cannot be used: {frame.problem}")
+        return frame.image
+    raise SourceError(f"{source.name} holds no frame that can be decoded")
+
+
+def _usable(source: FrameSource, limit: int | None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Numbers and images of the frames that can be used; what is wrong with others is told."""
+    for frame in itertools.islice(source.frames(), limit):
+        if frame.image is not None:
+            yield frame.index, frame.image
+    for line in source.told():
+        print(f"demo: {source.name}: {line}", file=sys.stderr)
 
 
 def _resized(image: NDArray[Any], size: Size | None) -> NDArray[Any]:

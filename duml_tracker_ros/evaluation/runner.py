@@ -15,6 +15,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import json
+import logging
 import math
 import multiprocessing
 import os
@@ -31,8 +32,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from .. import progress as bars
 from ..datasets import Dataset, Sequence, SequenceError
 from ..digest import code_digest, file_digest, value_digest
 from ..processors import usable_processors
@@ -53,6 +54,8 @@ from .peers import PEERS, Box
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 FORMAT = 1
 """Version of the raw result files; older ones are run again."""
 
@@ -63,6 +66,7 @@ CODE = (
     ),
     "datasets/base.py",
     "datasets/region.py",
+    "media",
 )
 """Parts of the package that a run depends on beside the tracker's own code."""
 
@@ -180,6 +184,8 @@ def run_sequence(
     size = (0, 0)
     for index in range(count):
         image = sequence.image(index)
+        if index > 0:
+            check_size(sequence, index, image, size)
         if index == 0:
             size = (image.shape[1], image.shape[0])
             given = sequence.selection
@@ -203,9 +209,34 @@ def run_sequence(
         confidence.round(6),
         tuple(states),
         seconds.round(8),
-        tracker.describe(),
+        {**tracker.describe(), **about_pictures(sequence)},
         size,
     )
+
+
+def about_pictures(sequence: Sequence) -> dict[str, str]:
+    """What was done to the frames that were read, under ``pictures``; nothing for most clips."""
+    note = sequence.pictures.note()
+    return {"pictures": note} if note else {}
+
+
+def tell_pictures(sequence: Sequence, description: dict[str, Any]) -> None:
+    """Log what was done to the frames of a run."""
+    if note := description.get("pictures"):
+        log.warning("%s: %s", sequence.name, note)
+
+
+def check_size(
+    sequence: Sequence, index: int, image: NDArray[np.uint8], size: tuple[int, int]
+) -> None:
+    """Raise SequenceError when an image is not of the first one's size (width, height)."""
+    found = (image.shape[1], image.shape[0])
+    if found != size:
+        raise SequenceError(
+            sequence.name,
+            f"frame {index}: {sequence.frames[index].name} has {found[0]}x{found[1]} pixels, the "
+            f"first one {size[0]}x{size[1]}",
+        )
 
 
 def as_box(row: NDArray[np.float64]) -> Box:
@@ -375,8 +406,10 @@ def _run_task(
             if done is not None:
                 if on_frame is not None:
                     on_frame(len(sequence))
+                tell_pictures(sequence, done.description)
                 return done
         run = run_sequence(tracker, sequence, on_frame)
+        tell_pictures(sequence, run.description)
         if folder is not None:
             save_run(folder, sequence, run, key)
         return run
@@ -418,11 +451,10 @@ def evaluate(
     result = Evaluation(dataset, problems={p.name: p.reason for p in dataset.problems})
     done: dict[tuple[str, str], Run] = {}
     tasks = [(spec, sequence) for sequence in dataset for spec in specs]
-    bar = tqdm(
+    bar = bars.progress(
         total=sum(len(s) for _, s in tasks),
         unit="frame",
-        disable=not progress,
-        dynamic_ncols=True,
+        show=progress,
         desc=names[0] if len(names) == 1 else f"{len(names)} trackers",
     )
 

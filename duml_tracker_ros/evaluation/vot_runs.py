@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+from numpy.typing import NDArray
 
+from .. import progress as bars
 from ..datasets import Dataset, SequenceError
 from ..datasets import Sequence as Video
 from ..datasets.region import UNKNOWN, Region, parse_region, rectangle, special
@@ -29,12 +30,15 @@ from .participants import Participant, TrackerSpec
 from .peers import Box
 from .runner import (
     FORMAT,
+    about_pictures,
+    check_size,
     forget_participants,
     limit_threads,
     made_participant,
     run_key,
     seed_all,
     spread,
+    tell_pictures,
 )
 
 ORIGIN = 1.0
@@ -109,7 +113,7 @@ def run_supervised(tracker: Participant, video: Video) -> VotRun:
     count = len(video)
     regions = [special(UNKNOWN)] * count
     seconds, confidence = np.zeros(count), np.full(count, np.nan)
-    size = _image_size(video)
+    size = video.size
     seed_all()
     frame = 0
     while frame < count:
@@ -152,7 +156,7 @@ def run_anchors(tracker: Participant, video: Video) -> VotRun:
                 run.name, tuple(regions), tuple(seconds), tuple(confidence), run.start, backward
             )
         )
-    return VotRun(tuple(found), _image_size(video), tracker.describe())
+    return VotRun(tuple(found), video.size, tracker.describe())
 
 
 def _truth(video: Video) -> tuple[Region, ...]:
@@ -161,9 +165,10 @@ def _truth(video: Video) -> tuple[Region, ...]:
     return video.regions
 
 
-def _image_size(video: Video) -> tuple[int, int]:
-    image = video.image(0)
-    return (image.shape[1], image.shape[0])
+def _image(video: Video, frame: int) -> NDArray[np.uint8]:
+    image = video.image(frame)
+    check_size(video, frame, image, video.size)
+    return image
 
 
 def _base(video: Video) -> str:
@@ -175,14 +180,14 @@ def _start(tracker: Participant, video: Video, frame: int) -> float:
         box = start_box(_truth(video)[frame])
     except ValueError as error:
         raise SequenceError(video.name, f"frame {frame}: {error}") from None
-    image = video.image(frame)
+    image = _image(video, frame)
     begin = time.perf_counter()
     tracker.init(image, box)
     return time.perf_counter() - begin
 
 
 def _follow(tracker: Participant, video: Video, frame: int) -> tuple[Region, float, float]:
-    image = video.image(frame)
+    image = _image(video, frame)
     begin = time.perf_counter()
     seen = tracker.update(image)
     elapsed = time.perf_counter() - begin
@@ -256,11 +261,14 @@ def _run_task(
         if folder is not None and not fresh:
             done = load_vot_run(folder, video, key)
             if done is not None:
+                tell_pictures(video, done.description)
                 return done
         runner: Callable[[Participant, Video], VotRun] = (
             run_supervised if protocol == "supervised" else run_anchors
         )
         run = runner(tracker, video)
+        run = replace(run, description={**run.description, **about_pictures(video)})
+        tell_pictures(video, run.description)
         if folder is not None:
             save_vot_run(folder, video, run, key)
         return run
@@ -339,7 +347,7 @@ def evaluate_vot(
         if jobs > 1
         else ((task, _run_task(*task)) for task in tasks)
     )
-    with tqdm(total=len(tasks), unit="sequence", disable=not progress, dynamic_ncols=True) as bar:
+    with bars.progress(total=len(tasks), unit="sequence", show=progress) as bar:
         for (spec, video, *_), outcome in outcomes:
             if isinstance(outcome, str):
                 where = video.name if len(specs) == 1 else f"{video.name} ({spec.name})"

@@ -91,7 +91,18 @@ def frames_to_show(story: Story, failure: Failure | None) -> list[int]:
 
 
 def verdict(story: Story) -> str:
-    """A few sentences: did it fail, where first, and how."""
+    """A few sentences: did it fail, where first, and how; and what of the clip was not seen."""
+    problems = story.trace.about.get("problems") or []
+    return " ".join(
+        [
+            _judged(story),
+            *(["Not all of the clip was seen:"] if problems else []),
+            *(f"{problem}." for problem in problems),
+        ]
+    )
+
+
+def _judged(story: Story) -> str:
     if story.truth is None:
         return _own_view(story)
     overlap = story.overlap()

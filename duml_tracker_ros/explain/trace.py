@@ -72,6 +72,7 @@ class TraceWriter:
         self._about = about
         self._rows: list[dict[str, Any]] = []
         self._next = 1
+        self._begun = False
         self._files = 0
 
     def add(self, stamp_ns: int, image: Pixels, order: str, result: TrackResult) -> None:
@@ -80,7 +81,8 @@ class TraceWriter:
         Args:
             image: uint8 [H, W, C] in the channel order `order`.
         """
-        if self._next == 1:
+        if not self._begun:
+            self._begun = True
             if is_trace(self.folder):
                 raise FileExistsError(errno.EEXIST, "a trace is there already", str(self.folder))
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -90,6 +92,10 @@ class TraceWriter:
         self._next += 1
         if len(self._rows) >= FRAMES_A_FILE:
             self.flush()
+
+    def skip(self) -> None:
+        """Count a frame that could not be read: the next one keeps its number."""
+        self._next += 1
 
     def flush(self) -> None:
         """Write what is not on disk yet; more frames may follow."""

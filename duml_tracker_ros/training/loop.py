@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
-from tqdm import tqdm
 
+from ..progress import progress
 from ..tracker.checkpoint import load_checkpoint, load_imagenet, save_checkpoint
 from ..tracker.checkpoint.store import how_to_make, load_fitting, load_state, shipped
 from ..tracker.config import NetworkConfig, load_config
@@ -217,7 +217,7 @@ def train(
         began = time.monotonic()
         mean: dict[str, float] = {}
         batches = _batches(config, network, start, device.type == "cuda")
-        bar = tqdm(total=config.steps, initial=start, unit="step", dynamic_ncols=True)
+        bar = progress(total=config.steps, initial=start, unit="step")
         for step in range(start, config.steps):
             if step in (start, config.thaw_at):
                 frozen.train(step)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
+from ... import progress as bars
+from ...datasets import read_image
 from ...datasets.annotated import Record, Target
 from .errors import DataError
 from .layouts import read_layout
@@ -26,13 +27,9 @@ log = logging.getLogger(__name__)
 def decode(path: str | Path) -> Image:
     """The picture at `path` as RGB uint8 [H, W, 3]; raises DataError when it cannot be read."""
     try:
-        raw = np.fromfile(path, dtype=np.uint8)
+        return cv2.cvtColor(read_image(Path(path)), cv2.COLOR_BGR2RGB)
     except OSError as error:
-        raise DataError(f"image {path}: {error.strerror}; restore it or drop its record") from error
-    image = cv2.imdecode(raw, cv2.IMREAD_COLOR) if raw.size else None
-    if image is None:
-        raise DataError(f"image {path}: not a readable picture; restore it or drop its record")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        raise DataError(f"{error}; restore it or drop its record") from error
 
 
 @dataclass
@@ -198,7 +195,7 @@ def load_records(
     skipped: list[str] = []
     with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
         loaded = pool.map(load, records)
-        bar = tqdm(loaded, "images", len(records), unit="img", disable=not progress, leave=False)
+        bar = bars.progress(loaded, "images", len(records), unit="img", show=progress, leave=False)
         for record, image in zip(records, bar, strict=True):
             if isinstance(image, str):
                 skipped.append(image)

@@ -12,7 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
+
+from duml_tracker_ros import progress as bars
 
 from ...datasets.annotated import Record
 from ...digest import code_digest, value_digest
@@ -187,7 +188,7 @@ def grabcut_cutouts(
     cutouts: list[Cutout] = []
     cv2.setRNGSeed(0)
     total = min(limit, len(order))
-    with tqdm(total=total, desc="cut-outs", disable=not progress, leave=False) as bar:
+    with bars.progress(total=total, desc="cut-outs", show=progress, leave=False) as bar:
         for i in order:
             if len(cutouts) >= limit:
                 break

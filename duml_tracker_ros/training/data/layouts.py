@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tqdm import tqdm
-
+from ... import progress as bars
 from ...datasets import TRAINING, DatasetError, Record, SequenceError
 from .errors import DataError
 
@@ -28,7 +27,8 @@ def read_layout(
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"{name} root {root}: no such folder; give the data set's top folder")
-    bar = tqdm(TRAINING[name](root, stride), name, unit="img", disable=not progress, leave=False)
+    found = TRAINING[name](root, stride)
+    bar = bars.progress(found, name, unit="img", show=progress, leave=False)
     try:
         records = list(bar)
     except SequenceError as error:

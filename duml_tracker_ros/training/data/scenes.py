@@ -8,8 +8,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
+from duml_tracker_ros import progress as bars
 from duml_tracker_ros.digest import code_digest, value_digest
 from duml_tracker_ros.scene import AerialScene
 
@@ -54,7 +54,7 @@ def load_scenes(
     boxes = np.full((clips, frames, 4), np.nan, np.float32)
     visibility = np.zeros((clips, frames), np.float32)
     times = np.linspace(0, _LENGTH - 1, frames).round().astype(int)
-    for clip in tqdm(range(clips), "scenes", disable=not progress, leave=False):
+    for clip in bars.progress(range(clips), "scenes", show=progress, leave=False):
         scene = AerialScene.random(FIRST_SEED + clip, width, height, _LENGTH)
         for k, t in enumerate(times.tolist()):
             frame = scene.render(t)

@@ -1,0 +1,146 @@
+"""One picture out of bytes, wherever they come from: a file, a bag, a message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[Any]
+
+# First bytes of each kind; a longer one stands before a shorter one that it begins with.
+_MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    (b"GIF8", "GIF"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\x76\x2f\x31\x01", "OpenEXR"),
+    (b"#?RADIANCE", "HDR"),
+    (b"BM", "BMP"),
+    *((b"P%d" % number, "PNM") for number in range(1, 7)),
+)
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC"}
+_NO_PICTURE = (
+    (b"version https://git-lfs", "a Git LFS pointer; fetch the file with git lfs pull"),
+    (b"<", "a web page or XML"),
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a zip archive"),
+)
+
+# Grey stays grey, 16 bits and floats stay, alpha goes, the orientation the file tells is applied.
+_FLAGS = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+_END = b"\xff\xd9"
+
+
+class PictureError(OSError):
+    """Bytes that are no picture that can be used; the text says what they are instead."""
+
+
+def kind_of(data: bytes | memoryview) -> str | None:
+    """The kind of a picture by its content, whatever its name says; None for anything else."""
+    head = bytes(data[:32])
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12])
+    return next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
+
+
+def decode(data: bytes | memoryview) -> Pixels:
+    """Pixels ``[H, W]`` of grey pictures, ``[H, W, 3]`` BGR of all others, upright.
+
+    The type is the picture's own: uint8, or uint16, int16 and float32 where it has more than 8
+    bits; `levels` makes 8 of them.
+
+    Raises:
+        PictureError: no picture, of a kind that OpenCV does not read, cut off, or damaged.
+    """
+    kind = kind_of(data)
+    if kind is None:
+        raise PictureError(_what_else(bytes(data[:64]), len(data)))
+    # What a header claims has to be judged here, before anything is decoded.
+    if kind == "JPEG":
+        data = _with_end(bytes(data))
+    pixels = _decoded(data)
+    if pixels is None:
+        raise PictureError(f"{kind} of {len(data)} bytes is cut off, damaged, or not for OpenCV")
+    return pixels
+
+
+def read(path: str | Path) -> Pixels:
+    """`decode` of a file. Raises PictureError that names it."""
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise PictureError(f"image {path} is no file")
+    try:
+        return decode(path.read_bytes())
+    except PictureError as error:
+        raise PictureError(f"image {path}: {error}") from None
+    except FileNotFoundError:
+        raise PictureError(f"image {path} is missing") from None
+    except OSError as error:
+        raise PictureError(f"image {path} cannot be read: {error.strerror}") from None
+
+
+def as_bgr(pixels: Pixels) -> NDArray[np.uint8]:
+    """uint8 ``[H, W, 3]`` of uint8 pixels as `decode` gives them."""
+    if pixels.ndim == 3:
+        return pixels
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+
+
+def _decoded(data: bytes | memoryview) -> Pixels | None:
+    try:
+        found = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS)
+    except cv2.error:
+        return None
+    return None if found is None else np.asarray(found)
+
+
+def _with_end(data: bytes) -> bytes:
+    """A JPEG with its end marker, added where only that is missing.
+
+    OpenCV fills the lost part of a cut JPEG with grey and may report success.
+
+    Raises PictureError when a part of the picture is missing.
+    """
+    scan = _scan_start(data)
+    # Within a scan FF is followed by 0, so this is no pair of bytes of the picture.
+    if scan and data.rfind(_END) >= scan:
+        return data
+    body = data.rstrip(b"\0").rstrip(b"\xff")
+    # Where all of the picture is there, it does not matter what comes before the end marker.
+    ends = [_decoded(body + filling + _END) for filling in (b"", b"\x55" * 512)]
+    if not scan or ends[0] is None or ends[1] is None or not np.array_equal(ends[0], ends[1]):
+        raise PictureError(f"JPEG of {len(data)} bytes is cut off")
+    return body + _END
+
+
+def _scan_start(data: bytes) -> int:
+    """Where the first scan of a JPEG begins, past its header with its thumbnail; 0: nowhere."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] == 0xDA:
+            return at
+        if data[at + 1] == 0xFF:
+            at += 1
+            continue
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return 0
+
+
+def _what_else(head: bytes, size: int) -> str:
+    if not size:
+        return "it is empty"
+    if not any(head):
+        return f"{size} bytes of zeros"
+    found = next((what for magic, what in _NO_PICTURE if head.lstrip().startswith(magic)), None)
+    return f"it is {found}" if found else f"no kind of picture begins with {head[:8]!r}"
