@@ -88,6 +88,7 @@ def test_init_that_cannot_be_done_is_answered_with_the_reason(node):
         answer = node.init(TARGET)
         assert not answer.success
         assert state in answer.message
+        assert ("configure and activate" in answer.message) == (state == "unconfigured")
         assert not node.stop().success
     node.bring_to("active")
     answer = node.init(TARGET)

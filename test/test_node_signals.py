@@ -70,7 +70,8 @@ def test_services_answer_and_termination_ends_cleanly_when_finalized(own):
         process.wait_for_log("unconfigured; waiting")
         assert own.change("shutdown")
         assert own.state() == "finalized"
-        assert "finalized" in own.init(TARGET).message
+        assert "finalized: it was shut down for good; end its process" in own.init(TARGET).message
+        own.spin_until(lambda: own.summary().startswith("finalized: shut down for good"), "words")
         assert ends_cleanly(process, signal.SIGTERM), process.log()
 
 

@@ -28,6 +28,7 @@ class Box:
 
     def __init__(self, max_targets=1, create=random_tracker, **overrides):
         self.outcomes = []
+        self.unreadable = []
         self.seq = 0
         self.hold = threading.Event()
         self.hold.set()
@@ -38,6 +39,7 @@ class Box:
             logging.getLogger("worker"),
             1,
             max_targets,
+            self.unreadable.append,
         )
 
     def _publish(self, outcome):

@@ -24,6 +24,11 @@ class CameraSource:
         """Take over a sensor_msgs/CameraInfo that has just come."""
         self._info = message, time.monotonic()
 
+    @property
+    def empty(self) -> bool:
+        """True while none has come."""
+        return self._info is None
+
     def forget(self) -> None:
         """Let go of what came."""
         self._info = self._model = None
@@ -33,21 +38,18 @@ class CameraSource:
         model = self._model
         return f"{model[1].size[0]}x{model[1].size[1]} {model[1].model}" if model else ""
 
-    def model(
-        self, header: Any, width: int, height: int, settings: Settings, topic: str
-    ) -> CameraModel:
+    def model(self, header: Any, width: int, height: int, settings: Settings) -> CameraModel:
         """The camera's model for an image.
 
         Args:
             header: of the image.
-            topic: where CameraInfo comes from, for the reasons.
 
         Raises:
             GuidanceError, CameraModelError: there is none, or it is not that of the image.
         """
         latest = self._info
         if latest is None:
-            raise GuidanceError(f"no CameraInfo comes on {topic}: remap it (-r camera_info:=TOPIC)")
+            raise GuidanceError("no CameraInfo has come")
         info, arrival = latest
         age = time.monotonic() - arrival
         if 0.0 < settings.max_camera_info_age < age:

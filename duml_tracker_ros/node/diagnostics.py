@@ -16,6 +16,8 @@ from .stream import LARGE_IMAGE_HINT
 
 # Stamps of a real camera jitter; only a large share of missing images is beyond doubt.
 MISSING_LIMIT = 0.4
+# Without an answered image for so long, in seconds, it is not some of them that are refused.
+ALL_REFUSED = 1.0
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Report:
     publishers: list[str] = field(default_factory=list)
     silence: str = ""
     incompatible_qos: int = 0
+    refusal: str = ""
+    rivals: str = ""
     dropped: int = 0
     rejected: int = 0
     ring_frames: int = 0
@@ -46,11 +50,21 @@ def judge(report: Report) -> tuple[bytes, str]:
     """Level and summary of a report."""
     if report.lifecycle != "active":
         level = DiagnosticStatus.WARN if report.last_error else DiagnosticStatus.OK
+        if report.lifecycle == "finalized":
+            return level, "finalized: shut down for good; end the process and start it again"
         return level, report.last_error or f"{report.lifecycle}: waiting for a lifecycle transition"
     if not report.targets and report.resting == "error":
         return DiagnosticStatus.ERROR, f"target dropped: {report.last_error}"
     if report.silence:
         return DiagnosticStatus.ERROR, report.silence
+    if report.refusal:
+        if report.statistics.latency.age() > ALL_REFUSED:
+            return DiagnosticStatus.ERROR, (
+                f"images come on {report.topic}, but none that can be used: {report.refusal}"
+            )
+        return DiagnosticStatus.WARN, f"some images are refused: {report.refusal}"
+    if report.rivals:
+        return DiagnosticStatus.WARN, report.rivals
     missing = report.statistics.missing_share()
     if missing > MISSING_LIMIT:
         return DiagnosticStatus.WARN, (

@@ -9,6 +9,7 @@ the last selection, so that only an operator's act, never the end of a target, m
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,8 @@ from .publishers import STATES
 
 # Depth may come before or after the tracker is done with the image of the same moment.
 KEPT = 8
+# Nothing is missing before it had this time to come, seconds.
+GRACE = 1.5
 PROBLEMS = ("bearing", "position", "markers")
 
 Make = Callable[[Any, str, int], Any]
@@ -75,6 +78,8 @@ class Guidance:
         self.points = make(PointCloud2, "~/points", 1)
         self.markers = make(MarkerArray, "~/markers", 1)
         self._subscriptions: dict[str, Any] = {}
+        self._since: dict[str, float] = {}
+        self._sources: dict[str, tuple[float, str]] = {}
         self._source = CameraSource()
         self._shown = TargetMarkers()
         self._pairing: Pairing[_Waiting, Image] = Pairing(KEPT)
@@ -122,6 +127,7 @@ class Guidance:
     def _want(self, topic: str, kind: Any, wanted: bool, callback: Callable[[Any], None]) -> None:
         present = topic in self._subscriptions
         if wanted and not present:
+            self._since[topic] = time.monotonic()
             self._subscriptions[topic] = self._node.create_subscription(
                 kind,
                 topic,
@@ -186,7 +192,7 @@ class Guidance:
             self._publish_position(sighting, depth)
             return
         waiting, depths = self._pairing.waiting()
-        if waiting == KEPT:
+        if waiting == KEPT and self._overdue("depth"):
             self._tell("position", self._no_depth(depths > 0))
 
     def _no_depth(self, comes: bool) -> str:
@@ -197,7 +203,23 @@ class Guidance:
                 f"no depth on {topic} has the stamp of an image within "
                 f"{self._settings().depth_tolerance:g} s (depth_tolerance)"
             )
-        return f"no depth comes on {topic}: remap it (-r depth:=TOPIC)"
+        return f"no depth comes on {topic}, {self._source_of(topic)}: remap it (-r depth:=TOPIC)"
+
+    def _overdue(self, topic: str) -> bool:
+        """True when what is subscribed should have come by now."""
+        since = self._since.get(topic) if topic in self._subscriptions else None
+        return since is not None and time.monotonic() - since > GRACE
+
+    def _source_of(self, topic: str) -> str:
+        """Who publishes a topic, in words; the graph is asked once a second at most."""
+        now = time.monotonic()
+        asked, text = self._sources.get(topic, (-math.inf, ""))
+        if now - asked > 1.0:
+            known = self._node.get_publishers_info_by_topic(topic)
+            names = ", ".join(f"{i.node_namespace.rstrip('/')}/{i.node_name}" for i in known)
+            text = f"which {names} publishes" if names else "which nobody publishes"
+            self._sources[topic] = now, text
+        return text
 
     def _tolerance(self) -> float:
         return self._settings().depth_tolerance * 1e9
@@ -267,10 +289,21 @@ class Guidance:
             self._send(lambda: self.points.publish(cloud))
 
     def _camera(self, header: Any, width: int, height: int) -> CameraModel:
-        """The camera's model for an image. Raises GuidanceError or CameraModelError."""
+        """The camera's model for an image.
+
+        Raises:
+            GuidanceError, CameraModelError: why there is none; no words while it may yet come.
+        """
         subscription = self._subscriptions.get("camera_info")
         topic = subscription.topic_name if subscription is not None else "camera_info"
-        return self._source.model(header, width, height, self._settings(), topic)
+        if self._source.empty:
+            if not self._overdue("camera_info"):
+                raise GuidanceError("")
+            raise GuidanceError(
+                f"no CameraInfo comes on {topic}, {self._source_of(topic)}: remap it "
+                "(-r camera_info:=TOPIC)"
+            )
+        return self._source.model(header, width, height, self._settings())
 
     def _tell(self, name: str, problem: str) -> None:
         """Keep the problem for diagnostics; each new one goes to the log."""

@@ -10,25 +10,23 @@ from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import (
-    HistoryPolicy,
-    QoSCompatibility,
-    QoSProfile,
-    ReliabilityPolicy,
-    qos_check_compatible,
-)
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from ..messages.image_codec import ImageError, ImageReader, ImageView
 from ..messages.scaling import DEFAULT, ScalingRule
 from .frame_ring import Frame
+from .senders import TELLS_SENDERS, Senders
 
 LARGE_IMAGE_HINT = (
     "Fast DDS drops camera images by default: start the camera with "
     "FASTDDS_DEFAULT_PROFILES_FILE=.../duml_tracker_ros/config/fastdds_large_images.xml, or both "
     "ends with FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA"
 )
+
+# A refusal is no news any more after this time, seconds.
+REFUSAL_AGE = 2.0
 
 # Numbers go on when the node is deactivated and activated again.
 _NUMBERS = itertools.count(1)
@@ -57,11 +55,13 @@ class ImageStream:
         self._reader = ImageReader(scaling)
         self.description = ""
         self.incompatible = 0
+        self._refused: tuple[str, float] | None = None
         compressed = transport == "compressed"
+        take = self._on_compressed if compressed else self._on_image
         self._subscription: Any = node.create_subscription(
             CompressedImage if compressed else Image,
             node.resolve_topic_name("image") + "/compressed" if compressed else "image",
-            self._on_compressed if compressed else self._on_image,
+            take if TELLS_SENDERS else lambda message: take(message, None),
             QoSProfile(
                 history=HistoryPolicy.KEEP_LAST,
                 depth=1,
@@ -70,6 +70,7 @@ class ImageStream:
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
+        self._senders = Senders(node, self._subscription)
 
     def destroy(self) -> None:
         """Unsubscribe; further calls do nothing."""
@@ -83,33 +84,41 @@ class ImageStream:
         return str(self._subscription.topic_name) if self._subscription is not None else ""
 
     def publishers(self) -> list[str]:
-        """One text for each publisher of the topic: node, reliability, and any QoS mismatch."""
-        if self._subscription is None:
-            return []
-        texts = []
-        for info in self._node.get_publishers_info_by_topic(self.topic):
-            name = f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-            if "UNKNOWN" in name:
-                name = "a node not yet discovered"
-            text = f"{name} ({info.qos_profile.reliability.name.lower()})"
-            verdict, reason = qos_check_compatible(info.qos_profile, self._subscription.qos_profile)
-            if verdict == QoSCompatibility.ERROR:
-                text += f" has incompatible QoS: {reason.strip(' ;')}"
-            texts.append(text)
-        return texts
+        """One text for each publisher of the topic: node, reliability, and any mismatch."""
+        return self._senders.describe() if self._subscription is not None else []
+
+    def rivals(self) -> str:
+        """What is wrong, if several nodes publish the topic; empty if not."""
+        return self._senders.rivals() if self._subscription is not None else ""
+
+    def turn_down(self, reason: str) -> None:
+        """Say that an image cannot be used; its reader does so, too, on the worker's thread."""
+        self._refused = reason, time.monotonic()
+        self._refuse(reason)
+
+    def refusal(self) -> str:
+        """Why images are refused at the moment; empty while none are."""
+        refused = self._refused
+        fresh = refused is not None and time.monotonic() - refused[1] < REFUSAL_AGE
+        return refused[0] if refused is not None and fresh else ""
 
     def silence(self) -> str:
         """Why nothing may come, for the log and for diagnostics."""
+        if reason := self.refusal():
+            return f"images come on {self.topic}, but none that can be used: {reason}"
         publishers = self.publishers()
         if not publishers:
             return (
                 f"nobody publishes {self.topic}: check the camera, the remapping "
                 "(-r image:=TOPIC), ROS_DOMAIN_ID"
             )
-        return (
-            f"{self.topic} has publishers but no images come: {'; '.join(publishers)}; "
-            f"{LARGE_IMAGE_HINT}"
-        )
+        text = f"{self.topic} has publishers but no images come: {'; '.join(publishers)}"
+        if self._senders.unheard():
+            return (
+                f"{text}; set image_transport for another type, "
+                f"qos_overrides.{self.topic}.subscription.* for another QoS"
+            )
+        return f"{text}; either they send nothing (ros2 topic hz), or: {LARGE_IMAGE_HINT}"
 
     def _on_incompatible(self, event: Any) -> None:
         self.incompatible = event.total_count
@@ -118,19 +127,26 @@ class ImageStream:
             f"{'; '.join(self.publishers())}; set qos_overrides.{self.topic}.subscription.*"
         )
 
-    def _on_image(self, message: Image) -> None:
+    def _on_image(self, message: Image, info: Any) -> None:
         arrival = time.monotonic()
+        header, size = message.header, (message.width, message.height)
+        if reason := self._senders.refusal(info, (header.frame_id, *size)):
+            self.turn_down(reason)
+            return
         try:
             # A broken message does not even reach the mailbox, where it would displace another.
             view = self._reader.read(message, arrival)
         except ImageError as error:
-            self._refuse(str(error))
+            self.turn_down(str(error))
             return
         self.description = f"{view.width}x{view.height} {message.encoding}"
         self._accept(self._frame(message, arrival, lambda: view))
 
-    def _on_compressed(self, message: CompressedImage) -> None:
+    def _on_compressed(self, message: CompressedImage, info: Any) -> None:
         arrival = time.monotonic()
+        if reason := self._senders.refusal(info, message.header.frame_id):
+            self.turn_down(reason)
+            return
         self.description = message.format
         frame = self._frame(
             message, arrival, partial(self._reader.read_compressed, message, arrival)

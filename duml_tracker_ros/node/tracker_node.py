@@ -46,6 +46,13 @@ FAILURE = TransitionCallbackReturn.FAILURE
 # How often new subscribers of what needs CameraInfo or depth are looked for, seconds.
 GUIDANCE_PERIOD = 0.25
 
+# What makes the node active from each of its states.
+REMEDIES = {
+    "unconfigured": "configure and activate it first",
+    "inactive": "activate it first",
+    "finalized": "it was shut down for good; end its process and start it again",
+}
+
 Callback = Callable[["TrackerNode", LifecycleState], TransitionCallbackReturn]
 
 
@@ -185,6 +192,8 @@ class TrackerNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Drop the target and the subscription."""
         self._stop_stream(state)
+        # What was wrong with the images does not keep the node from anything now.
+        self._last_error = ""
         return SUCCESS
 
     @_logged
@@ -247,6 +256,7 @@ class TrackerNode(LifecycleNode):
             self.get_logger(),
             settings.num_threads,
             settings.max_targets,
+            self._on_unreadable,
         )
         worker.book.next_id = self._next_id
         worker.lost_timeout, worker.catch_up = settings.lost_timeout, settings.catch_up
@@ -350,6 +360,11 @@ class TrackerNode(LifecycleNode):
         self._last_error = f"image refused: {reason}"
         self.get_logger().warning(self._last_error, throttle_duration_sec=1.0)
 
+    def _on_unreadable(self, reason: str) -> None:
+        """Take note of an image whose bytes turned out to be none; on the worker's thread."""
+        if (stream := self.stream) is not None:
+            stream.turn_down(reason)
+
     def _on_outcome(self, worker: TrackerWorker, outcome: Outcome) -> None:
         """Publish what the worker found out; called on its thread, which saves a wake-up."""
         try:
@@ -397,9 +412,8 @@ class TrackerNode(LifecycleNode):
     def active_worker(self) -> TrackerWorker:
         """The tracker's thread; raises WorkerError with the remedy while the node is not active."""
         if self.lifecycle_state != "active" or self._worker is None:
-            raise WorkerError(
-                f"the node is {self.lifecycle_state}: configure and activate it first"
-            )
+            state = self.lifecycle_state
+            raise WorkerError(f"the node is {state}: {REMEDIES.get(state, REMEDIES['inactive'])}")
         return self._worker
 
     # -- diagnostics --------------------------------------------------------------------------
@@ -417,13 +431,13 @@ class TrackerNode(LifecycleNode):
             report.resting = worker.book.resting.value
             report.max_targets = worker.book.limit
             report.dropped = worker.dropped
-            report.rejected += worker.rejected
             report.info = worker.info
             report.last_error = worker.last_error or self._last_error
         if stream is not None:
             report.topic, report.stream = stream.topic, stream.description
             report.publishers = stream.publishers()
             report.incompatible_qos = stream.incompatible
+            report.refusal, report.rivals = stream.refusal(), stream.rivals()
         if ring is not None:
             report.ring_frames, report.ring_bytes = len(ring), ring.nbytes
         report.selection = self._selector.last

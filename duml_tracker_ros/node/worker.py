@@ -44,6 +44,7 @@ class TrackerWorker:
         logger: for faults and changes of state.
         num_threads: CPU threads for torch and OpenCV; 0: half of the processors, at most 4.
         max_targets: how many targets are followed at a time, in one pass of the tracker.
+        unreadable: gets the reason for each image that cannot be read, on the worker thread.
     """
 
     def __init__(
@@ -53,15 +54,16 @@ class TrackerWorker:
         logger: Logger,
         num_threads: int = 0,
         max_targets: int = 1,
+        unreadable: Callable[[str], None] | None = None,
     ) -> None:
         self.lost_timeout = 0.0
         self.catch_up = 1.0
         self.book = TargetBook(max_targets, logger)
         self.last_error = ""
-        self.rejected = 0
         self.dropped = 0
         self._create = create
         self._publish = publish
+        self._unreadable = unreadable or logger.warning
         self._logger = logger
         self._num_threads = num_threads
         self._tracker: Tracker | None = None
@@ -284,9 +286,7 @@ class TrackerWorker:
             view = frame.view()
         except CodecError as error:
             # A broken message says nothing about the targets, so they stay.
-            self.rejected += 1
-            self.last_error = f"image refused: {error}"
-            self._logger.warning(self.last_error)
+            self._unreadable(str(error))
             return
         except Exception as error:
             self._fail("reading an image", error, drop=False)
