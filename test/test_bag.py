@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from pathlib import Path
 
 import cv2
@@ -193,7 +192,8 @@ def test_start_and_frames_choose_the_images(tmp_path, truth, capsys):
         ({"bag": "truncated.mcap"}, "truncated or damaged"),
         ({"bag": "short.mcap"}, "truncated or damaged"),
         ({"bag": "text.db3"}, "truncated or damaged"),
-        ({"bag": "picture"}, "image 1 of /camera/image"),
+        ({"bag": "lone.db3.zstd"}, "zstd -d lone.db3.zstd"),
+        ({"bag": "first"}, "the first image cannot be used: image 0: data is"),
         ({"out": "in"}, "exists already"),
     ],
 )
@@ -205,10 +205,9 @@ def test_mistakes_are_told_in_one_line_and_leave_nothing(tmp_path, capsys, chang
     (tmp_path / "truncated.mcap").write_bytes(data[: len(data) // 2])
     (tmp_path / "short.mcap").write_bytes(data[:5])
     (tmp_path / "text.db3").write_text("no data base")
-    damaged = tmp_path / "picture"
-    shutil.rmtree(damaged, ignore_errors=True)
-    if change.get("bag") == "picture":
-        broken(damaged)
+    (tmp_path / "lone.db3.zstd").write_bytes(b"\x28\xb5\x2f\xfd")
+    if change.get("bag") == "first":
+        broken(tmp_path / "first", 0)
     bag, out = tmp_path / change.get("bag", "in"), tmp_path / change.get("out", "out")
     rest = {name: change[name] for name in ("topic", "box") if name in change}
     assert run(bag, out, *change.get("more", ()), **rest) == 2
@@ -218,14 +217,50 @@ def test_mistakes_are_told_in_one_line_and_leave_nothing(tmp_path, capsys, chang
     assert not (tmp_path / "out").exists()
 
 
-def broken(path):
-    """A bag whose second image has lost half of its rows."""
+def test_one_broken_image_keeps_all_before_and_after_it(tmp_path, capsys):
+    broken(tmp_path / "in", 3, count=8)
+    assert run(tmp_path / "in", tmp_path / "out", "--tracker", "opencv_kcf") == 1
+    out = capsys.readouterr()
+    assert "7 images" in out.out
+    assert "image 3: data is" in out.err
+    assert [t for t, _ in targets(tmp_path / "out")] == [0, 1, 2, 4, 5, 6, 7]
+
+
+def test_images_of_another_size_are_told_and_passed_over(tmp_path, capsys):
+    kind = "sensor_msgs/msg/CompressedImage"
+    with Writer(tmp_path / "in", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        images = writer.add_connection("/camera/image", kind, typestore=STORE)
+        for index in range(4):
+            message = image_message(index, raw=False)
+            if index == 2:
+                message.data = cv2.imencode(".jpg", IMAGES[2][::2, ::2])[1].ravel()
+            writer.write(images, index, STORE.serialize_cdr(message, kind))
+    assert run(tmp_path / "in", tmp_path / "out", "--tracker", "opencv_kcf") == 1
+    assert "image 2 has 80x60 pixels, the first 160x120" in capsys.readouterr().err
+    assert [t for t, _ in targets(tmp_path / "out")] == [0, 1, 3]
+
+
+def test_a_bag_that_breaks_off_keeps_what_is_before(tmp_path, capsys):
+    bag = write_bag(tmp_path / "in", "sqlite3")
+    (file,) = bag.glob("*.db3")
+    data = bytearray(file.read_bytes())
+    # One page in the middle of an image leads to the next; those of the tables stand elsewhere.
+    at = len(data) * 6 // 10 // 4096 * 4096
+    data[at : at + 4096] = b"\xff" * 4096
+    file.write_bytes(data)
+    assert run(bag, tmp_path / "out", "--tracker", "opencv_kcf") == 1
+    assert " of 8 images" in capsys.readouterr().err
+    assert 1 <= len(targets(tmp_path / "out")) < 8
+
+
+def broken(path, at, count=3):
+    """A bag one of whose images has lost half of its rows."""
     kind = "sensor_msgs/msg/Image"
     with Writer(path, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
         images = writer.add_connection("/camera/image", kind, typestore=STORE)
-        for index in range(3):
+        for index in range(count):
             message = image_message(index, raw=True)
-            if index == 1:
+            if index == at:
                 message.data = message.data[: message.data.size // 2]
             writer.write(images, index, STORE.serialize_cdr(message, kind))
 

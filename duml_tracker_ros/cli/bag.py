@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
@@ -26,13 +27,16 @@ from .common import (
 if TYPE_CHECKING:
     from ..messages.bag_images import BagImage
 
+TOLD = 5
+"""Problems that are told one by one."""
 DESCRIPTION = """\
 Follow one target through the images of a ROS 2 bag (mcap or sqlite3, raw or compressed images) and
 write what the node would publish into a new bag: /duml_tracker/target (duml_tracker_ros/Target) and
 /duml_tracker/detections (vision_msgs/Detection2DArray). No ROS is needed, only the library rosbags.
 
-Every image is taken, none is dropped, and two runs write the same messages. Headers are those of
-the images; the times in the bag are those at which the images were recorded.
+Every image is taken, none is dropped, and two runs write the same messages. Images that cannot be
+read are told and passed over, and the exit status is then 1. Headers are those of the images; the
+times in the bag are those at which the images were recorded.
 """
 
 
@@ -111,7 +115,10 @@ def run(args: argparse.Namespace) -> int:
     states: Counter[str] = Counter()
     with BagImages(args.bag, args.topic) as images:
         chosen = from_start(images, args.start)
-        first = next(chosen)
+        first = next(chosen, None)
+        if first is None or first.view is None:
+            told = "; ".join(images.problems) or "it has no image there"
+            raise CliError(f"{images.path}: the first image cannot be used: {told}")
         tracker = create_participant(spec)
         seed_all()
         tracker.init(to_bgr(first), args.box)
@@ -123,7 +130,8 @@ def run(args: argparse.Namespace) -> int:
                 for index, image in enumerate(chosen, start=1):
                     if index == args.frames:
                         break
-                    check_size(first, image, index)
+                    if image.view is None or not same_size(first, image, index, images.problems):
+                        continue
                     seen = tracker.update(to_bgr(image))
                     results.write(
                         image.time_ns, image.header, size, seen.state, seen.box, seen.confidence
@@ -134,7 +142,11 @@ def run(args: argparse.Namespace) -> int:
     print(f"{1 + states.total()} images from stamp {seconds(first.stamp_ns)} on")
     print(f"found: {found or 'first image only'}")
     print(f"bag: {results.path} ({results.prefix}/target, {results.prefix}/detections)")
-    return 0
+    for problem in images.problems[:TOLD]:
+        print(f"{images.path}: {problem}", file=sys.stderr)
+    if (more := len(images.problems) - TOLD) > 0:
+        print(f"{images.path}: and {more} more such images", file=sys.stderr)
+    return 1 if images.problems else 0
 
 
 def from_start(images: Any, start: int | None) -> Iterator[BagImage]:
@@ -153,14 +165,17 @@ def from_start(images: Any, start: int | None) -> Iterator[BagImage]:
         )
 
 
-def check_size(first: BagImage, image: BagImage, index: int) -> None:
-    """Raise CliError when an image has another size: the target's pixels mean nothing in it."""
-    before, now = ((one.view.width, one.view.height) for one in (first, image))
+def same_size(first: BagImage, image: BagImage, index: int, problems: list[str]) -> bool:
+    """Whether an image has the size of the first: the target's pixels mean nothing in another."""
+    assert first.view is not None
+    assert image.view is not None
+    before, now = ((view.width, view.height) for view in (first.view, image.view))
     if before != now:
-        raise CliError(
-            f"image {index} has {now[0]}x{now[1]} pixels, those before {before[0]}x{before[1]}; "
-            f"end with --frames {index} and follow the rest by a run of its own"
+        problems.append(
+            f"image {index} has {now[0]}x{now[1]} pixels, the first {before[0]}x{before[1]}; "
+            "follow such images by a run of their own, with --start"
         )
+    return before == now
 
 
 def seconds(nanoseconds: int) -> str:
@@ -174,6 +189,7 @@ def to_bgr(image: BagImage) -> NDArray[np.uint8]:
 
     from ..messages.image_codec import to_rgb
 
+    assert image.view is not None
     if image.view.order == "bgr":
         return image.view.pixels[:, :]
     return np.asarray(cv2.cvtColor(to_rgb(image.view), cv2.COLOR_RGB2BGR), dtype=np.uint8)

@@ -67,9 +67,7 @@ def decode(data: bytes | memoryview) -> Pixels:
     if kind is None:
         raise PictureError(_what_else(bytes(data[:64]), len(data)))
     # What a header claims has to be judged here, before anything is decoded.
-    if kind == "JPEG":
-        data = _with_end(bytes(data))
-    pixels = _decoded(data)
+    pixels = _jpeg(bytes(data)) if kind == "JPEG" else _decoded(data)
     if pixels is None:
         raise PictureError(f"{kind} of {len(data)} bytes is cut off, damaged, or not for OpenCV")
     return pixels
@@ -105,23 +103,23 @@ def _decoded(data: bytes | memoryview) -> Pixels | None:
     return None if found is None else np.asarray(found)
 
 
-def _with_end(data: bytes) -> bytes:
-    """A JPEG with its end marker, added where only that is missing.
+def _jpeg(data: bytes) -> Pixels | None:
+    """A JPEG, though only its end marker may be missing.
 
-    OpenCV fills the lost part of a cut JPEG with grey and may report success.
+    OpenCV fills the lost part of a cut one with grey and may report success.
 
     Raises PictureError when a part of the picture is missing.
     """
     scan = _scan_start(data)
     # Within a scan FF is followed by 0, so this is no pair of bytes of the picture.
     if scan and data.rfind(_END) >= scan:
-        return data
+        return _decoded(data)
     body = data.rstrip(b"\0").rstrip(b"\xff")
     # Where all of the picture is there, it does not matter what comes before the end marker.
-    ends = [_decoded(body + filling + _END) for filling in (b"", b"\x55" * 512)]
-    if not scan or ends[0] is None or ends[1] is None or not np.array_equal(ends[0], ends[1]):
+    found, same = (_decoded(body + filling + _END) for filling in (b"", b"\x55" * 512))
+    if not scan or found is None or same is None or not np.array_equal(found, same):
         raise PictureError(f"JPEG of {len(data)} bytes is cut off")
-    return body + _END
+    return found
 
 
 def _scan_start(data: bytes) -> int:

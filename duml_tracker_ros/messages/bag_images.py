@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any
 
 from .definitions import typestore
-from .image_codec import ImageError, ImageView, read_compressed, read_image
+from .errors import ImageError
+from .image_codec import ImageReader, ImageView
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
@@ -26,12 +27,12 @@ class BagImage:
     Attributes:
         time_ns: when the bag got it, in nanoseconds.
         header: std_msgs/Header of the image.
-        view: its pixels.
+        view: its pixels; None where it cannot be read (`BagImages.problems` says why).
     """
 
     time_ns: int
     header: Any
-    view: ImageView
+    view: ImageView | None
 
     @property
     def stamp_ns(self) -> int:
@@ -50,14 +51,18 @@ class BagImages:
     Args:
         path: folder of a bag (mcap or sqlite3, compressed ones too), or one .mcap or .db3 file.
 
+    Attributes:
+        problems: what was wrong in the last pass over the images: one that cannot be read, or the
+            bag breaks off. The images before and after are given all the same.
+
     Raises:
-        BagError: on entering, when the bag cannot be read or has no images on the topic; while
-            iterating, when it breaks off or an image cannot be read.
+        BagError: on entering, when the bag cannot be read or has no images on the topic.
     """
 
     def __init__(self, path: str | Path, topic: str) -> None:
         self.path = Path(path).expanduser()
         self.topic = topic
+        self.problems: list[str] = []
         self._connections: list[Any] = []
 
     def __enter__(self) -> BagImages:
@@ -65,6 +70,13 @@ class BagImages:
             raise BagError(f"{self.path} does not exist; give a bag's folder, .mcap or .db3 file")
         if self.path.suffix == ".bag":
             raise BagError(f"{self.path} is of ROS 1; rosbags-convert makes it one of ROS 2")
+        if self.path.is_file() and self.path.suffix == ".zstd":
+            raise BagError(
+                f"{self.path} is compressed: give the folder of the bag with its metadata.yaml, or "
+                f"unpack it with zstd -d {self.path.name}"
+            )
+        if self.path.is_file() and self.path.suffix not in (".mcap", ".db3"):
+            raise BagError(f"{self.path} is no bag by its name; give a folder, .mcap or .db3 file")
         if self.path.is_dir() and not (self.path / "metadata.yaml").is_file():
             raise BagError(
                 f"{self.path} has no metadata.yaml and is no bag, or its recorder was killed: give "
@@ -101,27 +113,32 @@ class BagImages:
         return sum(connection.msgcount for connection in self._connections)
 
     def __iter__(self) -> Iterator[BagImage]:
+        self.problems.clear()
         messages = self._reader.messages(connections=self._connections)
-        index = 0
-        while True:
+        # One for all: what has more than 8 bits must not flicker.
+        reader = ImageReader()
+        for index in range(self.total):
             try:
                 connection, time_ns, data = next(messages)
-                message: Any = self._store.deserialize_cdr(data, connection.msgtype)
             except StopIteration:
-                break
+                self.problems.append(f"it ends after {index} images instead of {self.total}")
+                return
             except Exception as error:
-                raise self._damaged(error, f" after {index} images") from error
+                self.problems.append(f"{self._words(error)} after {index} of {self.total} images")
+                return
             try:
-                read = read_compressed if connection.msgtype == COMPRESSED else read_image
-                view = read(message)
+                message: Any = self._store.deserialize_cdr(data, connection.msgtype)
+            except Exception as error:
+                self.problems.append(f"image {index} is no message ({error})")
+                continue
+            compressed = connection.msgtype == COMPRESSED
+            view = None
+            try:
+                read = reader.read_compressed if compressed else reader.read
+                view = read(message, time_ns / 1e9)
             except ImageError as error:
-                raise BagError(f"{self.path}: image {index} of {self.topic}: {error}") from error
+                self.problems.append(f"image {index}: {error}")
             yield BagImage(time_ns, message.header, view)
-            index += 1
-        if index < self.total:
-            raise BagError(
-                f"{self.path} is truncated: {index} images of {self.topic} instead of {self.total}"
-            )
 
     def _choose(self) -> list[Any]:
         here = [c for c in self._reader.connections if c.topic == self.topic]
@@ -145,8 +162,11 @@ class BagImages:
         )
         return f"image topics: {', '.join(found)}" if found else "it has no image topics at all"
 
-    def _damaged(self, error: Exception, where: str = "") -> BagError:
-        return BagError(
-            f"{self.path} is truncated or damaged{where} ({type(error).__name__}: {error}); "
-            "mcap recover or ros2 bag reindex may mend it"
+    def _damaged(self, error: Exception) -> BagError:
+        return BagError(f"{self.path} {self._words(error)}")
+
+    def _words(self, error: Exception) -> str:
+        return (
+            f"is truncated or damaged ({type(error).__name__}: {error}; mcap recover or "
+            "ros2 bag reindex may mend it)"
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..media.picture import PictureError, decode
 from ..pixels import Pixels
 from .bayer import BayerImage
 from .encodings import Encoding, find
@@ -76,7 +77,7 @@ class ImageReader:
         return ImageView(pixels, encoding.order)
 
     def read_compressed(self, message: Any, time: float) -> ImageView:
-        """Decoded sensor_msgs/CompressedImage (JPEG, PNG and what else OpenCV reads).
+        """Decoded sensor_msgs/CompressedImage, read as files are: told by content, upright.
 
         Args:
             time: when it came, in seconds.
@@ -84,20 +85,15 @@ class ImageReader:
         Raises:
             ImageError: the bytes are no image.
         """
-        import cv2
-
-        if "compressedDepth" in message.format:
+        if "compresseddepth" in message.format.lower():
             raise ImageError(f"format {message.format!r} is depth, not a camera image")
-        data = np.frombuffer(message.data, np.uint8)
-        how = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
         try:
-            pixels = cv2.imdecode(data, how) if data.size else None
-        except cv2.error as error:
-            raise ImageError(f"{data.size} bytes of {message.format!r}: {error}") from error
-        if pixels is None:
+            pixels = decode(memoryview(message.data))
+        except PictureError as error:
             raise ImageError(
-                f"{data.size} bytes of format {message.format!r} are no readable image"
-            )
+                f"{len(message.data)} bytes of format {message.format!r} are no readable image: "
+                f"{error}"
+            ) from error
         order = "mono" if pixels.ndim == 2 else "bgr"
         if pixels.dtype == np.uint8:
             return ImageView(pixels, order)
