@@ -358,5 +358,8 @@ def reset(talker):
         ("max_image_age", 60.0),
         ("weights", "random"),
         ("image_transport", "raw"),
+        ("camera_motion", "default"),
+        ("imu", "off"),
+        ("imu_axes", "x,y,z"),
     ):
         assert talker.set_parameter(name, value).successful

@@ -65,6 +65,17 @@ class CameraModel:
         lengths = np.diag(self._matrix)[:2] / self._binning
         return float(lengths.mean())
 
+    @property
+    def matrix(self) -> np.ndarray:
+        """Camera matrix [3, 3] of image coordinates, pixel (0, 0) covering [0, 1) x [0, 1).
+
+        Without the lens's distortion.
+        """
+        x, y = self._binning
+        down = np.diag([1 / x, 1 / y, 1.0])
+        down[:2, 2] = (0.5 - self._offset) / self._binning
+        return np.asarray(down @ np.vstack([self._matrix[:2], [0.0, 0.0, 1.0]]))
+
     def directions(self, points: np.ndarray) -> np.ndarray:
         """Directions [N, 2] of image points [N, 2], pixel (0, 0) covering [0, 1) x [0, 1).
 

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..messages.scaling import MODES, ScalingRule
+from .turning import AXES
 
 if TYPE_CHECKING:
     from rcl_interfaces.msg import ParameterDescriptor
@@ -103,6 +104,13 @@ class Settings:
         "when the online model learns; default = as the tracker is configured",
         choices=("default", "paper", "every_frame", "never"),
     )
+    camera_motion: str = _parameter(
+        "default",
+        CONFIGURE,
+        "take the camera's motion out of the search, on or off; default = as the tracker is "
+        "configured",
+        choices=("default", "on", "off"),
+    )
     overrides: str = _parameter(
         "",
         CONFIGURE,
@@ -163,6 +171,21 @@ class Settings:
         "number shown as white with scaling fixed; below scaling_black for white cold",
         low=-1e9,
         high=1e9,
+    )
+    imu: str = _parameter(
+        "off",
+        ACTIVATE,
+        "what of the messages on imu tells how the camera turns, with camera_info; off = its "
+        "motion is seen in the images",
+        choices=("off", "angular_velocity", "orientation"),
+    )
+    imu_axes: str = _parameter(
+        "x,y,z",
+        ACTIVATE,
+        "which axes of the imu point right, down and forward in the image",
+        pattern="|".join(AXES),
+        remedy="name three of x, y, z, -x, -y, -z that are not mirrored: '-y,-z,x' where the imu's "
+        "x points forward, y left and z up",
     )
     ring_seconds: float = _parameter(
         2.0,
@@ -371,6 +394,8 @@ def tracker_overrides(settings: Settings) -> dict[str, str]:
     overrides = {key: value for key, _, value in pairs}
     if settings.update != "default":
         overrides["online.update"] = settings.update
+    if settings.camera_motion != "default":
+        overrides["motion.active"] = str(settings.camera_motion == "on").lower()
     return overrides
 
 

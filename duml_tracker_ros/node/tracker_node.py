@@ -16,6 +16,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from ..tracker import create_tracker
 from . import diagnostics
 from .answers import answer_all
+from .attitude import AttitudeSource
 from .command import WorkerError
 from .ending import Ending
 from .frame_ring import Frame, FrameRing
@@ -94,6 +95,7 @@ class TrackerNode(LifecycleNode):
         self._worker: TrackerWorker | None = None
         self._outputs: Publishers | None = None
         self._guidance: Guidance | None = None
+        self._attitude: AttitudeSource | None = None
         self.stream: ImageStream | None = None
         self.ring: FrameRing | None = None
         self._statistics = Statistics()
@@ -177,6 +179,7 @@ class TrackerNode(LifecycleNode):
             self._statistics = Statistics()
             self._silence = ""
             self._activated = time.monotonic()
+            self._watch_attitude()
             with self._gate:
                 self._open = True
             self.stream = ImageStream(
@@ -266,13 +269,30 @@ class TrackerNode(LifecycleNode):
         with self._gate:
             self._open = False
         stream, self.stream, self.ring = self.stream, None, None
+        attitude, self._attitude = self._attitude, None
+        if self._worker is not None:
+            self._worker.attitude_of = None
         self._each(
             *([stream.destroy] if stream is not None else []),
+            *([attitude.destroy] if attitude is not None else []),
             *([self._guidance.stop] if self._guidance is not None else []),
             self._release_target,
             self._recorder.close,
             *([functools.partial(super().on_deactivate, state)] if state is not None else []),
         )
+
+    def _watch_attitude(self) -> None:
+        """Subscribe to the IMU, if the camera's motion shall come from there."""
+        worker = self._worker
+        if self.settings.imu == "off" or worker is None:
+            return
+        if not worker.info.get("config", {}).get("motion", {}).get("active"):
+            self.get_logger().warning(
+                f"imu = {self.settings.imu!r} has no effect: camera_motion is off; set it to 'on'"
+            )
+            return
+        self._attitude = AttitudeSource(self, lambda: self.settings)
+        worker.attitude_of = self._attitude.at
 
     def _release_target(self) -> None:
         worker = self._worker
@@ -443,6 +463,8 @@ class TrackerNode(LifecycleNode):
         report.selection = self._selector.last
         if self._guidance is not None:
             report.guidance = self._guidance.describe()
+        if (attitude := self._attitude) is not None:
+            report.guidance["imu"] = attitude.problem or self.settings.imu
         stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(
             diagnostics.message(report, self.get_fully_qualified_name().lstrip("/"), stamp)

@@ -20,7 +20,7 @@ from typing import Any
 from ..messages.image_codec import ImageError as CodecError
 from ..messages.image_codec import ImageView
 from ..processors import tracker_threads
-from ..tracker import BoxError, ImageError, Tracker, validate_box
+from ..tracker import Attitude, BoxError, ImageError, Tracker, validate_box
 from .boxes import BoxOf
 from .catch_up import CatchUp
 from .command import Command, CommandQueue, Overtaken, WorkerError
@@ -59,6 +59,7 @@ class TrackerWorker:
         self.lost_timeout = 0.0
         self.catch_up = 1.0
         self.book = TargetBook(max_targets, logger)
+        self.attitude_of: Callable[[Frame, ImageView], Attitude | None] | None = None
         self.last_error = ""
         self.dropped = 0
         self._create = create
@@ -315,6 +316,7 @@ class TrackerWorker:
         targets = [target for target in targets if self.book.follows(target)]
         try:
             handles = [target.handle for target in targets]
+            self._turn_camera(frame, view)
             results = self._follower.track(view.pixels, handles, view.order) if targets else []
         except Exception as error:
             self._fail("tracking", error)
@@ -327,6 +329,12 @@ class TrackerWorker:
             for target, result in zip(targets, results, strict=True)
             if self.book.follows(target)
         ]
+
+    def _turn_camera(self, frame: Frame, view: ImageView) -> None:
+        """Tell the tracker how the camera was turned at the image it gets next."""
+        if self._tracker is not None:
+            attitude_of = self.attitude_of
+            self._tracker.attitude = attitude_of(frame, view) if attitude_of is not None else None
 
     def _do_init(
         self,
@@ -350,6 +358,7 @@ class TrackerWorker:
             raise WorkerError(f"the image cannot be read: {error}") from error
         try:
             box = validate_box(box_of(view.width, view.height), view.width, view.height)
+            self._turn_camera(frame, view)
             handle = self._follower.start(view.pixels, box, view.order)
         except (BoxError, ImageError) as error:
             # The tracker keeps its former target on these.

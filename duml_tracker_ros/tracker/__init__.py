@@ -7,6 +7,7 @@ tracker.init(rgb, (x, y, w, h))
 result = tracker.update(rgb)
 """
 
+from .egomotion import Attitude
 from .errors import BoxError, ConfigError, ImageError, TrackerError, WeightsError
 from .factory import TRACKERS, create_tracker
 from .geometry import validate_box
@@ -22,6 +23,7 @@ from .types import (
 
 __all__ = [
     "TRACKERS",
+    "Attitude",
     "Box",
     "BoxError",
     "ConfigError",

@@ -96,10 +96,12 @@ class Attitude:
     Attributes:
         rotation: float64 [3, 3], from its optical frame (x right, y down, z forward) to the world.
         camera: float64 [3, 3], its matrix, for the pixels of the images.
+        series: attitudes of another series have another world, and cannot be compared.
     """
 
     rotation: NDArray[np.float64]
     camera: NDArray[np.float64]
+    series: int = 0
 
 
 def view_of(image: Pixels, order: str, attitude: Attitude | None = None) -> View:
@@ -129,8 +131,9 @@ def between(former: View, view: View, boxes: Iterable[Box] = ()) -> Motion | Non
     """
     if former.size != view.size:
         return None
-    if former.attitude is not None and view.attitude is not None:
-        return _turned(former.attitude, view.attitude, view.size)
+    before, now = former.attitude, view.attitude
+    if before is not None and now is not None and before.series == now.series:
+        return _turned(before, now, view.size)
     if former.grey is None or view.grey is None or former.grey.shape != view.grey.shape:
         return None
     scale = former.grey.shape[1] / former.size[0], former.grey.shape[0] / former.size[1]

@@ -16,6 +16,7 @@ from ..pixels import Pixels
 from .warming import WARM_FRAMES, noise_image
 
 if TYPE_CHECKING:
+    from .egomotion import Attitude
     from .evidence import Evidence
     from .voting import Votes
 
@@ -127,6 +128,8 @@ class Tracker(ABC):
 
     name: str
     device: torch.device
+    attitude: Attitude | None = None
+    """How the camera is turned at the image that comes next; None where nobody measures it."""
     has_mask: ClassVar[bool] = False
     """Whether results carry a mask."""
 

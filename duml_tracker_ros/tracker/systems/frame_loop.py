@@ -23,7 +23,7 @@ from ..checkpoint import Checkpoint
 from ..colour import chroma
 from ..config import TrackerConfig
 from ..crop import check_image, crop_array, crop_whole, mean_colour
-from ..egomotion import Attitude, between, view_of
+from ..egomotion import between, view_of
 from ..engine.base import Engine, compile_graph
 from ..errors import TrackerError
 from ..evidence import Evidence
@@ -133,7 +133,6 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         self.checkpoint = checkpoint
         self.clock = StageClock(device, profile)
         self.aside = Aside(self._learns_aside())
-        self.attitude: Attitude | None = None
         self._compile(engine, plain)
         self.reset()
 
