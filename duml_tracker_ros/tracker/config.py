@@ -308,6 +308,9 @@ class LocalizeConfig(Group, path="localize"):
     ``lost_share``, ``unsure_share`` and ``found_share`` are shares of the score that the target
     usually reaches, a mean that follows at ``usual_rate``. What is found again must have the
     target's colour within ``colour_tolerance`` (chroma, see ``colour``; 0: not looked at).
+    It is followed on trial then: UNCERTAIN, and nothing is learned of it, until it has been as
+    plain as found again takes for ``proof_frames`` frames on end (0: no trial), with an offline
+    score of ``proof_share`` of the usual one, of which no more than ``proof_accurate`` is asked.
 
     The confidence is a logistic curve of the mean score of both branches, with this slope and
     middle, fitted to the IoU on validation clips; slope 0 gives the mean score itself.
@@ -320,6 +323,9 @@ class LocalizeConfig(Group, path="localize"):
     lost_share: Score = 0.45
     unsure_share: Score = 0.7
     found_share: Score = 0.7
+    proof_accurate: Score = 0.45
+    proof_share: Score = 0.8
+    proof_frames: Count = 0
     usual_rate: Share = 0.02
     colour_tolerance: Annotated[float, Range(0, 1000)] = 0.15
     distractor_ratio: Score = 0.8

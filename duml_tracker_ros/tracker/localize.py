@@ -21,7 +21,9 @@ class Finding:
         confidence: in [0, 1]; the expected IoU where it is calibrated.
         distractor: a second peak nearly as high as the first.
         score: mean score of both branches, what the confidence is made of.
-        weak: the score is far below what this target usually reaches.
+        weak: the score is far below what this target usually reaches, or it is on trial.
+        accurate: offline score.
+        proof: it is plain enough to count for what was lost.
     """
 
     state: TrackState
@@ -29,6 +31,8 @@ class Finding:
     distractor: bool
     score: float
     weak: bool
+    accurate: float = 0.0
+    proof: bool = False
 
 
 def second_peak(score: Tensor, cell: Tensor, half: tuple[float, float] | Tensor) -> Tensor:
@@ -65,6 +69,8 @@ def judge(
     usual: float,
     config: LocalizeConfig,
     strange: bool = False,
+    trial: int = 0,
+    usual_accurate: float = 0.0,
 ) -> Finding:
     """Turn the scores at the peak into a state.
 
@@ -76,6 +82,8 @@ def judge(
     Args:
         usual: mean score of this target while it is tracked.
         strange: it has another colour than the target: not what was lost.
+        trial: frames of proof that are still wanted of what was found again, this one included.
+        usual_accurate: mean offline score of this target while it is tracked.
     """
     again = former is TrackState.LOST
     bar = config.found_above if again else config.lost_below
@@ -85,11 +93,14 @@ def judge(
     lost = robust < bar or accurate < accurate_bar or score < share * usual
     lost = lost or (again and strange)
     weak = robust < config.found_above or score < config.unsure_share * usual
+    plain = min(config.proof_accurate, config.proof_share * usual_accurate)
+    proof = accurate >= plain and score >= config.found_share * usual
+    weak = weak or trial > (1 if proof else 0)
     distractor = second > config.distractor_ratio * robust
     state = TrackState.UNCERTAIN if weak or distractor else TrackState.TRACKING
     if lost:
         state = TrackState.LOST
-    return Finding(state, _confidence(score, config), distractor, score, weak)
+    return Finding(state, _confidence(score, config), distractor, score, weak, accurate, proof)
 
 
 def _confidence(score: float, config: LocalizeConfig) -> float:

@@ -54,22 +54,24 @@ class Prediction:
         if motion is not None:
             self.drift = motion.turn(self.drift, box)
         guesses = [box, stands, _moved(stands, self.drift), _moved(box, self.slide)]
+        best = self._best()
         self._former = _centre(box)
-        self._guesses = None if lost else guesses
-        if lost:
-            self.drift = SLOWING * self.drift[0], SLOWING * self.drift[1]
-            self.slide = SLOWING * self.slide[0], SLOWING * self.slide[1]
-        return guesses[self._best(lost)]
-
-    def _best(self, lost: bool) -> int:
-        """The guess that was right lately."""
-        errors = self.errors
-        best = min(range(4), key=errors.__getitem__)
-        if self.frames >= FRAMES and errors[best] < SURER * errors[STAYS]:
-            return best
+        if not lost:
+            self._guesses = guesses
+            return guesses[best]
+        if self._guesses is not None and best not in (MOVES, SLIDES):
+            self.drift = self.slide = (0.0, 0.0)
+        self._guesses = None
+        self.drift, self.slide = _slower(self.drift), _slower(self.slide)
         # A camera that follows its target moves, and the target's place in the image does not.
-        follows = self.frames >= FRAMES and errors[STAYS] < SURER * errors[STANDS]
-        return STANDS if lost and not follows else STAYS
+        followed = self.frames >= FRAMES and self.errors[STAYS] < self.errors[STANDS]
+        return guesses[SLIDES if followed else MOVES]
+
+    def _best(self) -> int:
+        """The guess that was right lately; staying, unless another is clearly better."""
+        best = min(range(4), key=self.errors.__getitem__)
+        sure = self.frames >= FRAMES and self.errors[best] < SURER * self.errors[STAYS]
+        return best if sure else STAYS
 
     def learn(self, box: Box) -> None:
         """Compare the guesses with where the target was surely seen."""
@@ -93,6 +95,10 @@ class Prediction:
 
 def _centre(box: Box) -> Point:
     return box[0] + box[2] / 2, box[1] + box[3] / 2
+
+
+def _slower(velocity: Point) -> Point:
+    return SLOWING * velocity[0], SLOWING * velocity[1]
 
 
 def _moved(box: Box, by: Point) -> Box:

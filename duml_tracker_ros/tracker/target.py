@@ -34,8 +34,9 @@ class TargetTrack:
         fill: RGB colour of what lies outside the image.
         unseen: frames since the target was last seen.
         frame: frames since the start.
+        trial: frames of proof that are wanted of what was found again; 0: it is the target.
         usual: score that the target usually reaches, a slow mean over the frames it is tracked in.
-        colour: the same of its colour.
+        usual_accurate, colour: the same of its offline score and of its colour.
         style: width and height of the box that was drawn, as shares of those that the network gave
             in the same frame: whoever drew it had the arms in it, or not. Later boxes keep to it.
         view, prediction: the image it was last looked for in, and how it moves; used only where the
@@ -47,7 +48,9 @@ class TargetTrack:
     state: TrackState = TrackState.TRACKING
     unseen: int = 0
     frame: int = 0
+    trial: int = 0
     usual: float = 0.0
+    usual_accurate: float = 0.0
     colour: UsualColour = field(default_factory=UsualColour)
     style: tuple[float, float] = (1.0, 1.0)
     view: View | None = None
@@ -127,7 +130,12 @@ class TargetTrack:
         if finding.state is TrackState.TRACKING:
             rate = max(rule.usual_rate, 1 / self.frame)
             self.usual += rate * (finding.score - self.usual)
+            self.usual_accurate += rate * (finding.accurate - self.usual_accurate)
             self.colour.learn(chroma, rule.usual_rate)
+        if finding.state is TrackState.LOST or (self.trial and not finding.proof):
+            self.trial = rule.proof_frames
+        else:
+            self.trial = max(self.trial - 1, 0)
         self.unseen = self.unseen + 1 if finding.state is TrackState.LOST else 0
         self.state = finding.state
 

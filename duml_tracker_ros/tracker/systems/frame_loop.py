@@ -389,6 +389,8 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             track.usual,
             rule,
             track.colour.differs(seen, rule.colour_tolerance),
+            track.trial,
+            track.usual_accurate,
         )
         track.observe(finding, rule, seen)
         trust = peak.penalty * peak.fused
