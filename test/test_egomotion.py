@@ -169,6 +169,10 @@ def test_a_followed_target_stays_in_the_image_while_the_camera_moves() -> None:
 
 def test_a_lost_target_is_kept_at_its_place_in_the_world() -> None:
     box, lost = (100.0, 100.0, 20.0, 20.0), Prediction()
+    assert lost.ahead(box, shift(-22.0), True) == box, "nothing is known of it yet"
+    for _ in range(4):
+        lost.ahead(box, None, False)
+        lost.learn(box)
     for _ in range(30):
         box = lost.ahead(box, shift(-22.0), True)
     for _ in range(30):

@@ -84,6 +84,7 @@ def test_the_node_keeps_a_target_out_of_sight_by_its_imu(node):
     from duml_tracker_ros.msg import Target
 
     settings = {"weights": "default", "overrides": "", "camera_motion": "on"}
+    assert node.set_parameter("lost_timeout", 0.0).successful
     for name, value in {**settings, "imu": "angular_velocity", "imu_axes": "-y,-z,x"}.items():
         assert node.set_parameter(name, value).successful
     imus = node.node.create_publisher(Imu, "imu", 50)

@@ -506,6 +506,13 @@ class AerialScene:
         image = self._expose(image, index)
         return SceneFrame(image, box, visibility)
 
+    def box(self, index: int) -> Box:
+        """The whole target (x, y, w, h) in frame ``index``, inside of the image or not."""
+        x, y, heading = self._target.track[index]
+        model = self._target.model
+        x0, y0, x1, y1 = sprites.extent(model, model.placement(x, y, heading), self._plane(index))
+        return float(x0), float(y0), float(x1 - x0), float(y1 - y0)
+
     def _plane(self, index: int) -> sprites.PlaneOf:
         pose = self._poses[index]
         # The homography is linear in the height of its plane.
@@ -550,16 +557,13 @@ class AerialScene:
         return rows, columns, alpha, total
 
     def _truth(self, index: int, seen: float, whole: float) -> tuple[Box | None, float]:
-        x, y, heading = self._target.track[index]
-        model = self._target.model
-        x0, y0, x1, y1 = sprites.extent(model, model.placement(x, y, heading), self._plane(index))
-        inside_w = min(x1, self.width) - max(x0, 0.0)
-        inside_h = min(y1, self.height) - max(y0, 0.0)
+        x, y, w, h = self.box(index)
+        inside_w = min(x + w, self.width) - max(x, 0.0)
+        inside_h = min(y + h, self.height) - max(y, 0.0)
         if inside_w <= 0 or inside_h <= 0:
             return None, 0.0
-        inside = inside_w * inside_h / ((x1 - x0) * (y1 - y0))
         share = min(1.0, seen / whole) if whole > 0 else 0.0
-        return (float(x0), float(y0), float(x1 - x0), float(y1 - y0)), float(share * inside)
+        return (x, y, w, h), float(share * inside_w * inside_h / (w * h))
 
     def _cloud_shade(self, image: ByteImage, index: int) -> ByteImage:
         # 24 cells over three image widths of ground; it drifts with the wind.

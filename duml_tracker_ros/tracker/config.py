@@ -302,6 +302,23 @@ class MotionConfig(Group, path="motion"):
 
 
 @dataclass(frozen=True)
+class ReacquireConfig(Group, path="reacquire"):
+    """The search of the whole image for a target that is lost (``elsewhere``).
+
+    Off without ``active``. Every other frame from the ``after``-th lost one on a tile of the image
+    is searched, in crops as large as those the usual search grows to, which is of its first size in
+    those frames. Tiles come at each of the ``scales`` of the target's size in turn. What is found
+    there must be as plain as a trial asks (``localize.proof_share``) and hold for ``hold`` further
+    frames before the search goes on around it.
+    """
+
+    active: bool = False
+    after: Annotated[int, Range(1, 1000)] = 8
+    hold: Annotated[int, Range(1, 100)] = 3
+    scales: Annotated[tuple[Annotated[float, Range(0.1, 10)], ...], Length(1, 8)] = (1.0, 0.7, 1.4)
+
+
+@dataclass(frozen=True)
 class LocalizeConfig(Group, path="localize"):
     """Peak analysis: when the target counts as lost, uncertain or certain.
 
@@ -364,6 +381,7 @@ class TrackerConfig(Group):
     mask: MaskConfig = field(default_factory=MaskConfig)
     localize: LocalizeConfig = field(default_factory=LocalizeConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
+    reacquire: ReacquireConfig = field(default_factory=ReacquireConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -64,8 +64,8 @@ class Prediction:
         self._guesses = None
         self.drift, self.slide = _slower(self.drift), _slower(self.slide)
         # A camera that follows its target moves, and the target's place in the image does not.
-        followed = self.frames >= FRAMES and self.errors[STAYS] < self.errors[STANDS]
-        return guesses[SLIDES if followed else MOVES]
+        world = self.frames >= FRAMES and self.errors[STANDS] <= self.errors[STAYS]
+        return guesses[MOVES if world else SLIDES]
 
     def _best(self) -> int:
         """The guess that was right lately; staying, unless another is clearly better."""

@@ -7,13 +7,15 @@ import math
 from dataclasses import dataclass, field
 
 from .colour import UsualColour
-from .config import LocalizeConfig, NetworkConfig, PostprocessConfig
+from .config import LocalizeConfig, NetworkConfig, PostprocessConfig, ReacquireConfig
 from .egomotion import Motion, View
+from .elsewhere import Elsewhere
 from .geometry import Window, overlap, search_window
 from .localize import Finding
 from .prediction import Prediction
 from .types import Box, TrackState
 
+NOWHERE_ELSE = ReacquireConfig()
 RECENT = 8
 """Frames whose median size says how large the target was lately."""
 SAME = 0.3
@@ -39,6 +41,7 @@ class TargetTrack:
         usual_accurate, colour: the same of its offline score and of its colour.
         style: width and height of the box that was drawn, as shares of those that the network gave
             in the same frame: whoever drew it had the arms in it, or not. Later boxes keep to it.
+        elsewhere: the search of the whole image while it is lost.
         view, prediction: the image it was last looked for in, and how it moves; used only where the
             camera's motion is followed.
     """
@@ -53,6 +56,7 @@ class TargetTrack:
     usual_accurate: float = 0.0
     colour: UsualColour = field(default_factory=UsualColour)
     style: tuple[float, float] = (1.0, 1.0)
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
     view: View | None = None
     prediction: Prediction = field(default_factory=Prediction)
     _sizes: list[float] = field(init=False)
@@ -91,14 +95,26 @@ class TargetTrack:
         _, _, w, h = self.box
         return w * window.scale / self.style[0], h * window.scale / self.style[1]
 
-    def search(self, network: NetworkConfig, rule: LocalizeConfig) -> Window:
+    def looks_elsewhere(self, rule: ReacquireConfig) -> bool:
+        """Is a part of the image searched in the next frame that is far from the last box?"""
+        if not rule.active or self.unseen < rule.after:
+            return False
+        # A shadow is followed in every frame.
+        return self.elsewhere.shadow is not None or (self.unseen - rule.after) % 2 == 0
+
+    def search(
+        self,
+        network: NetworkConfig,
+        rule: LocalizeConfig,
+        reacquire: ReacquireConfig = NOWHERE_ELSE,
+    ) -> Window:
         """Where to search: around the last box, wider the longer the target is lost."""
         window = search_window(self.box, network.template_size, network.search_size)
         if self.view is not None:
             width, height = self.view.size
             cx, cy = min(max(window.cx, 0.0), width), min(max(window.cy, 0.0), height)
             window = dataclasses.replace(window, cx=cx, cy=cy)
-        if not self.unseen:
+        if not self.unseen or self.looks_elsewhere(reacquire):
             return window
         growth = min(rule.search_growth**self.unseen, rule.max_search)
         # More pixels at the same scale first, so that the target keeps its size in the crop.
@@ -121,6 +137,7 @@ class TargetTrack:
             motion: of the camera since the last one; None where it is not known.
         """
         lost = self.state is TrackState.LOST
+        self.elsewhere.stand_still(motion)
         self.box = self.prediction.ahead(self.box, motion, lost)
         self.view = view
 
@@ -136,8 +153,18 @@ class TargetTrack:
             self.trial = rule.proof_frames
         else:
             self.trial = max(self.trial - 1, 0)
+        if finding.state is not TrackState.LOST:
+            self.elsewhere.forget()
         self.unseen = self.unseen + 1 if finding.state is TrackState.LOST else 0
         self.state = finding.state
+
+    def return_to(self, box: Box) -> None:
+        """Go on searching around a box (x, y, w, h) of the network's that is far from the last."""
+        x, y, w, h = box
+        wide, high = w * self.style[0], h * self.style[1]
+        self.box = (x + (w - wide) / 2, y + (h - high) / 2, wide, high)
+        self._sizes = [math.sqrt(wide * high)] * RECENT
+        self.prediction = Prediction()
 
     def move(
         self,

@@ -27,17 +27,17 @@ from ..egomotion import between, view_of
 from ..engine.base import Engine, compile_graph
 from ..errors import TrackerError
 from ..evidence import Evidence
-from ..geometry import Window, map_region, search_window, validate_box
+from ..geometry import Window, map_region, overlap, search_window, validate_box
 from ..localize import Finding, judge
 from ..network.base import CropNet
 from ..network.graphs import Graph
 from ..online.memory import SampleMemory
 from ..online.policy import Decision
 from ..postprocess import best_views
-from ..target import TargetTrack
+from ..target import SAME, TargetTrack
 from ..timing import StageClock
 from ..transfer import numbers, to_device
-from ..types import Box, MultiTargetTracker, ScoreMaps, TrackResult
+from ..types import Box, MultiTargetTracker, ScoreMaps, TrackResult, TrackState
 from ..voting import Ballot, Votes
 from ..warming import WARM_FRAMES, noise_image
 
@@ -280,13 +280,18 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         check_image(image, order)
         self.clock.start()
         self._anticipate(image, [t.track for t in targets], order)
-        windows = [t.track.search(self.config.network, self.config.localize) for t in targets]
+        c = self.config
+        elsewhere = [t for t in targets if t.track.looks_elsewhere(c.reacquire)]
+        windows = [t.track.search(c.network, c.localize, c.reacquire) for t in targets]
         results: dict[int, TrackResult] = {}
         # Lost targets search larger crops; those of one size share a batch.
         for size in sorted({w.size for w in windows}):
             members = [i for i, w in enumerate(windows) if w.size == size]
             searched = [(targets[i], windows[i]) for i in members]
             results.update(zip(members, self._track_batch(image, searched, order), strict=True))
+        for target in elsewhere:
+            if target.track.state is TrackState.LOST:
+                self._look_elsewhere(image, target, targets, order)
         return [results[i] for i in range(len(targets))]
 
     def _anticipate(self, image: Pixels, tracks: Sequence[TargetTrack], order: str) -> None:
@@ -302,6 +307,26 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             for track in members:
                 track.anticipate(motion, view)
         self.clock.lap("motion")
+
+    def _look_elsewhere(
+        self, image: np.ndarray, target: T, targets: Sequence[T], order: str
+    ) -> None:
+        """Look for a lost target far from where it is expected; learn nothing."""
+        track, c = target.track, self.config
+        size = image.shape[1], image.shape[0]
+        window = track.elsewhere.window(track.box, size, c.network, c.localize, c.reacquire)
+        _, (peak,), (seen,) = self.look(image, [(target, window)], order)
+        finding = self._judge(track, peak, seen)
+        box: Box | None = None
+        if finding.proof and finding.state is not TrackState.LOST:
+            box = window.box_in_image(*peak[:4])
+            others = [t.track for t in targets if t is not target]
+            if any(o.state is not TrackState.LOST and overlap(o.box, box) > SAME for o in others):
+                box = None
+        found = track.elsewhere.see(box, c.reacquire)
+        if found is not None:
+            track.return_to(found)
+        self.clock.lap("elsewhere")
 
     def _track_batch(
         self, image: Pixels, searched: list[tuple[T, Window]], order: str
@@ -381,7 +406,16 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
     ) -> Finding:
         """Judge the frame and move the box."""
         rule = self.config.localize
-        finding = judge(
+        finding = self._judge(track, peak, seen)
+        track.observe(finding, rule, seen)
+        trust = peak.penalty * peak.fused
+        track.move(peak[:4], trust, window, image_size, self.config.postprocess)
+        return finding
+
+    def _judge(self, track: TargetTrack, peak: Peak, seen: tuple[float, float]) -> Finding:
+        """The verdict on a candidate with this chroma."""
+        rule = self.config.localize
+        return judge(
             peak.robust,
             peak.accurate,
             peak.second,
@@ -392,10 +426,6 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             track.trial,
             track.usual_accurate,
         )
-        track.observe(finding, rule, seen)
-        trust = peak.penalty * peak.fused
-        track.move(peak[:4], trust, window, image_size, self.config.postprocess)
-        return finding
 
     def result(self, track: TargetTrack, found: Located, evidence: Evidence) -> TrackResult:
         """What is told of a frame; ``track`` has moved already."""

@@ -1,0 +1,118 @@
+"""The search of the whole image for a lost target: tiles, shadows, and a return far away."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from duml_tracker_ros.scene import AerialScene
+from duml_tracker_ros.tracker import TrackState, create_tracker
+from duml_tracker_ros.tracker.config import LocalizeConfig, NetworkConfig, ReacquireConfig
+from duml_tracker_ros.tracker.egomotion import Motion
+from duml_tracker_ros.tracker.elsewhere import Elsewhere, tiles
+from duml_tracker_ros.tracker.geometry import overlap
+
+NETWORK, SEARCH, RULE = NetworkConfig(), LocalizeConfig(), ReacquireConfig(active=True)
+BOX = (100.0, 90.0, 40.0, 30.0)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (100, 80)])
+def test_tiles_cover_the_image_at_every_scale_near_ones_first(size: tuple[int, int]) -> None:
+    found = tiles(BOX, size, NETWORK, SEARCH, RULE)
+    sides = sorted({w.side for w in found})
+    assert len(sides) == 3
+    assert sides[1] / sides[0] == pytest.approx(1 / 0.7)
+    assert {w.size for w in found} == {385}, "as large as a search grows to: its graph is there"
+    for side in sides:
+        level = [w for w in found if w.side == side]
+        for x in np.linspace(0, size[0], 30):
+            for y in np.linspace(0, size[1], 30):
+                inside = [max(abs(x - w.cx), abs(y - w.cy)) / side for w in level]
+                assert min(inside) <= 0.5 + 1e-9
+        far = [np.hypot(w.cx - 120, w.cy - 105) for w in level]
+        assert far == sorted(far)
+
+
+def test_tiles_come_in_turn_and_a_shadow_must_hold() -> None:
+    one, other = (400.0, 300.0, 40.0, 30.0), (200.0, 50.0, 40.0, 30.0)
+    search = Elsewhere()
+    arguments = BOX, (640, 480), NETWORK, SEARCH, RULE
+    every = tiles(*arguments)
+    assert [search.window(*arguments) for _ in range(len(every) + 1)] == [*every, every[0]]
+    assert search.see(one, RULE) is None
+    near = search.window(*arguments)
+    assert (near.cx, near.cy, near.size) == (420.0, 315.0, NETWORK.search_size)
+    assert search.see(None, RULE) is None, "seen once: a flash"
+    assert search.shadow is None
+    for box in (one, other, one, other, one, other):
+        assert search.see(box, RULE) is None, "what jumps about is not one thing"
+    moving = [(400.0 + 20 * i, 300.0, 40.0, 30.0) for i in range(4)]
+    assert [search.see(box, RULE) for box in moving] == [None, None, None, moving[-1]]
+    assert search.shadow is None
+    grown = [(400.0, 300.0, 40.0 * k, 30.0 * k) for k in (1.0, 1.6, 1.6, 1.6)]
+    assert [search.see(box, RULE) for box in grown] == [None] * 4
+    search.stand_still(Motion(np.array([[1.0, 0, 7], [0, 1, -3], [0, 0, 1]])))
+    assert search.shadow == pytest.approx((407.0, 297.0, 64.0, 48.0))
+
+
+SPOT, FAR = (100, 180), (520, 390)
+
+
+@pytest.fixture(scope="module")
+def images() -> dict[str, np.ndarray]:
+    """Ground without the target, and with it at two places that are far from each other."""
+    frame = AerialScene(5, 1500, 480, frames=1).render(0)
+    assert frame.box is not None
+    x, y, w, h = (round(v) for v in frame.box)
+    patch = frame.image[y : y + h, x : x + w]
+    empty = np.ascontiguousarray(frame.image[:, :640])
+    out = {"gone": empty}
+    for name, (left, top) in (("here", SPOT), ("far", FAR)):
+        out[name] = empty.copy()
+        out[name][top : top + h, left : left + w] = patch
+    out["size"] = np.array([w, h])
+    return out
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_a_target_that_returns_far_away_is_found(
+    images: dict[str, np.ndarray], active: bool
+) -> None:
+    w, h = map(float, images["size"])
+    tracker = create_tracker("duml", device="cpu", **{"reacquire.active": active})
+    target = tracker.start(images["here"], (*map(float, SPOT), w, h))
+
+    def see(name: str) -> TrackState:
+        return tracker.track(images[name], [target])[0].state
+
+    assert [see("here") for _ in range(3)] == [TrackState.TRACKING] * 3
+    memory = target.memory
+    assert memory is not None
+    known = memory.shares()
+    assert {see("gone") for _ in range(14)} == {TrackState.LOST}
+    for _ in range(50 if active else 12):
+        state = see("far")
+        if state is not TrackState.LOST:
+            break
+        assert memory.shares() == known, "nothing is learned before"
+    truth = (*map(float, FAR), w, h)
+    assert (overlap(target.track.box, truth) > 0.5) == active
+
+
+def test_another_target_that_is_followed_is_not_taken(images: dict[str, np.ndarray]) -> None:
+    """Two targets look alike; one is gone, and the other one is still itself."""
+    w, h = map(float, images["size"])
+    tracker = create_tracker(
+        "duml", device="cpu", **{"reacquire.active": True, "reacquire.after": 1}
+    )
+    both = images["far"].copy()
+    both[SPOT[1] : SPOT[1] + int(h), SPOT[0] : SPOT[0] + int(w)] = images["here"][
+        SPOT[1] : SPOT[1] + int(h), SPOT[0] : SPOT[0] + int(w)
+    ]
+    targets = [tracker.start(both, (*map(float, p), w, h)) for p in (SPOT, FAR)]
+    tracker.track(both, targets)
+    for _ in range(24):
+        tracker.track(images["far"], targets)
+    assert targets[0].track.state is TrackState.LOST
+    assert overlap(targets[0].track.box, (*map(float, SPOT), w, h)) > 0.5
+    assert targets[1].track.state is TrackState.TRACKING
