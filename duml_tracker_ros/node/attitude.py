@@ -76,7 +76,6 @@ class AttitudeSource:
 
     def at(self, frame: Frame, view: ImageView) -> Attitude | None:
         """How the camera was turned; None where that is not known. On the worker's thread."""
-        topic = self._subscriptions[1].topic_name if self._subscriptions else "camera_info"
         found = self._turning.at(frame.stamp_ns)
         if found is None:
             imu = self._subscriptions[0].topic_name if self._subscriptions else "imu"
@@ -85,9 +84,7 @@ class AttitudeSource:
             return None
         rotation, series = found
         try:
-            camera = self._source.model(
-                frame.header, view.width, view.height, self._settings(), topic
-            )
+            camera = self._source.model(frame.header, view.width, view.height, self._settings())
         except (GuidanceError, CameraModelError) as error:
             self._tell(str(error))
             return None

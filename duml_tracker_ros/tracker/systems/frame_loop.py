@@ -308,9 +308,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
                 track.anticipate(motion, view)
         self.clock.lap("motion")
 
-    def _look_elsewhere(
-        self, image: np.ndarray, target: T, targets: Sequence[T], order: str
-    ) -> None:
+    def _look_elsewhere(self, image: Pixels, target: T, targets: Sequence[T], order: str) -> None:
         """Look for a lost target far from where it is expected; learn nothing."""
         track, c = target.track, self.config
         size = image.shape[1], image.shape[0]
