@@ -13,9 +13,10 @@ import pytest
 from generated_sequence import render
 
 from duml_tracker_ros.cli.main import main
-from duml_tracker_ros.datasets import BENCHMARKS, DatasetError, load_dataset
+from duml_tracker_ros.datasets import BENCHMARKS, DatasetError, load_dataset, read_boxes
 from duml_tracker_ros.datasets.region import rectangle, special
 from duml_tracker_ros.evaluation.longterm import LongTermScore, score_of
+from duml_tracker_ros.evaluation.metrics import score_pass
 from duml_tracker_ros.evaluation.paper_rules import by_benchmark
 from duml_tracker_ros.evaluation.participants import TrackerSpec
 from duml_tracker_ros.evaluation.runner import evaluate
@@ -77,6 +78,35 @@ def test_nfs_takes_corners_and_every_eighth_box(tmp_path: Path) -> None:
     (sequence,) = data
     assert len(sequence) == 4  # the last, incomplete block is dropped
     assert sequence.truth.tolist() == boxes[:4].tolist()
+
+
+def test_nfs_rows_belong_to_the_frames_they_name(tmp_path: Path) -> None:
+    boxes = images(tmp_path / "ball" / "30" / "ball", 6, "{:05d}.jpg")
+
+    def rows(first: int, step: int, leave: set[int]) -> None:
+        lines = []
+        for index, (x, y, w, h) in enumerate(np.repeat(boxes, step, axis=0)):
+            if index not in leave:
+                lines.append(f'0 {x:g} {y:g} {x + w:g} {y + h:g} {index + first} 0 0 0 "ball"')
+        (tmp_path / "ball" / "30" / "ball.txt").write_text("\n".join(lines) + "\n")
+
+    # One row is missing: of the video of 30 Hz, and of those of 240 Hz, counted from 0 and from 1.
+    for first, step, leave, unknown in (
+        (0, 1, {2}, {2}),
+        (1, 8, {16, 17}, {2}),
+        (0, 8, {3}, set()),
+    ):
+        rows(first, step, leave)
+        data = load_dataset("nfs", tmp_path)
+        assert not data.problems
+        expected = boxes.copy()
+        expected[list(unknown)] = np.nan
+        assert np.array_equal(data.sequences[0].truth, expected, equal_nan=True)
+    rows(0, 1, set())
+    path = tmp_path / "ball" / "30" / "ball.txt"
+    path.write_text(path.read_text() + path.read_text())
+    (problem,) = load_dataset("nfs", tmp_path).problems
+    assert "line 7: frame 0 comes twice" in problem.reason
 
 
 def test_uav123_takes_parts_of_a_video_and_attributes(tmp_path: Path) -> None:
@@ -159,6 +189,67 @@ def test_got10k_val_gives_ao_and_sr(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "SR0.75" in capsys.readouterr().out
     data = load_dataset("got10k-val", tmp_path)
     assert evaluate([KCF], data, progress=False).got10k("opencv_kcf").frames == 6
+
+
+@pytest.mark.parametrize("kind", ["got10k-val", "lasot", "folder"])
+def test_hidden_frames_count_in_no_score(kind: str, tmp_path: Path) -> None:
+    """What a tracker says of a frame whose labels call the target hidden changes nothing."""
+    count, unseen = 12, {4, 5}
+    ones = ["1" if i in unseen else "0" for i in range(count)]
+    folder = {
+        "got10k-val": tmp_path / "val" / "Seq",
+        "lasot": tmp_path / "car" / "car-1",
+        "folder": tmp_path / "Seq",
+    }[kind]
+    boxes = images(folder if kind == "got10k-val" else folder / "img", count)
+    name = "groundtruth_rect.txt" if kind == "folder" else "groundtruth.txt"
+    write(folder / name, from_one(boxes) if kind == "lasot" else boxes)
+    if kind == "lasot":
+        (folder / "full_occlusion.txt").write_text(",".join(ones) + "\n")
+        (folder / "out_of_view.txt").write_text(",".join("0" * count))
+    else:
+        cover = "\r\n".join("0" if i in unseen else "8" for i in range(count))
+        (folder / "cover.label").write_bytes(b"\xef\xbb\xbf" + cover.encode() + b"\r\n")
+    (tmp_path / "val").mkdir(exist_ok=True)
+    (tmp_path / "val" / "list.txt").write_text("Seq\n")
+    data = load_dataset(kind, tmp_path)
+    assert not data.problems
+    result = evaluate([KCF], data, progress=False)
+    (run,) = result.trackers["opencv_kcf"].runs.values()
+    (sequence,) = data
+    wrong = run.boxes.copy()
+    wrong[list(unseen)] = 500.0, 500.0, 3.0, 3.0
+    scores = [score_pass(found, sequence.truth).as_dict() for found in (run.boxes, wrong)]
+    assert scores[0] == scores[1]
+    assert (scores[0]["frames"], scores[0]["absent"]) == (count - 2, 2)
+    if kind == "got10k-val":
+        assert result.got10k("opencv_kcf").frames == count - 3
+        (folder / "cover.label").write_text("8\n" * 3)
+        assert "3 lines in cover.label" in load_dataset(kind, tmp_path).problems[0].reason
+
+
+@pytest.mark.parametrize("code", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_labels_are_read_as_any_system_writes_them(tmp_path: Path, code: str, end: str) -> None:
+    from duml_tracker_ros.datasets.base import words
+    from duml_tracker_ros.datasets.region import parse_region
+    from duml_tracker_ros.datasets.text import read_text
+
+    def file(name: str, lines: list[str]) -> Path:
+        (tmp_path / name).write_bytes((end.join(lines) + end).encode(code))
+        return tmp_path / name
+
+    path = file("boxes.txt", ["1\t2\t3\t4", "NaN,NaN,NaN,NaN", "5, 6; 7 8", "nan nan nan nan"])
+    boxes = read_boxes(path, "clip")
+    assert boxes[[0, 2]].tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert np.isnan(boxes[[1, 3]]).all()
+    assert words(file("list.txt", ["calm", "jump"])) == ("calm", "jump")
+    regions = read_text(file("truth.txt", ["1,2,3,4", "1\t2\t3\t4", "nan,nan,nan,nan"])).split("\n")
+    assert [parse_region(line).kind for line in regions[:3]] == [
+        "rectangle",
+        "rectangle",
+        "special",
+    ]
 
 
 def test_got10k_test_submission_has_boxes_and_times(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets import read_boxes
+from ..datasets import read_labels
 from ..media.levels import Levels
 from ..media.source import Frame, FrameSource, open_source
 from ..scene import AerialScene
@@ -63,7 +63,7 @@ def open_clip(text: str, truth: str | None, levels: Levels | None = None) -> Cli
     if source.live:
         raise CliError(f"{source.name} is live: record it, and explain the recording")
     file = Path(truth).expanduser() if truth is not None else truth_beside(Path(text).expanduser())
-    boxes = read_boxes(file, source.name) if file is not None else None
+    boxes = read_labels(file, source.name) if file is not None else None
     return Clip(source.name, boxes, source.total, source)
 
 

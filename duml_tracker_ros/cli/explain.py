@@ -119,7 +119,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..datasets import read_boxes
+    from ..datasets import read_labels
     from ..evaluation.runner import limit_threads
     from ..explain.page import write_page
     from ..explain.story import tell, verdict
@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
     if is_trace(path):
         trace, name = read_trace(path), path.resolve().name
         file = Path(args.truth).expanduser() if args.truth else truth_beside(path)
-        truth = read_boxes(file, name) if file is not None else None
+        truth = read_labels(file, name) if file is not None else None
     else:
         clip = open_clip(args.clip, args.truth, args.levels)
         trace, name, truth = follow(args, clip), clip.name, clip.truth

@@ -10,6 +10,7 @@ from .base import (
     matches,
     read_boxes,
     read_image,
+    read_labels,
 )
 from .catalogue import BENCHMARKS, TRAINING, load_dataset
 from .folder import load_folder
@@ -29,4 +30,5 @@ __all__ = [
     "matches",
     "read_boxes",
     "read_image",
+    "read_labels",
 ]

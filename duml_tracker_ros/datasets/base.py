@@ -25,6 +25,7 @@ from ..media.folder import FolderError, frames_of
 from ..media.picture import PictureError, as_bgr, read
 from ..media.pictures import Pictures
 from .boxes import Array, present
+from .text import fields, read_text
 
 if TYPE_CHECKING:
     from .region import Region
@@ -170,14 +171,13 @@ def read_boxes(path: Path, name: str, *, origin: float = 0.0) -> Array:
         SequenceError: the file is missing or a line is not four numbers; the line is named.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_text(path)
     except OSError as error:
         raise SequenceError(name, f"ground truth {path} cannot be read: {error.strerror}") from None
     rows: list[list[float]] = []
     for number, line in enumerate(text.rstrip().splitlines(), start=1):
-        fields = [f for f in re.split(r"[,;\s]+", line.strip()) if f]
         try:
-            values = [float(f) for f in fields]
+            values = [float(f) for f in fields(line)]
         except ValueError:
             values = []
         if len(values) != 4:
@@ -188,6 +188,13 @@ def read_boxes(path: Path, name: str, *, origin: float = 0.0) -> Array:
     boxes = np.array(rows, dtype=np.float64).reshape(-1, 4)
     boxes[~present(boxes)] = np.nan
     boxes[:, :2] -= origin
+    return boxes
+
+
+def read_labels(path: Path, name: str) -> Array:
+    """`read_boxes`, without those of frames that the files beside them say are `hidden`."""
+    boxes = read_boxes(path, name)
+    boxes[hidden(path.parent, len(boxes), name)] = np.nan
     return boxes
 
 
@@ -287,7 +294,7 @@ def words(path: Path) -> tuple[str, ...]:
     """Words separated by blanks, commas or lines; nothing when the file does not exist."""
     if not path.is_file():
         return ()
-    return tuple(w for w in re.split(r"[,\s]+", path.read_text(encoding="utf-8")) if w)
+    return tuple(fields(read_text(path)))
 
 
 def numbers(path: Path) -> list[float]:
@@ -296,6 +303,23 @@ def numbers(path: Path) -> list[float]:
         return [float(w) for w in words(path)]
     except ValueError:
         return []
+
+
+def hidden(folder: Path, count: int, name: str) -> NDArray[np.bool_]:
+    """``[count]``: frames in which the files beside the boxes say that the target is not seen.
+
+    They are GOT-10k's ``cover.label`` (0) and ``absence.label``, LaSOT's ``full_occlusion.txt`` and
+    ``out_of_view.txt``, as far as they are there. The first frame counts as seen: its box is given.
+
+    Raises SequenceError when one of them has another number of values.
+    """
+    found = np.zeros(count, dtype=bool)
+    for file in ("absence.label", "full_occlusion.txt", "out_of_view.txt"):
+        found |= flags(folder / file, count, name)
+    if (folder / "cover.label").is_file():
+        found |= ~flags(folder / "cover.label", count, name)
+    found[:1] = False
+    return found
 
 
 def flags(path: Path, count: int, name: str) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from .annotated import Record, Target
 from .base import DatasetError
+from .text import read_text
 
 
 def train_coco(root: Path, stride: int = 1) -> Iterator[Record]:
@@ -25,7 +26,7 @@ def train_coco(root: Path, stride: int = 1) -> Iterator[Record]:
 
 def _split(path: Path, folder: Path) -> Iterator[Record]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_text(path))
         names = {c["id"]: c["name"] for c in data["categories"]}
         targets: dict[int, list[Target]] = defaultdict(list)
         for item in data["annotations"]:

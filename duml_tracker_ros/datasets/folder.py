@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from .base import (
@@ -14,14 +13,16 @@ from .base import (
     collect,
     list_images,
     make_sequence,
-    read_boxes,
+    read_labels,
+    words,
 )
 
 
 def load_folder(root: Path, pattern: str | None = None) -> Dataset:
     """Plain folders: ``<root>/.../<name>/img/*`` with ``groundtruth_rect.txt``, found at any depth.
 
-    Boxes count pixels from 0. Optional ``attributes.txt`` holds tags separated by commas or lines.
+    Boxes count pixels from 0. Optional ``attributes.txt`` holds tags separated by commas or lines;
+    frames that label files (`hidden`) say are hidden count as those without a target.
     """
     found: list[Path] = []
     for folder, children, files in os.walk(root, followlinks=True):
@@ -44,9 +45,8 @@ def load_folder(root: Path, pattern: str | None = None) -> Dataset:
             raise SequenceError(name, f"image folder {images} is missing")
         tags: tuple[str, ...] = ()
         if (folder / "attributes.txt").is_file():
-            text = (folder / "attributes.txt").read_text(encoding="utf-8")
-            tags = tuple(t for t in re.split(r"[,\s]+", text) if t)
-        truth = read_boxes(folder / "groundtruth_rect.txt", name)
+            tags = words(folder / "attributes.txt")
+        truth = read_labels(folder / "groundtruth_rect.txt", name)
         return make_sequence(name, list_images(images, name), truth, attributes=tags)
 
     return collect("folder", list(folders), load, pattern)

@@ -25,6 +25,7 @@ from .base import (
     collect,
     first_only,
     flags,
+    hidden,
     images_of,
     make_sequence,
     numbers,
@@ -52,11 +53,17 @@ def got10k(subset: str) -> Callable[[Path, str | None], Dataset]:
                 whole = first_only(truth, len(images))
                 return make_sequence(name, images, whole, truth_given=False)
             cover = np.array(numbers(folder / "cover.label"))
-            if cover.size not in (0, len(images)):
+            there = (folder / "cover.label").is_file()
+            if there and cover.size != len(images):
                 raise SequenceError(
                     name, f"{len(images)} images but {cover.size} lines in cover.label"
                 )
-            return make_sequence(name, images, truth, cover=cover if cover.size else None)
+            # AO leaves out what is covered; so do all other scores.
+            unseen = cover == 0 if there else hidden(folder, len(truth), name)
+            unseen[:1] = False
+            if len(unseen) == len(truth):
+                truth[unseen] = np.nan
+            return make_sequence(name, images, truth, cover=cover if there else None)
 
         found = collect(f"got10k-{subset}", names, load, pattern)
         if subset == "test":
@@ -74,9 +81,10 @@ def train_got10k(root: Path) -> Iterator[Sequence]:
     top = root / "train" if (root / "train").is_dir() else root
     for folder in sorted(p.parent for p in top.glob(f"{TRAIN}*/groundtruth.txt")):
         truth = read_boxes(folder / "groundtruth.txt", folder.name)
-        truth[flags(folder / "absence.label", len(truth), folder.name)] = np.nan
+        absent = flags(folder / "absence.label", len(truth), folder.name)
+        truth[absent | hidden(folder, len(truth), folder.name)] = np.nan
         meta = configparser.ConfigParser()
-        meta.read(folder / "meta_info.ini", encoding="utf-8")
+        meta.read(folder / "meta_info.ini", encoding="utf-8-sig")
         label = meta.get("METAINFO", "object_class", fallback="")
         images = images_of(folder, folder.name)
         yield make_sequence(folder.name, images, truth, label=label, start=False)

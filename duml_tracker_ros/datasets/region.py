@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import Array
+from .text import fields
 
 Kind = Literal["special", "rectangle", "polygon", "mask"]
 
@@ -99,7 +100,7 @@ def parse_region(line: str) -> Region:
     text = line.strip()
     if text.startswith("m"):
         return _parse_mask(text[1:])
-    values = np.array([float(v) for v in text.split(",")], dtype=np.float32)
+    values = np.array([float(v) for v in fields(text)], dtype=np.float32)
     if values.size == 1:
         return special(int(values[0]))
     if not np.isfinite(values).all():

@@ -18,6 +18,7 @@ from .base import (
     numbers,
     read_boxes,
 )
+from .text import read_text
 
 ATTRIBUTES = (
     "scale variation",
@@ -76,7 +77,7 @@ def _ranges(path: Path, version: str) -> dict[str, tuple[str, int, int]]:
     entry = re.compile(
         r"struct\('name','([^']+)','path','([^']+)','startFrame',(\d+),'endFrame',(\d+)"
     )
-    for name, folder, first, last in entry.findall(re.sub(r"\s*,\s*", ",", path.read_text())):
+    for name, folder, first, last in entry.findall(re.sub(r"\s*,\s*", ",", read_text(path))):
         parts = [p for p in re.split(r"[\\/]", folder) if p]
         if version in parts or version == "UAV123":
             found.setdefault(name, (parts[-1], int(first), int(last)))

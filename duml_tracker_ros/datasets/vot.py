@@ -21,6 +21,7 @@ from .base import (
 )
 from .boxes import present
 from .region import Region, parse_region
+from .text import read_text
 
 EAO_RANGES = {
     "vot2018": (100, 356),
@@ -79,7 +80,7 @@ def vot(year: str) -> Callable[[Path, str | None], Dataset]:
 
 def _read_regions(path: Path, name: str) -> tuple[Region, ...]:
     try:
-        lines = path.read_text().rstrip().splitlines()
+        lines = read_text(path).rstrip().splitlines()
     except OSError as error:
         raise SequenceError(name, f"ground truth {path} cannot be read: {error.strerror}") from None
     regions = []

@@ -14,7 +14,7 @@ def train_youtube_bb(root: Path, stride: int = 1) -> Iterator[Record]:
     """Frames that were annotated and fetched, once a second. Raises DatasetError."""
     del stride  # annotated so seldom that every frame counts
     for path in sorted(root.glob("*.csv")):
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             for number, row in enumerate(csv.reader(file), 1):
                 try:
                     video, time, kind, label, track, presence = row[:6]

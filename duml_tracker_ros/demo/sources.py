@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets import SequenceError, read_boxes
+from ..datasets import SequenceError, read_labels
 from ..media import source as media
 from ..media.source import FrameSource
 from ..scene import AerialScene
@@ -165,7 +165,7 @@ class FolderSource:
         self._source = _open(str(folder / "img"))
         self.name = folder.resolve().name
         try:
-            truth = read_boxes(folder / TRUTH_FILE, self.name)
+            truth = read_labels(folder / TRUTH_FILE, self.name)
         except SequenceError as error:
             raise SourceError(f"{folder}: {error.reason}") from None
         if len(truth) != self._source.total:

@@ -84,7 +84,7 @@ def read_index(root: str | Path) -> list[Record]:
     if not index.is_file():
         raise DataError(f"data root {root}: no index.jsonl in it; give the folder that holds one")
     records = []
-    with index.open(encoding="utf-8") as lines:
+    with index.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
