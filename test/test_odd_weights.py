@@ -14,8 +14,9 @@ import torch
 from train_harness import TINY
 
 from duml_tracker_ros.tracker.checkpoint import load_checkpoint, load_imagenet, save_checkpoint
-from duml_tracker_ros.tracker.config import NetworkConfig
+from duml_tracker_ros.tracker.config import BackboneConfig, NetworkConfig
 from duml_tracker_ros.tracker.errors import WeightsError
+from duml_tracker_ros.tracker.network.backbone import ResNet50
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
 from duml_tracker_ros.tracker.settings import build
 
@@ -128,5 +129,6 @@ def test_any_changed_bit_is_refused_or_read_the_same(sound: bytes, tmp_path: Pat
 def test_odd_backbones_are_refused(tmp_path: Path, content: Any, words: str) -> None:
     path = tmp_path / "resnet.pth"
     torch.save(content, path)
+    backbone = ResNet50(BackboneConfig("resnet50", strides=(8,)))
     with pytest.raises(WeightsError, match=words):
-        load_imagenet(torch.nn.ModuleDict({"conv1": torch.nn.Conv2d(3, 64, 7, bias=False)}), path)
+        load_imagenet(backbone, path)
