@@ -125,6 +125,11 @@ def test_size_of_the_image_must_fit():
     [
         ({"k": (0.0,) * 9}, "not calibrated"),
         ({"k": (float("nan"),) * 9}, "not calibrated"),
+        ({"k": (1e-300, 0, 320, 0, 1e-300, 240, 0, 0, 1)}, "focal lengths 1e-300, 1e-300; 1 to"),
+        ({"k": (500, 0, 320, 0, 1e300, 240, 0, 0, 1)}, "focal lengths 500, 1e.300"),
+        ({"k": (500, 0, 1e300, 0, 500, 240, 0, 0, 1)}, "its centre at 1e.300, 240"),
+        ({"k": (500, float("nan"), 320, 0, 500, 240, 0, 0, 1)}, "a skew of nan"),
+        ({"d": (1e300, 0.0, 0.0, 0.0)}, "none is beyond 1e.06"),
         ({"distortion_model": "division", "d": (0.1,)}, "'division' is not known"),
         ({"distortion_model": "", "d": (0.1, 0.0, 0.0, 0.0)}, "'' is not known"),
         ({"d": (0.1, 0.2, 0.3)}, "3 coefficients"),

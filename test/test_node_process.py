@@ -3,6 +3,7 @@
 import array
 import math
 import random
+import re
 import time
 
 import pytest
@@ -341,6 +342,21 @@ def test_compressed_images(node):
         "tracking",
         meanwhile=publish,
     )
+    bomb = bytearray(cv2.imencode(".jpg", scene())[1].tobytes())
+    at = bomb.index(b"\xff\xc0")
+    bomb[at + 5 : at + 9] = (20000).to_bytes(2, "big") * 2
+
+    def claim():
+        message = CompressedImage(header=node.image().header, format="jpeg", data=bytes(bomb))
+        publisher.publish(message)
+
+    said = "JPEG of .* bytes claims 20000 x 20000 pixels, and max_pixels is 64000000"
+    node.spin_until(
+        lambda: re.search(said, node.values().get("last error", "")), "a refusal", meanwhile=claim
+    )
+    node.targets.clear()
+    node.spin_until(lambda: node.targets, "the target that was kept", meanwhile=publish)
+    assert node.targets[-1].target_id == answer.target_id
     node.node.destroy_publisher(publisher)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from duml_tracker_ros.tracker.config import LocalizeConfig, OnlineConfig
+from duml_tracker_ros.tracker.config import LocalizeConfig, NetworkConfig, OnlineConfig
 from duml_tracker_ros.tracker.localize import Finding, judge, second_peak
 from duml_tracker_ros.tracker.online.filters import apply_filter, filter_gradient
 from duml_tracker_ros.tracker.online.labels import bernoulli_label
@@ -318,3 +318,15 @@ def test_usual_score_follows_sure_frames_only() -> None:
     # A weak frame teaches nothing, whatever its scores.
     weak = Finding(TrackState.UNCERTAIN, 0.6, False, 0.6, True)
     assert not trustworthy(weak, 0.9, 0.9, 0.9, OnlineConfig())
+
+
+def test_a_search_grows_to_its_limit_however_long_a_target_is_lost() -> None:
+    network, rule = NetworkConfig(), LocalizeConfig()
+    track = TargetTrack((10.0, 10.0, 40.0, 20.0), (0.0, 0.0, 0.0))
+    sizes = []
+    for unseen in (0, 1, 5, 6, 5079, 5080, 10**7):
+        track.unseen = unseen
+        sizes.append(track.search(network, rule).size)
+    assert sizes == sorted(sizes)
+    assert len(set(sizes[3:])) == 1
+    assert sizes[-1] == network.search_size + 32 * int(network.search_size // 32)

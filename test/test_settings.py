@@ -123,6 +123,7 @@ def test_replaced_values_are_checked_and_texts_become_numbers() -> None:
         ("network.backbone.strides", [8, 7], r"network\.backbone\.strides\[1\] = 7: choose from 2"),
         ("engine", "magic", r"engine = 'magic': choose from torch, cuda_graph"),
         ("online.init_samples", 500, r"online\.init_samples = 500: must be at most online\.memory"),
+        ("localize.search_growth", 1.00001, r"search_growth = 1\.00001: 1, so .* at least 1\.001"),
         ("name", "a/b", "name = 'a/b': must be a name of letters"),
     ],
 )

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
+from ..media.claims import ENVIRONMENT, MOST_PIXELS
 from . import (
     ablation,
     bag,
@@ -26,7 +27,7 @@ from . import (
     train,
     tune,
 )
-from .common import CliError, epilog
+from .common import CliError, epilog, positive
 
 COMMANDS = (
     track,
@@ -75,6 +76,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show where an error came from")
+    common.add_argument(
+        "--max-pixels",
+        type=positive,
+        metavar="N",
+        help=f"refuse pictures and videos that claim more pixels a frame (default: {MOST_PIXELS})",
+    )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for module in COMMANDS:
         command = module.add_parser(subparsers, [common])
@@ -93,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     parser = build_parser()
     args = parser.parse_args(argv)
+    if getattr(args, "max_pixels", None):
+        os.environ[ENVIRONMENT] = str(args.max_pixels)
     if args.command is None:
         parser.print_help()
         return 2

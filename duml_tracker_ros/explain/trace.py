@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..media.picture import PictureError, as_bgr, decode
 from ..pixels import Pixels
 from ..tracker import Box, TrackResult
 from .record import COLUMNS, MAPS, RAGGED, SIZES, STATES, record
@@ -154,10 +155,10 @@ class Trace:
 
     def picture(self, index: int) -> np.ndarray:
         """Picture of a frame, uint8 [S, S, 3] RGB. Raises TraceError when it is no JPEG."""
-        data = self.pictures[index]
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-        if bgr is None:
-            raise TraceError(f"the picture of frame {self['frame'][index]} cannot be decoded")
+        try:
+            bgr = as_bgr(decode(self.pictures[index].tobytes()))
+        except PictureError as error:
+            raise TraceError(f"the picture of frame {self['frame'][index]}: {error}") from error
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
 
     def heat(self, index: int, name: str, size: int) -> np.ndarray | None:

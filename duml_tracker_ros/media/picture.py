@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .claims import excess
+
 Pixels = NDArray[Any]
 
 # First bytes of each kind; a longer one stands before a shorter one that it begins with.
@@ -54,19 +56,34 @@ def kind_of(data: bytes | memoryview) -> str | None:
     return next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
 
 
-def decode(data: bytes | memoryview) -> Pixels:
+def check(data: bytes | memoryview, most: int | None = None) -> str:
+    """The kind of a picture, judged by its first bytes in microseconds.
+
+    Args:
+        most: pixels that it may have; None for the limit of this process (`claims`).
+
+    Raises:
+        PictureError: no picture, or its header claims more pixels.
+    """
+    kind = kind_of(data)
+    if kind is None:
+        raise PictureError(_what_else(bytes(data[:64]), len(data)))
+    if reason := excess(kind, bytes(data), most):
+        raise PictureError(reason)
+    return kind
+
+
+def decode(data: bytes | memoryview, most: int | None = None) -> Pixels:
     """Pixels ``[H, W]`` of grey pictures, ``[H, W, 3]`` BGR of all others, upright.
 
     The type is the picture's own: uint8, or uint16, int16 and float32 where it has more than 8
     bits; `levels` makes 8 of them.
 
     Raises:
-        PictureError: no picture, of a kind that OpenCV does not read, cut off, or damaged.
+        PictureError: no picture, of a kind that OpenCV does not read, of more pixels than the limit
+            of `claims`, cut off, or damaged.
     """
-    kind = kind_of(data)
-    if kind is None:
-        raise PictureError(_what_else(bytes(data[:64]), len(data)))
-    # What a header claims has to be judged here, before anything is decoded.
+    kind = check(data, most)
     pixels = _jpeg(bytes(data)) if kind == "JPEG" else _decoded(data)
     if pixels is None:
         raise PictureError(f"{kind} of {len(data)} bytes is cut off, damaged, or not for OpenCV")

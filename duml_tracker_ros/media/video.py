@@ -11,6 +11,7 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
+from .claims import most_pixels
 from .levels import SAMPLES, Levels, choose_levels
 from .picture import Pixels, as_bgr
 from .source import Frame, FrameSource, SourceError
@@ -49,7 +50,8 @@ class VideoFile(FrameSource):
 
     def _open(self) -> Any:
         try:
-            container = av.open(str(self._path), metadata_errors="replace")
+            # Some frames are decoded to open it.
+            container = av.open(str(self._path), metadata_errors="replace", options=_bounded())
         except av.error.FFmpegError as error:
             raise SourceError(
                 f"{self._path} cannot be opened as a video: {error.strerror}; it is none, or its "
@@ -58,6 +60,14 @@ class VideoFile(FrameSource):
         if not container.streams.video:
             container.close()
             raise SourceError(f"{self._path} holds no video")
+        codec = container.streams.video[0].codec_context
+        if not 0 < codec.width * codec.height <= most_pixels():
+            size = f"{codec.width} x {codec.height} pixels" if codec.width else "no size in bounds"
+            container.close()
+            raise SourceError(
+                f"{self._path} claims {size} a frame, and max_pixels is {most_pixels()}: raise it "
+                "if the video is really that large"
+            )
         return container
 
     def _whole(self) -> None:
@@ -97,7 +107,7 @@ class VideoFile(FrameSource):
         """Frames that can be decoded, with their numbers."""
         with self._open() as container:
             stream = container.streams.video[0]
-            stream.codec_context.options = _STRICT
+            stream.codec_context.options = {**_STRICT, **_bounded()}
             count = lost = 0  # `count`: the next frame's number
             for packet in container.demux(stream):
                 try:
@@ -112,7 +122,8 @@ class VideoFile(FrameSource):
                     place = min(count + lost, self._packets - 1)
                     if self._clock:
                         place = self._places.get(getattr(frame, self._clock), -1)
-                    if place < count or frame.is_corrupt:
+                    large = frame.width * frame.height > most_pixels()
+                    if place < count or frame.is_corrupt or large:
                         continue
                     count, lost = place + 1, 0
                     yield place, frame
@@ -148,6 +159,11 @@ class VideoFile(FrameSource):
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+
+def _bounded() -> dict[str, str]:
+    """Options that bound what a codec makes room for, its own margins included."""
+    return {"max_pixels": str(2 * most_pixels() + (1 << 20))}
 
 
 def _numbered(packets: list[Any]) -> tuple[str, dict[int, int]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..media.picture import PictureError, decode
+from ..media.picture import PictureError, check, decode
 from ..pixels import Pixels
 from .bayer import BayerImage
 from .encodings import Encoding, find
@@ -51,10 +51,12 @@ class ImageReader:
 
     Args:
         rule: how numbers of more than 8 bits become brightness.
+        most_pixels: larger compressed images are refused; None for the limit of this process.
     """
 
-    def __init__(self, rule: ScalingRule = DEFAULT) -> None:
+    def __init__(self, rule: ScalingRule = DEFAULT, most_pixels: int | None = None) -> None:
         self._scaler = Scaler(rule)
+        self._most = most_pixels
 
     def read(self, message: Any, time: float) -> ImageView:
         """View of the next sensor_msgs/Image of the stream; a grid of its pixels is looked at.
@@ -76,6 +78,19 @@ class ImageReader:
             pixels = BayerImage(pixels, encoding.detail)
         return ImageView(pixels, encoding.order)
 
+    def check_compressed(self, message: Any) -> None:
+        """Judge a sensor_msgs/CompressedImage by its first bytes, in microseconds.
+
+        Raises:
+            ImageError: it is no image, or claims more pixels than it may have.
+        """
+        if "compresseddepth" in message.format.lower():
+            raise ImageError(f"format {message.format!r} is depth, not a camera image")
+        try:
+            check(memoryview(message.data), self._most)
+        except PictureError as error:
+            raise _unreadable(message, error) from error
+
     def read_compressed(self, message: Any, time: float) -> ImageView:
         """Decoded sensor_msgs/CompressedImage, read as files are: told by content, upright.
 
@@ -83,21 +98,22 @@ class ImageReader:
             time: when it came, in seconds.
 
         Raises:
-            ImageError: the bytes are no image.
+            ImageError: the bytes are no image, or claim more pixels than it may have.
         """
-        if "compresseddepth" in message.format.lower():
-            raise ImageError(f"format {message.format!r} is depth, not a camera image")
+        self.check_compressed(message)
         try:
-            pixels = decode(memoryview(message.data))
+            pixels = decode(memoryview(message.data), self._most)
         except PictureError as error:
-            raise ImageError(
-                f"{len(message.data)} bytes of format {message.format!r} are no readable image: "
-                f"{error}"
-            ) from error
+            raise _unreadable(message, error) from error
         order = "mono" if pixels.ndim == 2 else "bgr"
         if pixels.dtype == np.uint8:
             return ImageView(pixels, order)
         return ImageView(ScaledImage(pixels, self._scaler.curve(pixels, time)), order)
+
+
+def _unreadable(message: Any, error: PictureError) -> ImageError:
+    size = len(message.data)
+    return ImageError(f"{size} bytes of format {message.format!r} are no readable image: {error}")
 
 
 def read_image(message: Any) -> ImageView:

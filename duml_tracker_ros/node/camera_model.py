@@ -14,6 +14,9 @@ import numpy as np
 PERSPECTIVE = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14)}
 FISHEYE = {"equidistant": (4,), "fisheye": (4,)}
 ITERATIONS = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-10)
+# Focal lengths in pixels, of the widest fisheye on a tiny sensor and of a telescope.
+FOCAL = (1.0, 1e7)
+MOST_DISTORTION = 1e6
 # A point that does not come back to its pixel lies where the lens model has no answer.
 MAX_RETURN_ERROR = 0.1
 
@@ -37,10 +40,17 @@ class CameraModel:
         self.model = "rectified" if rectified else info.distortion_model or "no distortion"
         matrix = np.array(info.p if rectified else info.k, np.float64)
         matrix = matrix.reshape(3, -1)[:, :3]
-        if not np.isfinite(matrix).all() or matrix[0, 0] <= 0.0 or matrix[1, 1] <= 0.0:
+        name, focal = "P" if rectified else "K", np.diag(matrix)[:2]
+        # NaN is in no range.
+        if not ((focal >= FOCAL[0]) & (focal <= FOCAL[1])).all():
             raise CameraModelError(
-                f"CameraInfo is not calibrated: {'P' if rectified else 'K'} has focal lengths "
-                f"{matrix[0, 0]:g}, {matrix[1, 1]:g}; calibrate the camera"
+                f"CameraInfo is not calibrated: {name} has focal lengths {focal[0]:g}, {focal[1]:g}"
+                f"; {FOCAL[0]:g} to {FOCAL[1]:g} pixels are possible: calibrate the camera"
+            )
+        if not (np.abs(matrix[:2]) <= FOCAL[1]).all():
+            raise CameraModelError(
+                f"CameraInfo is not calibrated: {name} has its centre at {matrix[0, 2]:g}, "
+                f"{matrix[1, 2]:g} and a skew of {matrix[0, 1]:g}: calibrate the camera"
             )
         self._matrix = matrix
         self._distortion = np.zeros(0) if rectified else _distortion(info)
@@ -122,8 +132,11 @@ def _distortion(info: Any) -> np.ndarray:
     """Coefficients as OpenCV takes them."""
     values = np.array(info.d, np.float64)
     known = {**PERSPECTIVE, **FISHEYE}
-    if not np.isfinite(values).all():
-        raise CameraModelError(f"CameraInfo has distortion coefficients {list(values)}")
+    if not (np.abs(values) <= MOST_DISTORTION).all():
+        raise CameraModelError(
+            f"CameraInfo has distortion coefficients {values.tolist()[:14]}; none is beyond "
+            f"{MOST_DISTORTION:g}: calibrate the camera"
+        )
     if info.distortion_model not in known:
         if info.distortion_model == "" and not values.any():
             return np.zeros(0)

@@ -17,6 +17,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..media.claims import MOST_PIXELS
 from ..messages.scaling import MODES, ScalingRule
 from .turning import AXES
 
@@ -137,6 +138,13 @@ class Settings:
         ACTIVATE,
         "raw subscribes to image, compressed to image/compressed",
         choices=("raw", "compressed"),
+    )
+    max_pixels: int = _parameter(
+        MOST_PIXELS,
+        ACTIVATE,
+        "compressed images that claim more pixels than this are refused before they are decoded",
+        low=1,
+        high=1073741824,
     )
     scaling: str = _parameter(
         "percentile",

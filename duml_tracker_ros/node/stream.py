@@ -14,6 +14,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
+from ..media.claims import MOST_PIXELS
 from ..messages.image_codec import ImageError, ImageReader, ImageView
 from ..messages.scaling import DEFAULT, ScalingRule
 from .frame_ring import Frame
@@ -39,6 +40,7 @@ class ImageStream:
         accept: gets each frame, on the executor's thread.
         refuse: gets the reason for each message that is no usable image.
         scaling: how numbers of more than 8 bits become brightness.
+        most_pixels: larger compressed images are refused.
     """
 
     def __init__(
@@ -48,11 +50,12 @@ class ImageStream:
         accept: Callable[[Frame], None],
         refuse: Callable[[str], None],
         scaling: ScalingRule = DEFAULT,
+        most_pixels: int = MOST_PIXELS,
     ) -> None:
         self._node = node
         self._accept = accept
         self._refuse = refuse
-        self._reader = ImageReader(scaling)
+        self._reader = ImageReader(scaling, most_pixels)
         self.description = ""
         self.incompatible = 0
         self._refused: tuple[str, float] | None = None
@@ -146,6 +149,12 @@ class ImageStream:
         arrival = time.monotonic()
         if reason := self._senders.refusal(info, message.header.frame_id):
             self.turn_down(reason)
+            return
+        try:
+            # A few bytes that claim an enormous image would keep the worker for seconds.
+            self._reader.check_compressed(message)
+        except ImageError as error:
+            self.turn_down(str(error))
             return
         self.description = message.format
         frame = self._frame(

@@ -183,7 +183,12 @@ class TrackerNode(LifecycleNode):
             with self._gate:
                 self._open = True
             self.stream = ImageStream(
-                self, settings.image_transport, self._on_frame, self._on_refused, scaling(settings)
+                self,
+                settings.image_transport,
+                self._on_frame,
+                self._on_refused,
+                scaling(settings),
+                settings.max_pixels,
             )
         except Exception:
             self._stop_stream(state)

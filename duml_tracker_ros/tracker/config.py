@@ -352,6 +352,14 @@ class LocalizeConfig(Group, path="localize"):
     confidence_slope: Annotated[float, Range(0, 1000)] = 0.0
     confidence_middle: Score = 0.5
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 1 < self.search_growth < 1.001:
+            raise ConfigError(
+                f"localize.search_growth = {self.search_growth}: 1, so that the search never "
+                "grows, or at least 1.001"
+            )
+
 
 @dataclass(frozen=True)
 class TrackerConfig(Group):

@@ -116,7 +116,9 @@ class TargetTrack:
             window = dataclasses.replace(window, cx=cx, cy=cy)
         if not self.unseen or self.looks_elsewhere(reacquire):
             return window
-        growth = min(rule.search_growth**self.unseen, rule.max_search)
+        # Beyond the step that reaches the limit, or after a minute the power has no number.
+        steps = min(self.unseen, _steps_to_limit(rule))
+        growth = min(rule.search_growth**steps, rule.max_search)
         # More pixels at the same scale first, so that the target keeps its size in the crop.
         size = network.search_size
         size += 32 * int(size * (growth - 1) // 32)
@@ -124,8 +126,7 @@ class TargetTrack:
 
     def search_sizes(self, network: NetworkConfig, rule: LocalizeConfig) -> dict[int, int]:
         """Crop sizes of a search that grows, with the frames unseen after which each comes."""
-        grows = rule.search_growth > 1 and rule.max_search > 1
-        full = math.ceil(math.log(rule.max_search, rule.search_growth)) if grows else 1
+        full = _steps_to_limit(rule)
         tracks = [dataclasses.replace(self, unseen=unseen) for unseen in range(full + 1)]
         # The first frame of a size is that which stays.
         return {t.search(network, rule).size: t.unseen for t in reversed(tracks)}
@@ -203,3 +204,9 @@ class TargetTrack:
         if self.state is TrackState.TRACKING:
             self.prediction.learn(self.box)
         self._sizes = [*self._sizes[1:], math.sqrt(w * h)]
+
+
+def _steps_to_limit(rule: LocalizeConfig) -> int:
+    """Frames unseen after which the search does not grow any more."""
+    grows = rule.search_growth > 1 and rule.max_search > 1
+    return math.ceil(math.log(rule.max_search, rule.search_growth)) if grows else 1
