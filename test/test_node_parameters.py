@@ -49,7 +49,7 @@ def test_every_size_of_every_tracker_can_be_chosen():
     offered = {size for tracker in TRACKERS for size in sizes(tracker)}
     assert set(SPECS["size"].choices) == {"auto", *offered}
     assert sizes("drol_rpn") == ("compact", "lite", "r50", "alexnet", "pysot")
-    assert sizes("drol_fc") == ("alexnet", "compact")
+    assert sizes("drol_fc") == ("alexnet", "compact", "lite")
 
 
 @pytest.mark.parametrize(
