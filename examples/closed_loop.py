@@ -77,7 +77,8 @@ class Operator:
         from duml_tracker_ros.srv import Init
 
         x, y, w, h = box
-        answer = self.call(Init, "duml_tracker/init", Init.Request(x=x, y=y, w=w, h=h))
+        request = Init.Request(x=x, y=y, width=w, height=h)
+        answer = self.call(Init, "duml_tracker/init", request)
         if not answer.success:
             raise DemoError(f"the target was refused: {answer.message}")
 

@@ -269,7 +269,7 @@ class Talker:
         from duml_tracker_ros.srv import Init
 
         request = Init.Request(normalized=normalized, target_id=target_id, replaces=replaces)
-        request.x, request.y, request.w, request.h = (float(value) for value in box)
+        request.x, request.y, request.width, request.height = map(float, box)
         request.stamp.sec, request.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
         return self.call("init", request, meanwhile=meanwhile)
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from duml_tracker_ros.messages.image_codec import ImageView
+from duml_tracker_ros.node import memory
 from duml_tracker_ros.node.frame_ring import Frame, FrameRing
 from duml_tracker_ros.node.statistics import Statistics, Window
 
@@ -39,6 +40,31 @@ def test_ring_is_bounded_in_time():
     assert len(ring) == 31
     ring.append(frame(61, arrival=100.0))
     assert len(ring) == 1
+
+
+def test_ring_says_when_its_memory_is_too_small_for_its_time():
+    ring = FrameRing(max_seconds=2.0, max_bytes=1000)
+    for seq in range(1, 61):
+        ring.append(frame(seq))
+    assert len(ring) == 10
+    assert ring.shortage() == (
+        "ring_bytes = 1000 holds 0.3 s of these images, ring_seconds = 2 takes about 6000"
+    )
+    enough = FrameRing(max_seconds=2.0, max_bytes=7000)
+    for seq in range(1, 121):
+        enough.append(frame(seq))
+    assert enough.shortage() == ""
+    assert round(enough.seconds, 2) == 2.0
+
+
+def test_default_memory_is_a_share_of_what_is_free(tmp_path, monkeypatch):
+    assert memory.available_memory() > 0
+    (tmp_path / "memory.max").write_text("900000000")
+    (tmp_path / "memory.current").write_text("100000000")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert 0 < memory.available_memory() <= 800_000_000
+    (tmp_path / "memory.max").write_text("max")
+    assert memory.available_memory() > 0
 
 
 def test_frames_are_found_by_their_exact_stamp():

@@ -60,7 +60,7 @@ def test_every_size_of_every_tracker_can_be_chosen():
         ("debug_rate", -1.0, "0 to 120 Hz"),
         ("debug_rate", 5, "float"),
         ("debug_rate", float("nan"), "0 to 120"),
-        ("ring_bytes", -1, "ring_bytes = -1"),
+        ("ring_bytes", -2, "ring_bytes = -2"),
         ("num_threads", True, "int"),
         ("overrides", "online.memory", "key=value"),
         ("overrides", "localize.lost_below=nan", "localize.lost_below = nan: a finite number"),

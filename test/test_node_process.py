@@ -54,6 +54,43 @@ def test_every_output_has_the_header_of_its_image(active):
         assert 0.0 < target.processing_time <= target.latency < 2.0
 
 
+def test_boxes_that_are_told_lie_in_the_image(active):
+    active.fresh_target()
+    answer = active.init((-20, 220, 40, 30), meanwhile=active.publish)
+    assert answer.success, answer.message
+    assert "(0.0, 220.0) 20.0x30.0: 50% of the box" in answer.message
+    for box in ((-20, -10, 40, 30), (615, 460, 40, 30)):
+        answer = active.init(box, meanwhile=active.publish)
+        assert answer.success, answer.message
+        target = active.fresh_target(lambda t, answer=answer: t.target_id == answer.target_id)
+        assert target.state in SEEN_STATES
+        assert target.x >= 0.0
+        assert target.y >= 0.0
+        assert target.x + target.width <= 640.001
+        assert target.y + target.height <= 480.001
+        assert 0.0 < target.visible <= 1.0
+        shown = target.width * target.height / (target.whole_box[2] * target.whole_box[3])
+        assert shown == pytest.approx(target.visible, rel=1e-3)
+    # A tenth of it: whatever is seen there is not the target.
+    refused = active.init((-36, 220, 40, 30), meanwhile=active.publish)
+    assert not refused.success
+    assert "only 10% lies in the image of 640x480" in refused.message
+    assert active.fresh_target().target_id == answer.target_id
+
+
+def test_former_names_of_width_and_height_still_work(active, process):
+    active.fresh_target()
+    former = Init.Request(x=300.0, y=220.0, w=40.0, h=30.0)
+    answer = active.call("init", former, meanwhile=active.publish)
+    assert answer.success, answer.message
+    assert "40.0x30.0" in answer.message
+    process.wait_for_log("they are called width and height")
+    former.width, former.height = 10.0, 20.0
+    answer = active.call("init", former, meanwhile=active.publish)
+    assert not answer.success
+    assert "give one" in answer.message
+
+
 def test_ids_change_and_stop_drops_the_target(active):
     first = active.init(TARGET)
     second = active.init((0.4, 0.4, 0.1, 0.1), normalized=True)
@@ -136,7 +173,7 @@ def test_every_one_of_many_calls_at_once_is_answered(active):
     from lifecycle_msgs.srv import ChangeState, GetState
 
     active.fresh_target()
-    init = Init.Request(x=300.0, y=220.0, w=40.0, h=30.0)
+    init = Init.Request(x=300.0, y=220.0, width=40.0, height=30.0)
     wrong = ChangeState.Request(transition=Transition(label="configure"))
     kinds = {
         "init": (Init, init),

@@ -104,7 +104,7 @@ def hand_over(talker, kind, topic, make, process):
 
 def test_box_topic(active, process):
     def make(box, stamp_ns):
-        message = Box(x=box[0], y=box[1], w=box[2], h=box[3])
+        message = Box(x=box[0], y=box[1], width=box[2], height=box[3])
         stamp = message.header.stamp
         stamp.sec, stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
         # The image is on its way by another topic: give it the time to arrive first.

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ..media.claims import ENVIRONMENT, MOST_PIXELS
+from ..needs import missing
 from . import (
     ablation,
     bag,
@@ -116,7 +117,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if args.debug:
             traceback.print_exc()
-        expected = isinstance(error, expected_errors())
+        try:
+            if isinstance(error, ImportError):
+                raise error
+            expected = isinstance(error, expected_errors())
+        except ImportError as lacking:
+            print(f"duml-tracker {args.command}: error: {missing(lacking)}", file=sys.stderr)
+            return 1
         text = " ".join(str(error).split()) or type(error).__name__
         if not expected:
             text = f"{type(error).__name__}: {text} (--debug shows where)"

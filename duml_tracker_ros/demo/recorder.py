@@ -129,7 +129,7 @@ class Recorder:
         from duml_tracker_ros.srv import Init
 
         x, y, w, h = self.source.first_box
-        answer = self._call(INIT, Init.Request(x=x, y=y, w=w, h=h), 30.0)
+        answer = self._call(INIT, Init.Request(x=x, y=y, width=w, height=h), 30.0)
         if not answer.success:
             raise RecorderError(f"the tracker refused the target: {answer.message}")
         self._target_id = answer.target_id

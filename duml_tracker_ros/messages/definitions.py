@@ -30,6 +30,8 @@ DEFINITIONS = {
         float32 y
         float32 width
         float32 height
+        float32 visible
+        float32[4] whole_box
         float32 confidence
         uint32 frames_since_seen
         uint32 frames_dropped

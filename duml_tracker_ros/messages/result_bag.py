@@ -100,7 +100,7 @@ class ResultBag:
         if state == "tracking":
             detection = empty(self._store, DETECTION)
             hypothesis = empty(self._store, HYPOTHESIS)
-            fill_detection(detection, hypothesis, header, target_id, box, confidence)
+            fill_detection(detection, hypothesis, header, target_id, box, size, confidence)
             detections.detections.append(detection)
         for kind, message in ((TARGET, target), (DETECTIONS, detections)):
             data = self._store.serialize_cdr(message, kind)

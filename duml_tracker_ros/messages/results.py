@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..tracker import Box
+import numpy as np
+
+from ..tracker import Box, visible_part
 
 NO_BOX = (math.nan,) * 4
 SEEN = ("tracking", "uncertain")
@@ -14,18 +16,35 @@ SEEN = ("tracking", "uncertain")
 def fill_target(
     message: Any, state: str, box: Box | None, confidence: float, frames_since_seen: int
 ) -> None:
-    """State and box of a duml_tracker_ros/Target; without a box to act on it is NaN."""
-    shown = box if box is not None and state in SEEN else NO_BOX
+    """State and box of a duml_tracker_ros/Target; without a box to act on it is NaN.
+
+    The message has the size of its image already: the box that is told lies in there.
+    """
+    part, whole, share = NO_BOX, NO_BOX, math.nan
+    if box is not None and state in SEEN:
+        whole = box
+        part, share = visible_part(box, message.image_width, message.image_height)
     message.state = getattr(message, f"STATE_{state.upper()}")
-    message.x, message.y, message.width, message.height = (float(value) for value in shown)
+    message.x, message.y, message.width, message.height = (float(value) for value in part)
+    message.visible, message.whole_box = float(share), np.array(whole, np.float32)
     message.confidence, message.frames_since_seen = float(confidence), int(frames_since_seen)
 
 
 def fill_detection(
-    detection: Any, hypothesis: Any, header: Any, target_id: int, box: Box, confidence: float
+    detection: Any,
+    hypothesis: Any,
+    header: Any,
+    target_id: int,
+    box: Box,
+    size: tuple[int, int],
+    confidence: float,
 ) -> None:
-    """A vision_msgs/Detection2D of a target, with an empty ObjectHypothesisWithPose to fill."""
-    x, y, w, h = box
+    """A vision_msgs/Detection2D of a target, with an empty ObjectHypothesisWithPose to fill.
+
+    Args:
+        size: (width, height) of the image, in which the box that is told lies.
+    """
+    (x, y, w, h), _ = visible_part(box, *size)
     detection.header, detection.id = header, str(target_id)
     detection.bbox.center.position.x = float(x + w / 2)
     detection.bbox.center.position.y = float(y + h / 2)

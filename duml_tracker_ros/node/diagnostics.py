@@ -39,6 +39,8 @@ class Report:
     rejected: int = 0
     ring_frames: int = 0
     ring_bytes: int = 0
+    ring_seconds: float = 0.0
+    ring_shortage: str = ""
     selection: str = ""
     guidance: dict[str, str] = field(default_factory=dict)
     last_error: str = ""
@@ -99,6 +101,12 @@ def _device_memory(device: str) -> dict[str, str]:
     return {"device memory [MiB]": f"{torch.cuda.memory_allocated(device) / 2**20:.0f}"}
 
 
+def _ring(report: Report) -> str:
+    held = f"{report.ring_frames} frames, {report.ring_seconds:.1f} s"
+    text = f"{held}, {report.ring_bytes / 2**20:.1f} MiB"
+    return f"{text}: {report.ring_shortage}" if report.ring_shortage else text
+
+
 def values(report: Report) -> dict[str, str]:
     """Key and value texts of a report."""
     statistics = report.statistics
@@ -121,7 +129,7 @@ def values(report: Report) -> dict[str, str]:
         "image age [s]": "" if math.isinf(age) else f"{age:.3f}",
         "last selection": report.selection,
         **report.guidance,
-        "ring": f"{report.ring_frames} frames, {report.ring_bytes / 2**20:.1f} MiB",
+        "ring": _ring(report),
     }
     timings = {"latency": (statistics.latency, 1e3), "processing": (statistics.processing, 1e3)}
     timings.update({name: (window, 1.0) for name, window in statistics.stages.items()})

@@ -55,6 +55,7 @@ class FrameRing:
         self._max_bytes = max_bytes
         self._frames: deque[Frame] = deque()
         self._nbytes = 0
+        self._short = 0.0
         self._lock = threading.Lock()
 
     def append(self, frame: Frame) -> None:
@@ -66,7 +67,10 @@ class FrameRing:
                 self._nbytes > self._max_bytes
                 or frame.arrival - self._frames[0].arrival > self._max_seconds
             ):
-                self._nbytes -= self._frames.popleft().nbytes
+                first = self._frames.popleft()
+                self._nbytes -= first.nbytes
+                age = frame.arrival - first.arrival
+                self._short = age if age <= self._max_seconds else 0.0
 
     def newest(self) -> Frame | None:
         with self._lock:
@@ -92,10 +96,27 @@ class FrameRing:
                 return None
             return self._frames[0].stamp_ns, self._frames[-1].stamp_ns
 
+    def shortage(self) -> str:
+        """Why frames are not kept for as long as they should be; empty when they are."""
+        with self._lock:
+            if not self._short:
+                return ""
+            needed = self._nbytes / self._short * self._max_seconds
+            return (
+                f"ring_bytes = {self._max_bytes} holds {self._short:.1f} s of these images, "
+                f"ring_seconds = {self._max_seconds:g} takes about {needed:.0f}"
+            )
+
     def clear(self) -> None:
         with self._lock:
             self._frames.clear()
             self._nbytes = 0
+
+    @property
+    def seconds(self) -> float:
+        """Time from the arrival of the first kept frame to that of the last."""
+        with self._lock:
+            return self._frames[-1].arrival - self._frames[0].arrival if self._frames else 0.0
 
     @property
     def nbytes(self) -> int:

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Sequence
 
+from ..needs import missing
 from .deadline import end_within
 from .ending import Ending
 
@@ -41,7 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from rclpy.signals import SignalHandlerOptions
 
     # All that is slow to import comes before there is something to take down.
-    from .tracker_node import TrackerNode
+    try:
+        from .tracker_node import TrackerNode
+    except ImportError as error:
+        print(f"duml_tracker: {missing(error)}", file=sys.stderr)
+        return 1
 
     ending.hold()
     stopped = True

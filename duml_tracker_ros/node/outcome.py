@@ -65,8 +65,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Selection:
-    """A target that was selected."""
+    """A target that was selected.
+
+    Attributes:
+        box: it lies in the image.
+        share: of the box that was asked for, the share that lies in the image.
+    """
 
     target_id: int
     frame: Frame
     box: Box
+    share: float

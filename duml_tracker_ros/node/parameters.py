@@ -204,10 +204,11 @@ class Settings:
         unit="s",
     )
     ring_bytes: int = _parameter(
-        67108864,
+        -1,
         ACTIVATE,
-        "memory for these frames; the newest frame is always kept",
-        low=0,
+        "memory for these frames; -1 = what ring_seconds needs, up to a quarter of the memory "
+        "that is free on activate; the newest frame is always kept",
+        low=-1,
         high=8589934592,
         unit="B",
     )

@@ -63,15 +63,23 @@ def detections_message(outcome: Outcome) -> Any:
     message = Detection2DArray(header=outcome.frame.header)
     for sighting in outcome.sightings:
         if sighting.result is not None and sighting.status is Status.TRACKING:
-            message.detections.append(_detection(outcome.frame.header, sighting))
+            message.detections.append(_detection(outcome, sighting))
     return message
 
 
-def _detection(header: Any, sighting: Sighting) -> Any:
+def _detection(outcome: Outcome, sighting: Sighting) -> Any:
     assert sighting.result is not None
     detection, hypothesis = Detection2D(), ObjectHypothesisWithPose()
-    result = sighting.result
-    fill_detection(detection, hypothesis, header, sighting.target_id, result.box, result.confidence)
+    result, view = sighting.result, outcome.view
+    fill_detection(
+        detection,
+        hypothesis,
+        outcome.frame.header,
+        sighting.target_id,
+        result.box,
+        (view.width, view.height),
+        result.confidence,
+    )
     return detection
 
 

@@ -93,10 +93,8 @@ class Selector:
     # -- services -----------------------------------------------------------------------------
 
     async def _on_init(self, request: Init.Request, response: Init.Response) -> Init.Response:
-        make = fraction_box if request.normalized else pixel_box
-        box = (request.x, request.y, request.w, request.h)
         ids = request.target_id, request.replaces
-        return await self._select("~/init", box, make(*box), request.stamp, ids, response)
+        return await self._select_box("~/init", request, request.stamp, ids, response)
 
     async def _on_init_point(
         self, request: InitPoint.Request, response: InitPoint.Response
@@ -121,10 +119,8 @@ class Selector:
     # -- topics -------------------------------------------------------------------------------
 
     async def _on_box(self, message: Box) -> None:
-        make = fraction_box if message.normalized else pixel_box
-        box = (message.x, message.y, message.w, message.h)
         stamp = message.header.stamp
-        await self._select("~/init_box", box, make(*box), stamp, ANY_ID, Init.Response())
+        await self._select_box("~/init_box", message, stamp, ANY_ID, Init.Response())
 
     async def _on_click(self, topic: str, message: Point) -> None:
         point = (message.x, message.y, 0.0)
@@ -138,6 +134,34 @@ class Selector:
         await self._select("~/init_detection", box, pixel_box(*box), stamp, ANY_ID, Init.Response())
 
     # -- both ---------------------------------------------------------------------------------
+
+    async def _select_box(
+        self, name: str, asked: Any, stamp: Any, ids: tuple[int, int], response: Any
+    ) -> Any:
+        """Select by the fields that ~/init and ~/init_box share."""
+        make = fraction_box if asked.normalized else pixel_box
+        sides, former = (asked.width, asked.height), (asked.w, asked.h)
+        if former != (0.0, 0.0):
+            if sides not in ((0.0, 0.0), former):
+                self._refuse(
+                    name, f"width, height = {sides} and w, h = {former}: give one", response
+                )
+                return response
+            sides = former
+            self._node.get_logger().warning(
+                f"{name} with w and h: they are called width and height, and will go", once=True
+            )
+        box = (asked.x, asked.y, *sides)
+        return await self._select(name, box, make(*box), stamp, ids, response)
+
+    def _refuse(self, name: str, reason: str, response: Any, often: bool = False) -> None:
+        """Answer with the reason, and keep it for log and diagnostics."""
+        response.message = reason
+        self.last = f"{name} refused: {reason}"
+        if often:
+            self._node.get_logger().warning(self.last, throttle_duration_sec=5.0)
+        else:
+            self._node.get_logger().warning(self.last)
 
     async def _select(
         self,
@@ -158,17 +182,14 @@ class Selector:
             target_id, replaces = ids
             selection = await self._answer(worker.init(frame, box_of, target_id, ring, replaces))
         except Exception as error:
-            response.message = self._reason(error)
-            self.last = f"{name} refused: {response.message}"
-            if isinstance(error, Overtaken):
-                # Clicks and detectors overtake themselves many times a second.
-                self._node.get_logger().warning(self.last, throttle_duration_sec=5.0)
-            else:
-                self._node.get_logger().warning(self.last)
+            # Clicks and detectors overtake themselves many times a second.
+            self._refuse(name, self._reason(error), response, isinstance(error, Overtaken))
             return response
         x, y, w, h = selection.box
         response.success = True
         response.message = f"tracking ({x:.1f}, {y:.1f}) {w:.1f}x{h:.1f}"
+        if selection.share < 1.0:
+            response.message += f": {selection.share:.0%} of the box, which lies in the image"
         response.target_id = selection.target_id
         response.stamp = frame.header.stamp
         self.last = f"{name}: target {selection.target_id}, {response.message}"
@@ -194,7 +215,8 @@ class Selector:
             span = ring.span_ns() or (0, 0)
             raise WorkerError(
                 f"no image with stamp {stamp_ns / 1e9:.9f} is kept, only from "
-                f"{span[0] / 1e9:.9f} to {span[1] / 1e9:.9f}; see ring_seconds, ring_bytes"
+                f"{span[0] / 1e9:.9f} to {span[1] / 1e9:.9f}: "
+                f"{ring.shortage() or f'ring_seconds = {settings.ring_seconds:g}'}"
             )
         return frame
 

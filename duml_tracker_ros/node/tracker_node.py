@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
+from ..needs import missing, old_torch
 from ..tracker import create_tracker
 from . import diagnostics
 from .answers import answer_all
@@ -22,6 +23,7 @@ from .ending import Ending
 from .frame_ring import Frame, FrameRing
 from .guidance import Guidance
 from .lifecycle_services import LifecycleServices
+from .memory import available_memory
 from .outcome import Outcome, Status
 from .parameters import (
     CONFIGURE,
@@ -46,6 +48,7 @@ SUCCESS = TransitionCallbackReturn.SUCCESS
 FAILURE = TransitionCallbackReturn.FAILURE
 # How often new subscribers of what needs CameraInfo or depth are looked for, seconds.
 GUIDANCE_PERIOD = 0.25
+LEAST_RING = 64 << 20
 
 # What makes the node active from each of its states.
 REMEDIES = {
@@ -55,6 +58,13 @@ REMEDIES = {
 }
 
 Callback = Callable[["TrackerNode", LifecycleState], TransitionCallbackReturn]
+
+
+def _ring_bytes(settings: Settings) -> int:
+    """Memory for the ring of frames."""
+    if settings.ring_bytes >= 0:
+        return settings.ring_bytes
+    return max(LEAST_RING, available_memory() // 4)
 
 
 def _logged(transition: Callback) -> Callback:
@@ -67,6 +77,9 @@ def _logged(transition: Callback) -> Callback:
         except Exception as error:
             if not node.going():
                 node.get_logger().info(f"{transition.__name__} broken off: the process ends")
+                return FAILURE
+            if isinstance(error, ImportError):
+                node.fault(f"{transition.__name__} failed: {missing(error)}")
                 return FAILURE
             node.fault(f"{transition.__name__} failed: {type(error).__name__}: {error}")
             node.get_logger().error(traceback.format_exc().rstrip())
@@ -102,6 +115,7 @@ class TrackerNode(LifecycleNode):
         self._last_error = ""
         self._silence = ""
         self._stuck = False
+        self._short_of_ring = False
         self._next_id = 1
         self._activated = 0.0
         # Nothing is published once the gate is shut: the worker may still be at a frame then.
@@ -138,6 +152,8 @@ class TrackerNode(LifecycleNode):
         """Validate, load and warm up the tracker on its thread, create the publishers."""
         began = time.monotonic()
         self.get_logger().info("configuring: loading the tracker")
+        if old := old_torch():
+            self.get_logger().warning(old)
         try:
             settings = self.settings = self._read_settings()
             self._worker = self._make_worker(settings)
@@ -175,7 +191,7 @@ class TrackerNode(LifecycleNode):
             )
         try:
             result = super().on_activate(state)
-            self.ring = FrameRing(settings.ring_seconds, settings.ring_bytes)
+            self.ring = FrameRing(settings.ring_seconds, _ring_bytes(settings))
             self._statistics = Statistics()
             self._silence = ""
             self._activated = time.monotonic()
@@ -465,6 +481,10 @@ class TrackerNode(LifecycleNode):
             report.refusal, report.rivals = stream.refusal(), stream.rivals()
         if ring is not None:
             report.ring_frames, report.ring_bytes = len(ring), ring.nbytes
+            report.ring_seconds, report.ring_shortage = ring.seconds, ring.shortage()
+            if report.ring_shortage and not self._short_of_ring:
+                self.get_logger().warning(f"old images: {report.ring_shortage}")
+            self._short_of_ring = bool(report.ring_shortage)
         report.selection = self._selector.last
         if self._guidance is not None:
             report.guidance = self._guidance.describe()

@@ -20,8 +20,8 @@ from typing import Any
 from ..messages.image_codec import ImageError as CodecError
 from ..messages.image_codec import ImageView
 from ..processors import tracker_threads
-from ..tracker import Attitude, BoxError, ImageError, Tracker, validate_box
-from .boxes import BoxOf
+from ..tracker import Attitude, BoxError, ImageError, Tracker
+from .boxes import BoxOf, selected_box
 from .catch_up import CatchUp
 from .command import Command, CommandQueue, Overtaken, WorkerError
 from .faults import free_memory, is_device_lost, is_out_of_memory, trim_heap
@@ -357,7 +357,7 @@ class TrackerWorker:
         except Exception as error:
             raise WorkerError(f"the image cannot be read: {error}") from error
         try:
-            box = validate_box(box_of(view.width, view.height), view.width, view.height)
+            box, share = selected_box(box_of(view.width, view.height), view.width, view.height)
             self._turn_camera(frame, view)
             handle = self._follower.start(view.pixels, box, view.order)
         except (BoxError, ImageError) as error:
@@ -382,7 +382,7 @@ class TrackerWorker:
             f"target {target.target_id} selected at "
             f"({box[0]:.1f}, {box[1]:.1f}) {box[2]:.1f}x{box[3]:.1f}"
         )
-        return Selection(target.target_id, frame, box)
+        return Selection(target.target_id, frame, box, share)
 
     def _do_stop(self, target_id: int) -> tuple[int, ...]:
         stopped = self.book.end(self.book.find(target_id), "it was stopped")

@@ -10,7 +10,7 @@ result = tracker.update(rgb)
 from .egomotion import Attitude
 from .errors import BoxError, ConfigError, ImageError, TrackerError, WeightsError
 from .factory import TRACKERS, create_tracker
-from .geometry import validate_box
+from .geometry import validate_box, visible_part
 from .types import (
     Box,
     MultiTargetTracker,
@@ -38,4 +38,5 @@ __all__ = [
     "WeightsError",
     "create_tracker",
     "validate_box",
+    "visible_part",
 ]

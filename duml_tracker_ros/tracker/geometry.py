@@ -56,6 +56,18 @@ def validate_box(box: Sequence[float], width: int, height: int, min_side: float 
     return x, y, w, h
 
 
+def visible_part(box: Box, width: int, height: int) -> tuple[Box, float]:
+    """The part of a box inside an image of ``width`` x ``height`` pixels, and its share of the box.
+
+    The part has no area, and the share is 0, where the box lies outside.
+    """
+    x, y, w, h = box
+    left, top = min(max(x, 0.0), float(width)), min(max(y, 0.0), float(height))
+    right, bottom = min(max(x + w, left), float(width)), min(max(y + h, top), float(height))
+    part = left, top, right - left, bottom - top
+    return part, part[2] * part[3] / (w * h) if w > 0.0 and h > 0.0 else 0.0
+
+
 @dataclass(frozen=True)
 class Window:
     """A square of the image resampled to ``size`` x ``size`` pixels.

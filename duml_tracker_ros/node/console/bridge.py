@@ -82,7 +82,8 @@ class Bridge(Node):
     async def select(self, wish: Select) -> dict[str, Any]:
         """Ask the tracker to select a target; the answer is as of `stop`."""
         request = Init.Request() if len(wish.numbers) == 4 else InitPoint.Request()
-        for name, value in zip("xywh", wish.numbers, strict=False):
+        names = ("x", "y", "width", "height") if len(wish.numbers) == 4 else ("x", "y")
+        for name, value in zip(names, wish.numbers, strict=False):
             setattr(request, name, value)
         request.stamp.sec, request.stamp.nanosec = divmod(wish.stamp_ns, 1_000_000_000)
         request.replaces = wish.replaces
