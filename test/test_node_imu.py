@@ -142,4 +142,8 @@ def test_the_node_keeps_a_target_out_of_sight_by_its_imu(node):
             box = target.x, target.y, target.width, target.height
             assert box == pytest.approx(truth, abs=0.3 * truth[2])
     assert states.count(Target.STATE_LOST) >= 15
-    node.spin_until(lambda: node.values().get("imu") == "angular_velocity", "diagnostics")
+    node.spin_until(
+        lambda: node.values().get("imu") == "angular_velocity",
+        "diagnostics",
+        meanwhile=lambda: show(len(way) - 1),
+    )

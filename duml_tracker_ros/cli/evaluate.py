@@ -19,6 +19,7 @@ from .common import (
     add_tracker_options,
     epilog,
     open_outputs,
+    parse_settings,
     positive,
     printer,
     runs_folder,
@@ -27,6 +28,8 @@ from .common import (
 )
 
 if TYPE_CHECKING:
+    from ..evaluation.participants import TrackerSpec
+    from ..evaluation.returns import Returns
     from ..evaluation.runner import Evaluation
     from ..evaluation.vot_runs import VotEvaluation
 
@@ -77,6 +80,10 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
                 "what is told of targets that are not there",
                 "duml-tracker eval --root sequences --absent --tracker duml drol_rpn",
             ),
+            (
+                "a setting on beside off, for a camera that moves twice as fast",
+                "duml-tracker eval --root sequences --stride 2 --switch motion.active=true",
+            ),
         ),
     )
     data = parser.add_argument_group("data")
@@ -86,7 +93,14 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         metavar="KIND",
         help="layout of the data set (default: folder; an unknown one lists all)",
     )
-    data.add_argument("--root", required=True, metavar="DIR", help="folder of the data set")
+    data.add_argument("--root", metavar="DIR", help="folder of the data set")
+    data.add_argument(
+        "--scenes",
+        type=positive,
+        metavar="N",
+        help="N generated clips of a minute in place of a data set: the camera looks away for 1 to "
+        "20 s again and again, and the target comes back at another border and size",
+    )
     data.add_argument(
         "--sequences",
         metavar="GLOB",
@@ -121,6 +135,12 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         help="what is told of an absent target: every ordered pair of sequences, the first 50 "
         "frames of one, then 60 of the other, in which its target is not",
     )
+    data.add_argument(
+        "--returns",
+        action="store_true",
+        help="is a target found again: each sequence with 60 frames of two others in its middle, "
+        "after which its target is in another part of the image",
+    )
     trackers = parser.add_argument_group("trackers")
     trackers.add_argument(
         "--tracker",
@@ -131,6 +151,14 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         "(default: duml)",
     )
     add_tracker_options(trackers)
+    trackers.add_argument(
+        "--switch",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE[ KEY=VALUE]",
+        help="run every tracker of this package once more with these settings changed, beside "
+        "itself; may be repeated",
+    )
     output = parser.add_argument_group("output")
     output.add_argument(
         "--out",
@@ -162,23 +190,34 @@ def run(args: argparse.Namespace) -> int:
     from ..datasets import load_dataset
     from ..evaluation.drawn import drawn_boxes
     from ..evaluation.environment import describe_environment
+    from ..evaluation.long_scenes import long_scenes
     from ..evaluation.participants import create_participant
     from ..evaluation.report import write_report
     from ..evaluation.runner import Evaluation, evaluate
-    from ..evaluation.splices import absent_pairs, every
+    from ..evaluation.splices import absent_pairs, every, returns
     from ..evaluation.starts import more_starts
     from ..evaluation.submission import write_submission
+    from ..evaluation.variants import slug
     from ..evaluation.vot_runs import VotEvaluation, evaluate_vot
     from ..outputs import write_text
 
-    out = Path(args.out).expanduser() if args.out else runs_folder("eval", args.root)
+    if not args.root and not args.scenes:
+        raise CliError("--root names the folder of the data set; or take --scenes N")
+    if args.root and args.scenes:
+        raise CliError("--scenes takes the place of a data set: leave out --root")
+    source = args.root or "scenes"
+    out = Path(args.out).expanduser() if args.out else runs_folder("eval", source)
     outputs = open_outputs(args)
     json_file = outputs.file("--json", args.json, stream=True) if args.json else None
     if args.report:
         outputs.file("--report", Path(args.report, "index.html"))
     say = printer(json_file)
     specs = tracker_specs(args, args.tracker)
-    dataset = load_dataset(args.dataset, args.root, args.sequences)
+    if args.scenes:
+        dataset = long_scenes(args.scenes)
+    else:
+        dataset = load_dataset(args.dataset, args.root, args.sequences)
+    switches = [parse_settings(text.split()) for text in args.switch]
     if args.stride > 1:
         dataset = every(dataset, args.stride)
     if args.starts > 1:
@@ -187,11 +226,13 @@ def run(args: argparse.Namespace) -> int:
         dataset = drawn_boxes(dataset, args.jitter)
     if args.absent:
         dataset = absent_pairs(dataset)
+    if args.returns:
+        dataset = returns(dataset)
     if args.report and dataset.protocol in ("supervised", "anchors"):
         raise CliError("--report shows one-pass results; leave it out for VOT protocols")
     if not dataset.sequences:
         raise CliError(f"no usable sequence: {dataset.problems[0]}")
-    for spec in specs:
+    for spec in [*specs, *(s for changed in switches for s in switched(specs, changed))]:
         # Missing weights or files are told at once, not once per sequence.
         create_participant(spec)
     options: dict[str, Any] = {
@@ -205,6 +246,15 @@ def run(args: argparse.Namespace) -> int:
     result: Evaluation | VotEvaluation
     try:
         result = (evaluate_vot if by_vot else evaluate)(specs, dataset, **options)
+        for text, changed in zip(args.switch, switches, strict=True):
+            folder = options["out"] / "switched" / slug(text)
+            others = switched(specs, changed)
+            other = (evaluate_vot if by_vot else evaluate)(
+                others, dataset, **{**options, "out": folder}
+            )
+            result.problems |= {f"{n} ({text})": why for n, why in other.problems.items()}
+            named = {f"{name} {text}": found for name, found in other.trackers.items()}
+            result.trackers.update(named)  # type: ignore[arg-type]
     except KeyboardInterrupt:
         print(f"what is finished is in {out}; the same command continues", file=sys.stderr)
         raise
@@ -234,6 +284,14 @@ def run(args: argparse.Namespace) -> int:
         if args.report:
             say(f"report: {write_report(Path(args.report), result, environment)}")
     return 1 if result.problems else 0
+
+
+def switched(specs: Sequence[TrackerSpec], changed: dict[str, Any]) -> list[TrackerSpec]:
+    """This package's trackers with settings changed."""
+    from ..evaluation.peers import PEERS
+
+    own = [s for s in specs if s.name not in PEERS]
+    return [dataclasses.replace(s, overrides={**s.overrides, **changed}) for s in own]
 
 
 def as_document(result: Evaluation | VotEvaluation, environment: dict[str, Any]) -> dict[str, Any]:
@@ -266,10 +324,30 @@ def _describe(result: Evaluation | VotEvaluation, name: str) -> dict[str, Any]:
     if result.dataset.protocol == "longterm" and out["mean"]:
         long = longterm_score(result.dataset, result.trackers[name].runs)
         out["mean"] |= dataclasses.asdict(long)
+    out["returns"] = returns_document(result, name)
     reliable = reliability_of(result, name)
     error = math.nan if reliable is None else reliable.error
     out["honesty"] = {**honesty_of(result, name).as_dict(), "calibration_error": error}
     return out
+
+
+def returns_document(result: Evaluation, name: str) -> dict[str, Any]:
+    """Returns of targets, where there are some."""
+    found = returns_in(result, name)
+    rates = {
+        "true_positive_rate": found.true_positive_rate,
+        "true_negative_rate": found.true_negative_rate,
+        "geometric_mean": found.geometric_mean,
+    }
+    return {**dataclasses.asdict(found), **rates}
+
+
+def returns_in(result: Evaluation, name: str) -> Returns:
+    """Returns of targets over the sequences that a tracker was scored on."""
+    from ..evaluation.returns import add_returns, returns_of
+
+    runs, scores = result.trackers[name].runs, result.trackers[name].scores
+    return add_returns(returns_of(runs[s.name], s) for s in result.dataset if s.name in scores)
 
 
 def _plain(value: Any) -> Any:
@@ -288,6 +366,7 @@ def _plain(value: Any) -> Any:
 def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
     """The scores as text tables."""
     from ..evaluation.longterm import longterm_score
+    from ..evaluation.returns import RETURN_COLUMNS, return_cells
 
     header = ["tracker", "sequences", "AUC", "P@20", "nP@0.20", "lost", "lost frames"]
     header += ["ms median", "ms p95"]
@@ -309,6 +388,10 @@ def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
             found = result.got10k(name)
             lines.append([name, f"{found.ao:.3f}", f"{found.sr50:.3f}", f"{found.sr75:.3f}"])
         parts.append(table(["tracker", "AO", "SR0.5", "SR0.75"], lines))
+    again = {name: returns_in(result, name) for name, *_ in rows}
+    if any(found.without_target for found in again.values()):
+        lines = [[name, *return_cells(found)] for name, found in again.items()]
+        parts.append(table(["tracker", *RETURN_COLUMNS], lines))
     if result.dataset.protocol == "longterm":
         lines = []
         for name, *_ in rows:

@@ -11,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets import Dataset, DatasetError, Sequence
-from .metrics import present
+from .metrics import Array, present
 
 PRESENT = 50
 """Frames of the target's own clip before it is gone."""
 ABSENT = 60
 """Frames of another clip after that."""
+LEAST = 10
+"""Frames in which a target that returns must be whole, or it has no return."""
+FAR = 0.3
+"""How far from its place it returns at least, as a share of the image's width or height."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,69 @@ def absent_pair(clip: Sequence, other: Sequence) -> Splice:
     # Names with a slash are groups; the last part tells the clip.
     name = f"{clip.name}~{other.name.replace('/', '-')}"
     return Splice(name, frames, truth, clip.attributes)
+
+
+def returns(dataset: Dataset) -> Dataset:
+    """Targets that come back: the beginning of a clip, `ABSENT` frames of another one, then the
+    clip's next ones with the target in another part of the image. Each clip with two others.
+
+    A run is named ``otb/Crossing~bag~back``. What is moved over one border comes in at the opposite
+    one; a run ends before that border cuts the target.
+
+    Raises:
+        DatasetError: there are too few clips, or the data set has a protocol of its own.
+    """
+    require_pass(dataset, "--returns")
+    clips = list(dataset)
+    runs: list[Sequence] = []
+    for step in sorted({1, len(clips) // 2} - {0}):
+        for index, clip in enumerate(clips):
+            run = _return(clip, clips[(index + step) % len(clips)])
+            if run is not None:
+                runs.append(run)
+    if not runs:
+        raise DatasetError("--returns: in no sequence is there room for the target elsewhere")
+    return dataclasses.replace(dataset, sequences=runs)
+
+
+def _return(clip: Sequence, other: Sequence) -> Splice | None:
+    """None where nothing of the clip is left to return."""
+    first = min(PRESENT, len(clip) // 2)
+    height, width = clip.image(0).shape[:2]
+    rest = clip.truth[first : first + ABSENT]
+    if not present(rest[:1])[0]:
+        return None
+    shift, count = _elsewhere(rest, np.array([width, height]))
+    if count < LEAST:
+        return None
+    gap = other.frames[:ABSENT]
+    frames = (*clip.frames[:first], *gap, *clip.frames[first : first + count])
+    moved = rest[:count] + np.array([*shift, 0, 0])
+    truth = np.vstack([clip.truth[:first], np.full((len(gap), 4), np.nan), moved])
+    still, there = ((0, 0),) * (first + len(gap)), (shift,) * count
+    name = f"{clip.name}~{other.name.replace('/', '-')}~back"
+    return Splice(name, frames, truth, clip.attributes, shifts=(*still, *there))
+
+
+def _elsewhere(boxes: Array, size: NDArray[np.int_]) -> tuple[tuple[int, int], int]:
+    """The shift of the image after which its target stays whole for longest, far from where it was.
+
+    Returns:
+        The shift in pixels (x, y), and for how many frames it is whole; 0 where there is none.
+    """
+    middle = boxes[0, :2] + boxes[0, 2:] / 2
+    best, longest = (0, 0), (0, 0.0)
+    for place in itertools.product(np.linspace(0.1, 0.9, 9), repeat=2):
+        shift = np.rint(np.array(place) * size - middle).astype(int)
+        far = float(np.abs(shift / size).max())
+        corner = boxes[:, :2] + shift
+        with np.errstate(invalid="ignore"):
+            whole = (corner >= 0).all(1) & (corner + boxes[:, 2:] <= size).all(1)
+        cut = np.flatnonzero(~whole)
+        count = int(cut[0]) if len(cut) else len(boxes)
+        if far >= FAR and (count, far) > longest:
+            best, longest = (int(shift[0]), int(shift[1])), (count, far)
+    return best, longest[0]
 
 
 def require_pass(dataset: Dataset, option: str) -> None:
