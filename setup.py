@@ -49,7 +49,10 @@ setup(
         # engine=openvino.
         "openvino": ["openvino>=2025.0"],
         "plot": ["matplotlib>=3.7"],
+        # H.264 and H.265: image_transport ffmpeg and foxglove, and such bags.
+        "video": ["av>=12.0"],
         "test": [
+            "av>=12.0",
             "hypothesis>=6.100",
             "matplotlib>=3.7",
             "mypy==2.4.1",

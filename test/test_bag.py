@@ -45,6 +45,23 @@ def image_message(index, raw):
     return message
 
 
+def write_messages(path, topic, kind, messages):
+    """A bag of messages that are taken by their fields."""
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection(topic, kind, typestore=STORE)
+        for index, fields in enumerate(messages):
+            message = empty(STORE, kind)
+            for name, value in vars(fields).items():
+                if name == "header":
+                    message.header.frame_id = value.frame_id
+                    message.header.stamp.sec = value.stamp.sec
+                elif name == "timestamp":
+                    message.timestamp.sec = value.sec
+                else:
+                    setattr(message, name, np.array(value) if name == "data" else value)
+            writer.write(connection, index, STORE.serialize_cdr(message, kind))
+
+
 def write_bag(path, storage="mcap", raw=True, topic="/camera/image", count=8):
     kind = f"sensor_msgs/msg/{'Image' if raw else 'CompressedImage'}"
     with Writer(path, version=9, storage_plugin=StoragePlugin[storage.upper()]) as writer:

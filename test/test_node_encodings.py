@@ -1,10 +1,13 @@
 """The node takes images as cameras send them, of any encoding."""
 
 import array
+import importlib.util
+import itertools
 
 import pytest
 from camera_formats import bayer, nv12, thermal, yuyv
 from node_harness import WAIT, scene, stamp_of
+from video_packets import encode
 
 pytest.importorskip("rclpy")
 
@@ -51,3 +54,51 @@ def test_encoding_that_cannot_be_read_is_told_with_the_remedy(active, process):
         WAIT,
         lambda: active.images.publish(message),
     )
+
+
+def test_video_in_compressed_images_over_dds(node):
+    """As some drivers send it; the same way as packets of the video transports go."""
+    pytest.importorskip("av", reason="PyAV is not installed")
+    from sensor_msgs.msg import CompressedImage
+
+    packets = encode([scene(x=300 + 2 * (k % 5)) for k in range(30)], gop=5)
+    assert node.set_parameter("image_transport", "compressed").successful
+    node.bring_to("active")
+    publisher = node.node.create_publisher(CompressedImage, "image/compressed", 5)
+    sent, due = {}, itertools.cycle(packets)
+
+    def publish():
+        index, _, data = next(due)
+        message = CompressedImage(header=node.image().header, format="h264")
+        message.data = array.array("B", data)
+        sent[stamp_of(message)] = index
+        publisher.publish(message)
+
+    node.targets.clear()
+    node.spin_until(lambda: node.targets, "a target of a video", meanwhile=publish)
+    answer = node.init(TARGET, meanwhile=publish)
+    assert answer.success, answer.message
+    node.targets.clear()
+    node.spin_until(
+        lambda: sum(t.target_id == answer.target_id for t in node.targets) >= 5,
+        "five images",
+        meanwhile=publish,
+    )
+    assert all(stamp_of(target) in sent for target in node.targets)
+    node.spin_until(lambda: "h264" in node.values().get("image", ""), "codec in diagnostics")
+    node.node.destroy_publisher(publisher)
+
+
+@pytest.mark.parametrize(
+    ("transport", "package"),
+    [("ffmpeg", "ffmpeg_image_transport_msgs"), ("foxglove", "foxglove_msgs")],
+)
+def test_transport_whose_package_is_missing_names_it(node, process, transport, package):
+    if importlib.util.find_spec(package) is not None:
+        pytest.skip(f"{package} is installed")
+    assert node.set_parameter("image_transport", transport).successful
+    node.bring_to("inactive")
+    assert not node.change("activate")
+    process.wait_for_log(f"image_transport = '{transport}' needs {package}, which is not installed")
+    assert node.set_parameter("image_transport", "raw").successful
+    node.bring_to("active")

@@ -8,12 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .definitions import typestore
+from .definitions import FFMPEG, FOXGLOVE, typestore
 from .errors import ImageError
 from .image_codec import ImageReader, ImageView
+from .video import PacketReader, is_video
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
+VIDEO = (FFMPEG, FOXGLOVE)
+KINDS = (IMAGE, COMPRESSED, *VIDEO)
 
 
 class BagError(Exception):
@@ -64,6 +67,7 @@ class BagImages:
         self.topic = topic
         self.problems: list[str] = []
         self._connections: list[Any] = []
+        self._video = PacketReader()
 
     def __enter__(self) -> BagImages:
         if not self.path.exists():
@@ -109,14 +113,25 @@ class BagImages:
 
     @property
     def total(self) -> int:
-        """How many images there are."""
+        """How many images there are, those of video that cannot be shown included."""
         return sum(connection.msgcount for connection in self._connections)
+
+    @property
+    def gaps(self) -> str:
+        """What of a video was not shown, and why; empty where all was."""
+        video = self._video
+        if not video.skipped:
+            return ""
+        return (
+            f"{video.skipped} packets not shown: {video.gaps} times some were missing or damaged, "
+            "and what follows waits for a key frame"
+        )
 
     def __iter__(self) -> Iterator[BagImage]:
         self.problems.clear()
         messages = self._reader.messages(connections=self._connections)
-        # One for all: what has more than 8 bits must not flicker.
-        reader = ImageReader()
+        # One for all: what has more than 8 bits must not flicker, and packets build on each other.
+        reader, self._video = ImageReader(), PacketReader()
         for index in range(self.total):
             try:
                 connection, time_ns, data = next(messages)
@@ -131,18 +146,32 @@ class BagImages:
             except Exception as error:
                 self.problems.append(f"image {index} is no message ({error})")
                 continue
-            compressed = connection.msgtype == COMPRESSED
-            view = None
             try:
-                read = reader.read_compressed if compressed else reader.read
-                view = read(message, time_ns / 1e9)
+                yield from self._read(connection.msgtype, message, time_ns, reader)
             except ImageError as error:
                 self.problems.append(f"image {index}: {error}")
-            yield BagImage(time_ns, message.header, view)
+                if connection.msgtype not in VIDEO:
+                    yield BagImage(time_ns, message.header, None)
+        if self.gaps:
+            self.problems.append(self.gaps)
+
+    def _read(self, kind: str, message: Any, time_ns: int, reader: ImageReader) -> list[BagImage]:
+        """The images that a message brings: one, but of video as many as it completes."""
+        if kind in VIDEO or (kind == COMPRESSED and is_video(message.format)):
+            header = self._header(message)
+            found = self._video.read(message, (time_ns, header))
+            return [BagImage(came, header, view) for (came, header), view in found]
+        read = reader.read_compressed if kind == COMPRESSED else reader.read
+        return [BagImage(time_ns, message.header, read(message, time_ns / 1e9))]
+
+    def _header(self, message: Any) -> Any:
+        if hasattr(message, "header"):
+            return message.header
+        return self._store.types["std_msgs/msg/Header"](message.timestamp, message.frame_id)
 
     def _choose(self) -> list[Any]:
         here = [c for c in self._reader.connections if c.topic == self.topic]
-        images = [c for c in here if c.msgtype in (IMAGE, COMPRESSED)]
+        images = [c for c in here if c.msgtype in KINDS]
         if here and not images:
             raise BagError(
                 f"topic {self.topic} of {self.path} is {here[0].msgtype}, not an image; "
@@ -158,7 +187,7 @@ class BagImages:
         found = sorted(
             f"{c.topic} ({c.msgtype.rpartition('/')[2]}, {c.msgcount})"
             for c in self._reader.connections
-            if c.msgtype in (IMAGE, COMPRESSED)
+            if c.msgtype in KINDS
         )
         return f"image topics: {', '.join(found)}" if found else "it has no image topics at all"
 

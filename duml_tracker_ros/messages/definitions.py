@@ -13,7 +13,26 @@ DETECTIONS = "vision_msgs/msg/Detection2DArray"
 DETECTION = "vision_msgs/msg/Detection2D"
 HYPOTHESIS = "vision_msgs/msg/ObjectHypothesisWithPose"
 
+FFMPEG = "ffmpeg_image_transport_msgs/msg/FFMPEGPacket"
+FOXGLOVE = "foxglove_msgs/msg/CompressedVideo"
+
 DEFINITIONS = {
+    FFMPEG: """
+        std_msgs/Header header
+        int32 width
+        int32 height
+        string encoding
+        uint64 pts
+        uint8 flags
+        bool is_bigendian
+        uint8[] data
+    """,
+    FOXGLOVE: """
+        builtin_interfaces/Time timestamp
+        string frame_id
+        uint8[] data
+        string format
+    """,
     TARGET: """
         std_msgs/Header header
         uint8 STATE_IDLE=0

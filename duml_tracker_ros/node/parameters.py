@@ -136,8 +136,9 @@ class Settings:
     image_transport: str = _parameter(
         "raw",
         ACTIVATE,
-        "raw subscribes to image, compressed to image/compressed",
-        choices=("raw", "compressed"),
+        "raw subscribes to image, compressed to image/compressed, ffmpeg and foxglove to video "
+        "(H.264, H.265) on image/ffmpeg and image/foxglove",
+        choices=("raw", "compressed", "ffmpeg", "foxglove"),
     )
     max_pixels: int = _parameter(
         MOST_PIXELS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import time
 from collections.abc import Callable
@@ -13,11 +14,14 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from ..media.claims import MOST_PIXELS
 from ..messages.image_codec import ImageError, ImageReader, ImageView
 from ..messages.scaling import DEFAULT, ScalingRule
+from ..messages.video import is_video
 from .frame_ring import Frame
+from .packets import PacketThread
 from .senders import TELLS_SENDERS, Senders
 
 LARGE_IMAGE_HINT = (
@@ -33,11 +37,41 @@ REFUSAL_AGE = 2.0
 _NUMBERS = itertools.count(1)
 
 
+# transport -> (module, type)
+VIDEO = {
+    "ffmpeg": ("ffmpeg_image_transport_msgs.msg", "FFMPEGPacket"),
+    "foxglove": ("foxglove_msgs.msg", "CompressedVideo"),
+}
+TRANSPORTS = ("raw", "compressed", *VIDEO)
+# Packets that DDS keeps: one that is lost costs all up to the next key frame.
+PACKETS = 32
+
+
+def message_type(transport: str) -> Any:
+    """Type of the messages of a transport.
+
+    Raises:
+        RuntimeError: its package is not installed.
+    """
+    if transport not in VIDEO:
+        return CompressedImage if transport == "compressed" else Image
+    module, name = VIDEO[transport]
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ImportError:
+        package = module.partition(".")[0]
+        raise RuntimeError(
+            f"image_transport = {transport!r} needs {package}, which is not installed: install "
+            f"ros-$ROS_DISTRO-{package.replace('_', '-')}, or set raw or compressed"
+        ) from None
+
+
 class ImageStream:
-    """Subscribes to `image` (or `image/compressed`) and hands on every usable frame.
+    """Subscribes to `image`, or with another transport to what is below it: `image/compressed`.
 
     Args:
-        accept: gets each frame, on the executor's thread.
+        transport: one of `TRANSPORTS`.
+        accept: gets each frame, on the executor's thread, or on that of the video's decoder.
         refuse: gets the reason for each message that is no usable image.
         scaling: how numbers of more than 8 bits become brightness.
         most_pixels: larger compressed images are refused.
@@ -59,15 +93,20 @@ class ImageStream:
         self.description = ""
         self.incompatible = 0
         self._refused: tuple[str, float] | None = None
-        compressed = transport == "compressed"
-        take = self._on_compressed if compressed else self._on_image
+        self._packets: PacketThread | None = None
+        kind = message_type(transport)
+        take: Callable[[Any, Any], None] = self._on_image
+        if transport == "compressed":
+            take = self._on_compressed
+        elif transport in VIDEO:
+            take = self._on_packet
         self._subscription: Any = node.create_subscription(
-            CompressedImage if compressed else Image,
-            node.resolve_topic_name("image") + "/compressed" if compressed else "image",
+            kind,
+            "image" if transport == "raw" else f"{node.resolve_topic_name('image')}/{transport}",
             take if TELLS_SENDERS else lambda message: take(message, None),
             QoSProfile(
                 history=HistoryPolicy.KEEP_LAST,
-                depth=1,
+                depth=PACKETS if transport in VIDEO else 1,
                 reliability=ReliabilityPolicy.BEST_EFFORT,
             ),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible),
@@ -80,6 +119,8 @@ class ImageStream:
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
+        if self._packets is not None:
+            self._packets.close()
 
     @property
     def topic(self) -> str:
@@ -115,6 +156,11 @@ class ImageStream:
                 f"nobody publishes {self.topic}: check the camera, the remapping "
                 "(-r image:=TOPIC), ROS_DOMAIN_ID"
             )
+        if self._packets is not None and self._packets.reader.waiting:
+            return (
+                f"packets come on {self.topic}, but no key frame: set the encoder to send one "
+                "every second (gop_size, or i-frame interval)"
+            )
         text = f"{self.topic} has publishers but no images come: {'; '.join(publishers)}"
         if self._senders.unheard():
             return (
@@ -146,6 +192,10 @@ class ImageStream:
         self._accept(self._frame(message, arrival, lambda: view))
 
     def _on_compressed(self, message: CompressedImage, info: Any) -> None:
+        if is_video(message.format):
+            # As some cameras' drivers send it.
+            self._on_packet(message, info)
+            return
         arrival = time.monotonic()
         if reason := self._senders.refusal(info, message.header.frame_id):
             self.turn_down(reason)
@@ -163,14 +213,42 @@ class ImageStream:
         frame.compressed = message.data
         self._accept(frame)
 
+    def _on_packet(self, message: Any, info: Any) -> None:
+        if reason := self._senders.refusal(info, header_of(message).frame_id):
+            self.turn_down(reason)
+            return
+        if self._packets is None:
+            self._packets = PacketThread(self._on_decoded, self.turn_down, self._warn)
+        self._packets.put(message, time.monotonic())
+
+    def _on_decoded(self, message: Any, arrival: float, view: ImageView) -> None:
+        reader = self._packets.reader if self._packets is not None else None
+        if reader is not None:
+            gaps = f", {reader.gaps} gaps" if reader.gaps else ""
+            self.description = f"{view.width}x{view.height} {reader.codec}{gaps}"
+        frame = self._frame(message, arrival, lambda: view)
+        # What is kept is the image: planes of 4:2:0.
+        frame.nbytes = view.width * view.height * 3 // 2
+        self._accept(frame)
+
+    def _warn(self, text: str) -> None:
+        self._node.get_logger().warning(text, throttle_duration_sec=1.0)
+
     def _frame(self, message: Any, arrival: float, decode: Callable[[], ImageView]) -> Frame:
-        stamp = message.header.stamp
+        header = header_of(message)
         return Frame(
             seq=next(_NUMBERS),
-            stamp_ns=stamp.sec * 1_000_000_000 + stamp.nanosec,
-            source=message.header.frame_id,
+            stamp_ns=header.stamp.sec * 1_000_000_000 + header.stamp.nanosec,
+            source=header.frame_id,
             arrival=arrival,
             nbytes=len(message.data),
-            header=message.header,
+            header=header,
             decode=decode,
         )
+
+
+def header_of(message: Any) -> Any:
+    """The header of an image; foxglove_msgs/CompressedVideo has its fields instead."""
+    if hasattr(message, "header"):
+        return message.header
+    return Header(stamp=message.timestamp, frame_id=message.frame_id)
