@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..media.claims import ENVIRONMENT, MOST_PIXELS
 from ..needs import missing
@@ -50,7 +51,14 @@ COMMANDS = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line instead of a screen of usage."""
+    """Tells a mistake in one line instead of a screen of usage.
+
+    A box that begins with a minus is a value, and no option.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._negative_number_matcher = re.compile(r"-[.\d]")
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help)\n")
@@ -99,6 +107,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Before torch is loaded: threads that spin while they wait crawl on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What OpenCV and FFmpeg print on their own says less than the errors, and addresses in full.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     parser = build_parser()
     args = parser.parse_args(argv)
     if getattr(args, "max_pixels", None):

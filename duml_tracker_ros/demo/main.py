@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -149,6 +150,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--rate", type=float, default=30.0, help="images per second (30)")
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="results (demo_out)")
+    # A box that begins with a minus is a value, and no option.
+    parser._negative_number_matcher = re.compile(r"-[.\d]")
     return parser.parse_args(arguments)
 
 

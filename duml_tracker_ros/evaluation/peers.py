@@ -113,15 +113,26 @@ class OpenCvTracker:
         if self._legacy:
             self._tracker.init(image, (x0, y0, x1 - x0, y1 - y0))
         else:
-            left, top = round(x0), round(y0)
+            # Rounded, a box at the border may lie outside.
+            left, top = min(round(x0), width - 1), min(round(y0), height - 1)
             size = (max(1, round(x1) - left), max(1, round(y1) - top))
-            self._tracker.init(image, (left, top, *size))
+            try:
+                self._tracker.init(image, (left, top, *size))
+            except cv2.error as error:
+                raise PeerError(
+                    f"{self.name}: OpenCV cannot start on the box {box} in the {width}x{height} "
+                    f"image ({error.err}); take a larger one inside it"
+                ) from None
 
     def update(self, image: NDArray[np.uint8]) -> Observation:
         """Follow the target into the next BGR image."""
         if self._tracker is None:
             raise PeerError(f"{self.name}: update before init")
-        found, box = self._tracker.update(image)
+        try:
+            found, box = self._tracker.update(image)
+        except cv2.error:
+            # As where it says so: a target that has left the image ends in a failed assertion.
+            return Observation(self._last, float("nan"), "lost")
         # The trackers without a network answer -1.
         score = self._tracker.getTrackingScore() if self._scored else float("nan")
         confidence = float(score)

@@ -1,0 +1,93 @@
+"""What commands say is so, and takes what people write."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from generated_sequence import render, write_sequence
+
+from duml_tracker_ros.cli.main import main
+from duml_tracker_ros.evaluation.peers import PeerError, create_peer
+from duml_tracker_ros.media.source import without_password
+
+ADDRESS = "rtsp://operator:hush@127.0.0.1:1/stream?channel=2&password=hush"
+
+
+def track(*argv: object) -> int:
+    return main([str(word) for word in ("track", *argv, "--tracker", "opencv_kcf", "--quiet")])
+
+
+def test_a_box_may_begin_with_a_minus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_sequence(tmp_path / "Seq", frames=3)
+    for box in ("-5,40,60,24", "-5.5,40,60,24", "-.5,40,60,24"):
+        assert track(folder, "--box", box, "--csv", tmp_path / "b.csv") == 0, capsys.readouterr()
+    assert (tmp_path / "b.csv").read_text().splitlines()[1].startswith("0,-0.5,40.0,60.0,24.0")
+    demo = pytest.importorskip("duml_tracker_ros.demo.main", reason="needs ROS 2")
+    assert demo.parse(["--box", "-5,40,60,24"]).box == "-5,40,60,24"
+
+
+@pytest.mark.parametrize("box", [(159.4, 40, 30, 24), (-29.4, 40, 30, 24), (40, 119.4, 30, 24)])
+def test_peers_tell_of_a_box_at_the_border_in_words(box: tuple[float, ...]) -> None:
+    image = render(1)[0][0]
+    with pytest.raises(PeerError, match="is outside the 160x120 image"):
+        create_peer("opencv_csrt").init(image, box)
+
+
+def test_opencv_assertions_become_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, boxes = render(2)
+    peer = create_peer("opencv_kcf")
+    peer.init(images[0], tuple(boxes[0]))
+
+    class Fails:
+        def init(self, image: np.ndarray, box: object) -> None:
+            cv2.resize(np.zeros((0, 0)), (1, 1))
+
+        def update(self, image: np.ndarray) -> None:
+            cv2.resize(np.zeros((0, 0)), (1, 1))
+
+    peer._tracker = Fails()
+    assert peer.update(images[1]).state == "lost"
+    monkeypatch.setattr(peer, "_make", Fails)
+    with pytest.raises(PeerError, match="take a larger one inside it"):
+        peer.init(images[0], tuple(boxes[0]))
+
+
+def test_passwords_of_addresses_are_told_to_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+    assert track(ADDRESS, "--box", "1,2,9,9") == 2
+    out = capfd.readouterr()
+    assert "rtsp://127.0.0.1:1/stream?channel=2&password=... cannot be opened" in out.err
+    assert "hush" not in out.err + out.out
+    assert main(["explain", ADDRESS, "--box", "1,2,9,9"]) == 2
+    assert "hush" not in capfd.readouterr().err
+    assert without_password("rtsp://host/a@b") == "rtsp://host/a@b"
+    assert without_password("flight.mp4") == "flight.mp4"
+
+
+def test_what_exists_is_no_camera_and_no_keyword(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("0001", "scene"):
+        write_sequence(tmp_path / name, frames=4)
+    assert track("0001", "--box", "30,40,30,24", "--csv", "b.csv") == 0
+    assert "4 frames" in capsys.readouterr().out
+    assert main(["explain", "scene", "--quiet", "--device", "cpu", "--out", "why"]) == 0
+    # The trace has no row for the frame with the given box.
+    assert "over 3 frames" in capsys.readouterr().out
+    picture = tmp_path / "0001" / "img" / "000001.png"
+    assert track(picture, "--box", "1,2,9,9", "--csv", "b.csv") == 2
+    assert "is one picture (PNG)" in capsys.readouterr().err
+
+
+def test_bars_are_for_terminals(tmp_path: Path) -> None:
+    write_sequence(tmp_path / "data" / "Seq")
+    command = [sys.executable, "-m", "duml_tracker_ros.cli", "eval", "--root", tmp_path / "data"]
+    command += ["--tracker", "opencv_kcf", "--out", tmp_path / "out"]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "AUC" in done.stdout
