@@ -22,7 +22,7 @@ from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.data.samples import Shape
 from duml_tracker_ros.training.data.stage import Stage
 from duml_tracker_ros.training.freeze import Frozen
-from duml_tracker_ros.training.loop import make_optimiser
+from duml_tracker_ros.training.schedule import make_optimiser
 
 KIND = "efficientnet_lite0"
 TAPS = ["bottleneck", "expansion"]

@@ -23,7 +23,7 @@ from duml_tracker_ros.tracker.settings import build
 from duml_tracker_ros.training.assignment import assign
 from duml_tracker_ros.training.config import LossConfig, load_train_config
 from duml_tracker_ros.training.estimate import estimate
-from duml_tracker_ros.training.loop import learning_rate, train_from_config
+from duml_tracker_ros.training.loop import train_from_config
 from duml_tracker_ros.training.losses import (
     focal_loss,
     gaussian_label,
@@ -32,6 +32,7 @@ from duml_tracker_ros.training.losses import (
     regressive_focal_loss,
 )
 from duml_tracker_ros.training.objective import joint_loss
+from duml_tracker_ros.training.schedule import learning_rate
 
 
 def test_atss_takes_the_anchors_above_mean_plus_deviation() -> None:

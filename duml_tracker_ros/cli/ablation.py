@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from ..datasets import load_dataset
     from ..evaluation.ablations import ablation_names, ablation_rows, run_row, variants_of
     from ..evaluation.comparison import own_contestants
-    from ..evaluation.measures import measures
+    from ..evaluation.measures import CORRELATION, measures
     from ..evaluation.participants import TrackerSpec
     from ..evaluation.sections import check_sections, fill_section
     from ..tracker import TRACKERS
@@ -101,6 +101,9 @@ def run(args: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
         rows = ablation_rows(name, size)
+        columns = shown
+        if name == "siamrcr" and clips.protocol not in ("supervised", "anchors"):
+            columns = (*shown, CORRELATION)
         variants = variants_of(rows, spec, clips=clips, out=out / name, **options)
         done: list[tuple[Row, Outcome]] = []
         lacking: dict[str, str] = {}
@@ -110,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
                 lacking[row.name] = found
             else:
                 done.append((row, found))
-        text = _table(done, lacking, shown)
+        text = _table(done, lacking, columns)
         write_text(out / f"{name}.md", text + "\n")
         if args.docs:
             fill_section(Path(args.docs).expanduser(), f"ablation {name}", text)

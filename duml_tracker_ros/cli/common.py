@@ -166,10 +166,10 @@ def add_threads(parser: argparse._ActionsContainer, otherwise: str = "processors
     )
 
 
-def add_clips(parser: argparse._ActionsContainer) -> None:
+def add_clips(parser: argparse._ActionsContainer, needed: bool = True) -> None:
     """Options of commands that run trackers over clips: which clips, and how."""
     parser.add_argument("--dataset", default="folder", metavar="KIND", help="as in eval (folder)")
-    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the clips")
+    parser.add_argument("--root", required=needed, metavar="DIR", help="folder of the clips")
     parser.add_argument("--sequences", metavar="GLOB", help="only these; commas between several")
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
     add_threads(parser)

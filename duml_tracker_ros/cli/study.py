@@ -54,7 +54,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
             ),
         ),
     )
-    add_clips(parser)
+    add_clips(parser, needed=False)
     parser.add_argument(
         "--train",
         nargs="?",
@@ -62,6 +62,9 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         metavar="DATA",
         help="train and compare networks too; training data (data.root), or nothing where "
         "--train-set names public data sets: data.layouts={...}",
+    )
+    parser.add_argument(
+        "--rows", action="store_true", help="list the rows of the papers' tables, and run nothing"
     )
     parser.add_argument(
         "--grid", action="store_true", help="with --train: 140 settings of each formulation"
@@ -91,6 +94,11 @@ def run(args: argparse.Namespace) -> int:
     from ..training import study
     from .common import parse_settings, tracker_specs
 
+    if args.rows:
+        print(_paper_tables())
+        return 0
+    if args.root is None:
+        raise CliError("--root is missing: give the folder of the clips, or --rows alone")
     if args.train and not Path(args.train).is_dir():
         raise CliError(f"--train {args.train}: no such folder")
     if args.grid and args.train is None:
@@ -133,13 +141,24 @@ def run(args: argparse.Namespace) -> int:
             sections.append((title, rows))
     text = "\n\n".join(f"### {title}\n\n{_rows(rows, shown)}" for title, rows in sections)
     out.mkdir(parents=True, exist_ok=True)
-    text = "\n\n".join(f"### {title}\n\n{_rows(rows, shown)}" for title, rows in sections)
-    out.mkdir(parents=True, exist_ok=True)
     write_text(out / "study.md", text + "\n")
     write_text(out / "mu.svg", study.mu_chart(mu, main_measure(clips)) + "\n")
     print(text)
     print(f"\nwritten: {out / 'study.md'}, {out / 'mu.svg'}")
     return 0
+
+
+def _paper_tables() -> str:
+    """Every row of every table of the papers, and what makes it."""
+    from ..evaluation.paper_tables import paper_rows
+
+    lines = [
+        [f"{paper}, {title}: {row.name}", ", ".join(row.datasets), row.text()]
+        for paper, tables in paper_rows().items()
+        for title, rows in tables.items()
+        for row in rows
+    ]
+    return table(["row", "data sets", "how"], lines)
 
 
 def _rows(outcomes: list[Outcome], shown: tuple[Measure, ...]) -> str:

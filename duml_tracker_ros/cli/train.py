@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from .common import CliError, add_threads, epilog, parse_settings
 
 DESCRIPTION = """\
 Train a tracker's network from one YAML file that names the data, the network and the schedule.
-An interrupted training continues with --resume; the weights are written as .safetensors.
+An interrupted training continues with --resume; the weights are written as .safetensors. Started by
+torchrun, several processes train together, each on a GPU of its own.
 """
+GIB = 2**30
 
 
 def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -29,6 +32,10 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
             (
                 "how long will it take on this machine?",
                 "duml-tracker train my_training.yaml --estimate",
+            ),
+            (
+                "on four GPUs of this machine",
+                "torchrun --nproc-per-node 4 -m duml_tracker_ros.cli train my_training.yaml",
             ),
             ("change values of the file", "duml-tracker train my_training.yaml --set steps=2000"),
         ),
@@ -53,7 +60,8 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     parser.add_argument(
         "--estimate",
         action="store_true",
-        help="make a few steps only, keep nothing, and tell how long the whole would take here",
+        help="make a few steps only, keep nothing, and tell how long the whole would take here and "
+        "what memory it needs",
     )
     add_threads(parser)
     return parser
@@ -71,15 +79,26 @@ def run(args: argparse.Namespace) -> int:
     if out is not None and out.is_file():
         raise CliError(f"--out {out} is a file; name a folder")
     weights = train_from_config(args.config, resume=args.resume, out=out, overrides=overrides)
-    print(f"weights: {weights}")
+    if os.environ.get("RANK", "0") == "0":
+        print(f"weights: {weights}")
     return 0
 
 
 def _estimate(config: str, overrides: dict[str, Any]) -> int:
     from ..training.config import load_train_config
-    from ..training.estimate import estimate
+    from ..training.estimate import estimate, memory
 
-    found = estimate(load_train_config(config, overrides))
+    recipe = load_train_config(config, overrides)
+    need = memory(recipe)
+    print(
+        f"memory of each device: {need.total / GIB:.1f} GiB, for {need.samples} samples at a time "
+        f"{need.samples * need.sample / GIB:.1f} (batch {recipe.batch}, accumulate "
+        f"{recipe.accumulate}), for weights, gradients and moments {need.weights / GIB:.1f}"
+    )
+    if not recipe.data.root and not recipe.data.layouts:
+        print("for the time give data, e.g. --set data.root=DIR")
+        return 0
+    found = estimate(recipe)
     print(
         f"a step on {found.device}: {found.seconds:.2f} s, {found.calls} calls of operators, "
         f"{found.flops / 1e9:.0f} GFLOP\n"

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..datasets import Dataset, DatasetError
+from ..datasets.boxes import present
 from .longterm import longterm_score
+from .metrics import iou
 from .participants import TrackerSpec
-from .runner import evaluate
+from .runner import Run, evaluate
 from .vot_runs import evaluate_vot
 
 
@@ -59,6 +63,9 @@ _BY_PROTOCOL = {
 }
 
 
+CORRELATION = Measure("R(confidence, overlap)", "correlation")
+
+
 def measures(dataset: Dataset) -> tuple[Measure, ...]:
     """The measures of a data set. Raises DatasetError where its truth is kept by a server."""
     if dataset.submission is not None:
@@ -91,12 +98,29 @@ def score(
     _complete(result.problems)
     found = result.trackers[spec.name]
     mean = found.mean()
+    mean["correlation"] = correlation(dataset, found.runs)
     if dataset.protocol == "got10k":
         scores = result.got10k(spec.name)
         mean |= {"ao": scores.ao, "sr50": scores.sr50, "sr75": scores.sr75}
     if dataset.protocol == "longterm":
         mean |= dataclasses.asdict(longterm_score(dataset, found.runs))
     return mean, {name: one.auc for name, one in found.scores.items()}
+
+
+def correlation(dataset: Dataset, runs: Mapping[str, Run]) -> float:
+    """Pearson's R of confidence and overlap over all frames with a target (SiamRCR, Fig. 4)."""
+    sure, overlap = [np.zeros(0)], [np.zeros(0)]
+    for sequence in dataset:
+        if sequence.name in runs:
+            run = runs[sequence.name]
+            keep = present(sequence.truth) & np.isfinite(run.confidence)
+            keep[:1] = False
+            sure.append(run.confidence[keep])
+            overlap.append(iou(run.boxes[keep], sequence.truth[keep]))
+    x, y = np.concatenate(sure), np.concatenate(overlap)
+    if len(x) < 2 or not x.std() or not y.std():
+        return math.nan
+    return float(np.corrcoef(x, y)[0, 1])
 
 
 def _complete(problems: Mapping[str, str]) -> None:

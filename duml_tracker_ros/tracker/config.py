@@ -48,7 +48,8 @@ class BackboneConfig(Group, path="network.backbone"):
 @dataclass(frozen=True)
 class DecoderConfig(Group, path="network.decoder"):
     """FCOT's decoder and heads: channels of the decoder and of the features of the coarse and
-    fine classifier and the box regressor, and the sides of their filters."""
+    fine classifier and the box regressor, and the sides of their filters. ``box_maps`` are the
+    up-sampled maps that the box regressor sees: the first, the second, or both (Table 3)."""
 
     width: Channels = 32
     coarse: Channels = 64
@@ -57,17 +58,22 @@ class DecoderConfig(Group, path="network.decoder"):
     kernel: Kernel = 5
     box_kernel: Kernel = 3
     deformable: bool = False
+    box_maps: Literal["both", "first", "second"] = "both"
 
 
 @dataclass(frozen=True)
 class PointsConfig(Group, path="network.points"):
     """TLPG's deformable central correlation: channels of its features, side of the grid of points,
-    share of the target that is its centre region (sigma_c), and hidden channels of IoU-Net."""
+    share of the target that is its centre region (sigma_c), and hidden channels of IoU-Net.
+    ``neck`` is the paper's, a feature pyramid's, or none: C4 alone (Table 3); without ``enhance``
+    stage 2 sees what stage 1 sees (Table 2)."""
 
     channels: Channels = 64
     kernel: Kernel = 5
     shrink: Annotated[float, Range(0.01, 1)] = 0.3
     iou: Channels = 32
+    neck: Literal["balanced", "fpn", "none"] = "balanced"
+    enhance: bool = True
 
 
 @dataclass(frozen=True)
@@ -212,6 +218,7 @@ class OnlineConfig(Group, path="online"):
     """Memory and update rule of the online branch.
 
     ``merge`` is the share of the first frame's filter in the one that scores (FCOT eq. 6).
+    Without ``learn_box`` FCOT's box regressor stays that of the first frame (its Table 2).
     ``asynchronous`` learns on a thread of its own, so that the answer comes before what is learned
     from it; the next frame waits for that and results are the same. ``auto``: on a CPU with a
     processor more for each of torch's threads.
@@ -229,13 +236,15 @@ class OnlineConfig(Group, path="online"):
     learn_above: Score = 0.5
     first_above: Score = 0.0
     merge: Share = 0.0
+    learn_box: bool = True
     asynchronous: Literal["auto", "always", "never"] = "auto"
 
 
 @dataclass(frozen=True)
 class ClassifierConfig(Group, path="classifier"):
     """DROL's online classifier. ``label_width`` is the Gaussian's sigma as a share of the target.
-    Without it (``active``) the Siamese tracker is alone.
+    Without it (``active``) the Siamese tracker is alone. ``attention`` comes behind the
+    compression, or ``attention_first`` (DROL, Table 5).
 
     ``first_steps`` Gauss-Newton steps of ``first_iterations`` conjugate gradients learn the first
     frame. Every ``template_interval`` frames (0: never) the surest of them becomes the short-term
@@ -248,6 +257,7 @@ class ClassifierConfig(Group, path="classifier"):
     channels: Channels = 64
     kernel: Kernel = 4
     attention: bool = True
+    attention_first: bool = False
     regularisation: Annotated[float, Range(1e-9, 1000)] = 0.1
     label_width: Annotated[float, Range(0.01, 10)] = 0.25
     first_steps: Count = 6
@@ -264,9 +274,11 @@ class ProposalsConfig(Group, path="proposals"):
 
     ``ending`` is ``nms``, the one of the highest score, or ``iou``: of those that non-maximum
     suppression removes beside it (IoU above ``overlap``) and itself, the one of the highest
-    predicted IoU, improved by ``refine`` steps of gradient ascent.
+    predicted IoU, improved by ``refine`` steps of gradient ascent. With one of the ``stages`` the
+    first one's proposals are the result (Table 2).
     """
 
+    stages: Annotated[int, Range(1, 2)] = 2
     count: Annotated[int, Range(1, 1000)] = 25
     ending: Literal["iou", "nms"] = "iou"
     overlap: Share = 0.5

@@ -42,6 +42,8 @@ class DataConfig(Group, path="data"):
     drawn: Share = 0.0
     zoom: Annotated[float, Range(0, 1.2)] = 0.6
     exclude_videos: tuple[str, ...] = ()
+    shares: dict[str, Weight] = field(default_factory=dict)
+    protocol: Literal["", "got10k"] = ""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,14 @@ class TrainConfig(Group):
     as they are. The backbone does so until step ``thaw_at`` and learns at ``backbone_rate`` times
     the learning rate; its batch norms follow the data (``backbone_norms: tracked``) or keep the
     statistics that they came with (``frozen``).
+
+    The learning rate rises to ``lr`` within ``warmup`` steps, from ``warmup_from`` if that is
+    given, stays until the share ``flat`` of all steps, and falls to ``lr_end`` (0: 1 % of ``lr``)
+    along a ``cosine`` or ``exponential``; or, with ``decay`` ``steps``, it is multiplied by
+    ``decay_factor`` at the shares ``decay_at``. ``momentum`` is of ``optimiser`` ``sgd``.
+
+    A batch falls into ``accumulate`` parts in each process, whose gradients are averaged: less
+    memory for more time. See ``replicas`` for several processes.
     """
 
     tracker: Name = "duml"
@@ -102,10 +112,18 @@ class TrainConfig(Group):
     batch: Annotated[int, Range(1, 65536)] = 32
     support: Annotated[int, Range(1, 64)] = 3
     query: Annotated[int, Range(1, 64)] = 2
+    accumulate: Annotated[int, Range(1, 65536)] = 1
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    momentum: Annotated[float, Range(0, 0.9999)] = 0.9
     lr: Annotated[float, Range(1e-9, 10)] = 2e-3
     weight_decay: Annotated[float, Range(0, 10)] = 2e-3
     warmup: Annotated[int, Range(0, MANY)] = 150
+    warmup_from: Annotated[float, Range(0, 10)] = 0.0
     flat: Share = 0.4
+    decay: Literal["cosine", "exponential", "steps"] = "cosine"
+    lr_end: Annotated[float, Range(0, 10)] = 0.0
+    decay_at: tuple[Share, ...] = ()
+    decay_factor: Share = 0.2
     clip: Annotated[float, Range(1e-6, 1e6)] = 5.0
     ema: Annotated[float, Range(0, 0.999999)] = 0.997
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0

@@ -1,4 +1,4 @@
-"""What a training will take: a few of its steps, timed, and what they compute, counted."""
+"""What a training will take: a few steps, timed; what they compute and keep in memory, counted."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from .config import TrainConfig
-from .loop import pick_device, train
+from .loop import has_fast_bf16, make_network, pick_device, train
+from .objectives import objective
+from .replicas import Replicas
 
 TIMED = 10
 COUNTED = 2
@@ -72,6 +78,75 @@ def estimate(config: TrainConfig) -> Estimate:
     counted, flop = ((b - a) // COUNTED for a, b in zip(before, after, strict=True))
     device = str(pick_device(config.device))
     return Estimate(device, statistics.median(seconds), counted, flop, config.steps)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a training keeps on one device, in bytes.
+
+    Attributes:
+        samples: of a step that are on the device at a time.
+        sample: what one of them keeps for the way back.
+        weights: with their gradients, moments and moving average.
+    """
+
+    samples: int
+    sample: int
+    weights: int
+
+    @property
+    def total(self) -> int:
+        return self.samples * self.sample + self.weights
+
+
+class _Made(TorchFunctionMode):
+    """Numbers for the few operations whose results depend on values that nobody computes."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if func is Tensor.nonzero:
+            return args[0].new_zeros((64, args[0].dim()), dtype=torch.int64)
+        if func is Tensor.item:
+            return 0
+        return func(*args, **(kwargs or {}))
+
+
+def memory(config: TrainConfig, replicas: Replicas | None = None) -> Memory:
+    """Count what one sample's forward pass keeps for the way back; nothing is computed.
+
+    Needs no data, and no memory of that size. Raises ConfigError.
+    """
+    device = pick_device(config.device)
+    half = config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(device))
+    frames = config.support + config.query
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with FakeTensorMode(allow_non_fake_inputs=True), _Made():
+        net, network = make_network(config)
+        net.train()
+        search = network.search_size
+        batch = {
+            "template": torch.zeros(1, 3, network.template_size, network.template_size),
+            "search": torch.zeros(1, frames, 3, search, search),
+            "box": torch.full((1, frames, 4), network.template_size / 2),
+            "mask": torch.zeros(1, frames, search, search, dtype=torch.uint8),
+            "outlined": torch.ones(1, frames, dtype=torch.bool),
+        }
+        own = {p.untyped_storage()._cdata for p in net.parameters()}
+        cast = torch.autocast("cpu", torch.bfloat16, enabled=half)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            # The sums hold what they were made from until it is counted.
+            result = objective(config.tracker).loss(net, batch, config, cast)
+        size = 4 * sum(p.numel() for p in net.parameters())
+        del result
+    moments = 1 if config.optimiser == "sgd" else 2
+    parts = (replicas or Replicas()).world * config.accumulate
+    return Memory(-(-config.batch // parts), sum(kept.values()), size * (3 + moments))
 
 
 def _marks(config: TrainConfig, steps: int, mark: Callable[[], Any]) -> list[Any]:

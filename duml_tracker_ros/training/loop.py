@@ -24,13 +24,18 @@ from ..tracker.checkpoint.store import how_to_make, load_fitting, load_state, sh
 from ..tracker.config import NetworkConfig, load_config
 from ..tracker.errors import ConfigError
 from ..tracker.factory import SYSTEMS
+from ..tracker.network.base import CropNet
 from ..tracker.settings import build, flat, merge
 from .config import TrainConfig, load_train_config
 from .data import DataError, make_loader
 from .data.photometric import Photometric
+from .data.sampler import Part
 from .freeze import Frozen
 from .kept import Log, save_resume_point, write_whole
 from .objectives import objective
+from .protocol import check_protocol, trained_on
+from .replicas import Gradients, Objective, Replicas
+from .schedule import learning_rate, make_optimiser
 from .validation import Validation
 
 
@@ -39,40 +44,6 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
-
-
-def learning_rate(step: int, config: TrainConfig) -> float:
-    """Warm-up, then flat, then half a cosine down to 1 %."""
-    if step < config.warmup:
-        return config.lr * (step + 1) / config.warmup
-    start = max(config.warmup, int(config.flat * config.steps))
-    if step < start:
-        return config.lr
-    progress = (step - start) / max(config.steps - start, 1)
-    return config.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
-
-
-def make_optimiser(net: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW; no weight decay on biases, norms and the learned bins of the online branch.
-
-    ``share`` of a group is its factor on the learning rate.
-    """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {
-        (1.0, config.weight_decay): [],
-        (1.0, 0.0): [],
-    }
-    for name, parameter in net.named_parameters():
-        if parameter.requires_grad:
-            share = config.backbone_rate if name.startswith("backbone.") else 1.0
-            decay = config.weight_decay if parameter.dim() > 1 else 0.0
-            groups.setdefault((share, decay), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": members, "weight_decay": decay, "share": share}
-            for (share, decay), members in groups.items()
-        ],
-        lr=config.lr,
-    )
 
 
 class Ema:
@@ -91,14 +62,22 @@ class Ema:
 
 
 def _batches(
-    config: TrainConfig, network: NetworkConfig, start: int, pin: bool
+    config: TrainConfig, network: NetworkConfig, start: int, pin: bool, replicas: Replicas
 ) -> Iterator[Mapping[str, Tensor]]:
+    """This process's parts of all batches from step ``start`` on."""
     if not config.data.root and not config.data.layouts:
         raise ConfigError(
             "data.root is empty: give the folder that holds index.jsonl, e.g. "
             f"duml-tracker train {config.name} --set data.root=DIR, or public data sets, e.g. "
             "--set 'data.layouts={got10k: DIR}'"
         )
+    parts = replicas.world * config.accumulate
+    if config.batch % parts:
+        raise ConfigError(
+            f"batch = {config.batch}: must be a multiple of {parts}, the number of its parts "
+            f"({replicas.world} processes x accumulate = {config.accumulate})"
+        )
+    check_protocol(config)
     try:
         loader = make_loader(
             config.data.root,
@@ -106,12 +85,14 @@ def _batches(
             search_size=network.search_size,
             n_search=config.support + config.query,
             n_support=config.support,
-            batch_size=config.batch,
+            batch_size=config.batch // parts,
             workers=config.data.workers,
             seed=config.seed,
             start=start,
+            part=Part(replicas.rank * config.accumulate, config.accumulate, parts),
             pin_memory=pin,
             mix=config.data.mix or None,
+            shares=config.data.shares or None,
             cache_dir=config.data.cache or None,
             layouts=config.data.layouts or None,
             grabcut_limit=config.data.grabcut_limit,
@@ -121,10 +102,16 @@ def _batches(
             drawn=config.data.drawn,
             zoom=config.data.zoom,
             exclude_videos=config.data.exclude_videos,
+            progress=replicas.first,
         )
     except DataError as error:
         raise ConfigError(str(error)) from error
     return iter(loader)
+
+
+def _seed(config: TrainConfig, step: int, part: int) -> int:
+    """By step and part, so that a resumed run, and any number of processes, see the same images."""
+    return ((config.seed << 32) + step + part * 0x9E3779B97F4A7C15) % 2**63
 
 
 def _augment(
@@ -168,14 +155,21 @@ def train(
 ) -> Path:
     """As ``train_from_config``, from a configuration in memory.
 
+    Started by ``torchrun``, all processes train together, and the first one writes.
+
     Args:
         on_step: is told the number of steps after each of them.
     """
-    device = pick_device(config.device)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    loss, logged = objective(config.tracker)
+    replicas = Replicas()
+    device = replicas.join(pick_device(config.device))
+    try:
+        return _train(config, out, resume, on_step, replicas, device)
+    finally:
+        replicas.leave()
+
+
+def make_network(config: TrainConfig) -> tuple[CropNet, NetworkConfig]:
+    """The network that a recipe trains, with random weights. Raises ConfigError."""
     recipe = how_to_make(config.size, config.tracker)
     if recipe != f"duml-tracker train {config.tracker}_{config.size}":
         raise ConfigError(
@@ -184,9 +178,25 @@ def train(
         )
     base = dataclasses.asdict(load_config(config.size, name=config.tracker).network)
     network = build(NetworkConfig, merge(base, flat(config.network)))
+    return SYSTEMS[config.tracker].network(network), network
+
+
+def _train(
+    config: TrainConfig,
+    out: Path | None,
+    resume: bool,
+    on_step: Callable[[int], object] | None,
+    replicas: Replicas,
+    device: torch.device,
+) -> Path:
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    loss, logged = objective(config.tracker)
+    net, network = make_network(config)
+    net = net.to(device)
     folder = Path(out) if out else Path("runs") / config.name
     folder.mkdir(parents=True, exist_ok=True)
-    net = SYSTEMS[config.tracker].network(network).to(device)
     convert_conv2d_weight_memory_format(net, torch.channels_last)
     if config.init_from:
         load_state(net, load_checkpoint(config.init_from))
@@ -194,6 +204,11 @@ def train(
         load_imagenet(net.backbone, Path(config.backbone_from))
     elif config.warm_from:
         load_fitting(net, load_checkpoint(shipped(config.warm_from)), config.warm_parts)
+    elif config.thaw_at and network.backbone.kind == "resnet50":
+        raise ConfigError(
+            f"thaw_at = {config.thaw_at}: the backbone would stay at random weights until then; "
+            "give backbone_from=FILE, a torchvision ImageNet ResNet-50, or thaw_at=0"
+        )
     frozen = Frozen(net, config.freeze, config.thaw_at, config.backbone_norms == "frozen")
     optimiser = make_optimiser(net, config)
     ema = Ema(net, config.ema)
@@ -201,39 +216,56 @@ def train(
     last = folder / "last.pt"
     if resume:
         start = _restore(last, net, ema, optimiser, device)
-        _save_weights(folder, ema, start, config, network)
+        if replicas.first:
+            _save_weights(folder, ema, start, config, network)
     elif last.exists():
         raise ConfigError(f"{last} exists: add --resume to go on, or choose another --out")
-    used = {"train": dataclasses.asdict(config), "network": dataclasses.asdict(network)}
-    write_whole(folder / "config.json", json.dumps(used, indent=1))
-    bf16 = config.precision == "bf16" or (config.precision == "auto" and _has_fast_bf16(device))
+    replicas.wait()
+    if replicas.first:
+        used = {"train": dataclasses.asdict(config), "network": dataclasses.asdict(network)}
+        write_whole(folder / "config.json", json.dumps(used, indent=1))
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(device))
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
     generator = torch.Generator()
     photometric = Photometric(generator=generator)
 
-    validation = Validation(config, folder, str(device), start + 1) if config.validate_on else None
+    gradients = Gradients(Objective(net, loss), replicas, config.accumulate)
+    watched = config.validate_on and replicas.first
+    validation = Validation(config, folder, str(device), start + 1) if watched else None
     stop = _StopFlag()
-    with Log(folder / "log.csv", ("step", "lr", *logged, "seconds"), start) as log, stop:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(stop)
+        log = None
+        if replicas.first:
+            columns = ("step", "lr", *logged, "seconds")
+            log = stack.enter_context(Log(folder / "log.csv", columns, start))
         began = time.monotonic()
         mean: dict[str, float] = {}
-        batches = _batches(config, network, start, device.type == "cuda")
-        bar = progress(total=config.steps, initial=start, unit="step")
+        with replicas.one_first():
+            batches = _batches(config, network, start, device.type == "cuda", replicas)
+        bar = progress(total=config.steps, initial=start, unit="step", show=replicas.first)
+
+        def arguments(step: int) -> Iterator[tuple[Any, ...]]:
+            first = replicas.rank * config.accumulate
+            for part in range(first, first + config.accumulate):
+                generator.manual_seed(_seed(config, step, part))
+                yield _augment(next(batches), device, photometric), config, autocast
+
         for step in range(start, config.steps):
             if step in (start, config.thaw_at):
                 frozen.train(step)
-            # Seeded by the step, so that a resumed run sees the same images.
-            generator.manual_seed((config.seed << 32) + step)
-            batch = _augment(next(batches), device, photometric)
+                gradients.renew()
             rate = learning_rate(step, config)
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["share"]
             try:
-                total, parts = loss(net, batch, config, autocast)
                 optimiser.zero_grad(set_to_none=True)
-                total.backward()
+                _, parts = gradients.run(arguments(step))
             except torch.cuda.OutOfMemoryError as error:
                 raise ConfigError(
-                    f"the device ran out of memory with batch = {config.batch}: lower it, e.g. "
+                    f"the device ran out of memory with batch = {config.batch} in "
+                    f"{gradients.parts} parts: take more of them, --set "
+                    f"accumulate={2 * config.accumulate}, or lower it, e.g. "
                     f"--set batch={max(config.batch // 2, 1)}"
                 ) from error
             norm = nn.utils.clip_grad_norm_(net.parameters(), config.clip)
@@ -241,7 +273,7 @@ def train(
             if torch.isfinite(norm):
                 optimiser.step()
                 ema.update(net, step)
-            if step % 20 == 0 or step + 1 == config.steps:
+            if log is not None and (step % 20 == 0 or step + 1 == config.steps):
                 for key in logged:
                     # A uni-modal network has no such part.
                     value = float(parts[key].detach()) if key in parts else math.nan
@@ -257,7 +289,9 @@ def train(
                 on_step(done)
             if done == config.stop_after:
                 stop.requested = True
-            if done % config.checkpoint_every == 0 or done == config.steps or stop.requested:
+            stop.requested = replicas.any(stop.requested, device)
+            write = done % config.checkpoint_every == 0 or done == config.steps or stop.requested
+            if write and replicas.first:
                 _checkpoint(folder, last, net, ema, optimiser, done, config, network)
             if validation and (done % config.validate_every == 0 or done == config.steps):
                 _save_weights(folder, ema, done, config, network)
@@ -266,6 +300,7 @@ def train(
             if stop.requested:
                 break
         bar.close()
+    replicas.wait()
     return folder / f"{config.name}.safetensors"
 
 
@@ -290,6 +325,7 @@ def _save_weights(
         "recipe": config.name,
         "steps": str(step),
         "batch": str(config.batch),
+        "data": " + ".join(trained_on(config)),
         "date": datetime.date.today().isoformat(),
     }
     save_checkpoint(folder / f"{config.name}.safetensors", ema.net, network, notes, torch.float16)
@@ -313,7 +349,7 @@ def _restore(
         ) from error
 
 
-def _has_fast_bf16(device: torch.device) -> bool:
+def has_fast_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     with contextlib.suppress(AttributeError, RuntimeError):

@@ -44,13 +44,17 @@ def mask_loss(
         out = net.predict([k.repeat_interleave(repeat, 0) for k in kernels], features)
         outlined = present & batch["outlined"].flatten()
         index, cell = chosen_cells(net, out, truth, outlined, size, config)
-        logits = net.masks(out, features, index, cell).float()
+        # A part of a batch may have no outline at all.
+        logits = net.masks(out, features, index, cell).float() if len(index) else None
     wide = out.matched[0].shape[-1]
-    label, weight = mask_labels(net, batch["mask"].flatten(0, 1), index, cell // wide, cell % wide)
-    cost = F.binary_cross_entropy_with_logits(logits, label, reduction="none")
-    loss = (cost * weight).sum() / weight.sum().clamp_min(1)
-    parts = {"mask": loss, "mask_iou": _overlap(logits, label, weight)}
-    total = config.mask * loss
+    parts = {"mask": truth.new_zeros(()), "mask_iou": truth.new_zeros(())}
+    if logits is not None:
+        masks, at = batch["mask"].flatten(0, 1), (cell // wide, cell % wide)
+        label, weight = mask_labels(net, masks, index, *at)
+        cost = F.binary_cross_entropy_with_logits(logits, label, reduction="none")
+        loss = (cost * weight).sum() / weight.sum().clamp_min(1)
+        parts = {"mask": loss, "mask_iou": _overlap(logits, label, weight)}
+    total = config.mask * parts["mask"]
     if any(p.requires_grad for p in net.offline.parameters()):
         rest, shown = offline_loss(net, out, truth, present, size, offline)
         total, parts = total + rest, {**parts, **shown}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,13 +22,15 @@ from .ranges import Radius, Weight
 class RcrLossConfig(Group, path="siamrcr"):
     """``regression`` and ``localization`` are lambda 1 and 2 of eq. 6, ``radius`` is in cells.
 
-    ``links`` switches the reciprocal weights off (Table 1, II).
+    ``links`` switches the reciprocal weights off (Table 1, II). The localisation score learns the
+    box's IoU, or its ``centerness``: how far into the target a position lies (Fig. 4b).
     """
 
     regression: Weight = 1.0
     localization: Weight = 1.0
     radius: Radius = 2.0
     links: bool = True
+    localization_target: Literal["iou", "centerness"] = "iou"
 
 
 class Reciprocal(NamedTuple):
@@ -40,7 +42,12 @@ class Reciprocal(NamedTuple):
 
 
 def reciprocal_losses(
-    cls: Tensor, loc: Tensor, overlap: Tensor, positive: Tensor, links: bool = True
+    cls: Tensor,
+    loc: Tensor,
+    overlap: Tensor,
+    positive: Tensor,
+    links: bool = True,
+    quality: Tensor | None = None,
 ) -> Reciprocal:
     """Losses over all positions.
 
@@ -52,11 +59,13 @@ def reciprocal_losses(
         cls, loc: logits of class and localisation score, of one shape.
         overlap: IoU of the box regressed at each position with the truth, differentiable.
         positive: bool; positions near the centre of a target.
+        quality: what the localisation score learns; ``overlap`` without it.
     """
+    wanted = overlap.detach() if quality is None else quality
     count = positive.sum().clamp_min(1)
     pos, neg = focal_terms(cls, positive, ~positive)
     box = iou_loss(overlap) * positive
-    score = F.binary_cross_entropy_with_logits(loc, overlap.detach(), reduction="none") * positive
+    score = F.binary_cross_entropy_with_logits(loc, wanted, reduction="none") * positive
     if links:
         pos = pos * overlap.detach()
         box = box * torch.sigmoid(cls).detach()
@@ -74,6 +83,18 @@ def centre_positions(
     distance = (cells[None] - truth[:, None, :2]).square().sum(-1)
     nearest = distance == distance.amin(1, keepdim=True)
     return ((distance <= reach**2) | nearest) & present[:, None], distance
+
+
+def centerness(cells: Tensor, truth: Tensor) -> Tensor:
+    """How near to the centre of its box a position lies, 1 there and 0 outside [B, N] (FCOS).
+
+    cells (cx, cy) [N, 2], truth corners [B, 4].
+    """
+    near = cells[None] - truth[:, None, :2]
+    far = truth[:, None, 2:] - cells[None]
+    low, high = torch.minimum(near, far), torch.maximum(near, far)
+    ratio = low.clamp_min(0) / high.clamp_min(1e-6)
+    return ratio.prod(-1).sqrt()
 
 
 def rcr_loss(
@@ -98,7 +119,10 @@ def rcr_loss(
     reach = config.radius * net.config.stride
     positive, distance = centre_positions(centres, anchors[:, :2], present, reach)
     cls, loc = out.cls.float().flatten(1), out.iou.float().flatten(1)
-    parts = reciprocal_losses(cls, loc, overlap, positive, config.links)
+    quality = None
+    if config.localization_target == "centerness":
+        quality = centerness(anchors[:, :2], truth)
+    parts = reciprocal_losses(cls, loc, overlap, positive, config.links, quality)
     total = parts.cls + config.regression * parts.reg + config.localization * parts.loc
     with torch.no_grad():
         peak = (torch.sigmoid(cls) * torch.sigmoid(loc)).argmax(1, keepdim=True)

@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -205,8 +206,12 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             metadata = dict(file.metadata() or {})
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except Exception as error:  # a foreign file can raise nearly anything
+        if zipfile.is_zipfile(path):
+            raise WeightsError(_other_file(path, _names(path))) from error
         raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
     if metadata.get("format") != FORMAT:
+        if _is_resnet(state):
+            raise WeightsError(_other_file(path, state))
         raise WeightsError(
             f"{path} is not a weight file of this package (format {metadata.get('format')!r}, "
             f"expected {FORMAT!r})"
@@ -241,6 +246,32 @@ def check_tensor(path: Path, key: str, value: Any) -> None:
         raise WeightsError(f"{path}: tensor {key!r} is {kind}, not floating point")
     if not torch.isfinite(value).all():
         raise WeightsError(f"{path}: tensor {key!r} holds values that are not finite")
+
+
+def _names(path: Path) -> Collection[str]:
+    """Names of the tensors in a file of torch.save, as far as it can be read without its code."""
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception:  # a damaged or foreign file can raise nearly anything
+        return ()
+    return found if isinstance(found, dict) else ()
+
+
+def _is_resnet(names: Collection[str]) -> bool:
+    return "layer1.0.conv1.weight" in names and "fc.weight" in names
+
+
+def _other_file(path: Path, names: Collection[str]) -> str:
+    """What a file is that holds no weights of this package, and what can be done with it."""
+    if _is_resnet(names):
+        return (
+            f"{path} is a torchvision ResNet for ImageNet: a backbone, which finds no target by "
+            f"itself. Train from it: duml-tracker train duml_r50 --set backbone_from={path}"
+        )
+    return (
+        f"{path} is a file of torch.save, not a safetensors file of this package. Weights of PySOT "
+        f"or DiMP are translated by 'duml-tracker import pysot {path} --out OUT.safetensors'"
+    )
 
 
 def load_state(net: nn.Module, checkpoint: Checkpoint) -> None:

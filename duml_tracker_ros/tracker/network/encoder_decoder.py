@@ -74,8 +74,9 @@ class EncoderDecoderNet(CropNet):
         self.coarse_index = len(strides) - 1 - strides.index(COARSE)
         self.coarse = FeatureHead(d.width, d.coarse, d.kernel, deformable=False)
         self.fine = FeatureHead(d.width, d.fine, d.kernel, d.deformable)
-        self.box = FeatureHead(2 * d.width, d.box, d.box_kernel, d.deformable)
-        self.start_body = nn.Sequential(ConvBn(2 * d.width, d.width))
+        maps = 2 if d.box_maps == "both" else 1
+        self.box = FeatureHead(maps * d.width, d.box, d.box_kernel, d.deformable)
+        self.start_body = nn.Sequential(ConvBn(maps * d.width, d.width))
         if d.deformable:
             self.start_body.append(DeformConv(d.width, d.width))
         self.start_box = nn.Conv2d(d.width, 4 * d.box, 1)
@@ -106,8 +107,12 @@ class EncoderDecoderNet(CropNet):
         return maps
 
     def _last_two(self, maps: Sequence[Tensor]) -> Tensor:
-        """The last two decoder layers at stride 4 [B, 2 width, H, W] (FCOT, Table 3)."""
-        return torch.cat((resize(maps[-2], maps[-1].shape[-1]), maps[-1]), 1)
+        """The last two decoder layers, or one, at stride 4 [B, (2) width, H, W] (FCOT, Table 3)."""
+        which = self.config.decoder.box_maps
+        if which == "second":
+            return maps[-1]
+        first = resize(maps[-2], maps[-1].shape[-1])
+        return first if which == "first" else torch.cat((first, maps[-1]), 1)
 
     def online_features(self, maps: Sequence[Tensor]) -> OnlineFeatures:
         """Decoder maps -> what the online models see."""

@@ -26,19 +26,31 @@ def shrink(x: Tensor, cells: int) -> Tensor:
     return x
 
 
-class BalancedNeck(nn.Module):
-    """C3, C4 and C5 at one width and the stride of C4, summed with bounded weights (eq. 7)."""
+class Neck(nn.Module):
+    """C3, C4 and C5 at one width, and one map of them at the stride of C4.
 
-    def __init__(self, channels: Sequence[int], width: int) -> None:
+    ``balanced``: summed with bounded weights (eq. 7); ``fpn``: C5 on C4 and a convolution, that
+    level of a feature pyramid; ``none``: C4 alone.
+    """
+
+    def __init__(self, channels: Sequence[int], width: int, kind: str = "balanced") -> None:
         super().__init__()
+        self.kind = kind
         self.levels = nn.ModuleList(ConvBn(c, width, 1, relu=False) for c in channels)
-        self.share = nn.Parameter(torch.zeros(len(channels)))
+        if kind == "balanced":
+            self.share = nn.Parameter(torch.zeros(len(channels)))
+        if kind == "fpn":
+            self.smooth = ConvBn(width, width, 3, relu=False)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Three levels -> the balanced map, and the levels themselves at one width."""
+        """Three levels -> their one map, and the levels themselves at one width."""
         maps = [level(x) for level, x in zip(self.levels, features, strict=True)]
         fine, middle, coarse = maps
         cells = middle.shape[-1]
+        if self.kind == "none":
+            return [middle, *maps]
+        if self.kind == "fpn":
+            return [self.smooth(middle + resize(coarse, cells)), *maps]
         at_middle = (shrink(fine, cells), middle, resize(coarse, cells))
         shares = self.share.softmax(0) / len(maps)
         mixed = sum(
@@ -96,7 +108,7 @@ class IouNet(nn.Module):
 
 
 class ProposalNet(CropNet):
-    """Backbone, balanced neck, the features of both stages, and IoU-Net.
+    """Backbone, neck, the features of both stages, and IoU-Net.
 
     ``extract`` gives the features of stage 1, those of stage 2, and those of IoU-Net, all at the
     stride of C4.
@@ -105,8 +117,8 @@ class ProposalNet(CropNet):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
         p, width = config.points, config.neck
-        self.neck = BalancedNeck(self.backbone.channels, width)
-        self.enhance = Enhancement(width)
+        self.neck = Neck(self.backbone.channels, width, p.neck)
+        self.enhance = Enhancement(width) if p.enhance else None
         self.projects = nn.ModuleList(ConvBn(width, p.channels, 3, relu=False) for _ in range(2))
         unit = config.template_size / 4 / config.stride
         self.stages = nn.ModuleList(
@@ -115,12 +127,13 @@ class ProposalNet(CropNet):
         self.iou = IouNet(width, p.iou)
 
     def half_parts(self) -> list[nn.Module]:
-        return [self.neck, self.enhance, self.projects, self.iou.body]
+        enhance = [] if self.enhance is None else [self.enhance]
+        return [self.neck, *enhance, self.projects, self.iou.body]
 
     def extract(self, crops: Tensor) -> list[Tensor]:
         """RGB crops 0..255 [B, 3, S, S] -> stage 1, stage 2, IoU-Net, each [B, C, H, W]."""
         mixed, fine, _, coarse = self.neck(self.levels(crops))
-        enhanced = self.enhance(mixed, fine, coarse)
+        enhanced = mixed if self.enhance is None else self.enhance(mixed, fine, coarse)
         scale = 1.0 / self.config.points.kernel
         pairs = zip(self.projects, (mixed, enhanced), strict=True)
         stages = [unit_power(project(x).float(), scale) for project, x in pairs]

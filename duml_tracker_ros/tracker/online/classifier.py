@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -58,7 +60,8 @@ class OnlineClassifier:
         self.compression = random(c, channels, 1, 1)
         self.attention: tuple[Tensor, ...] = ()
         if config.attention:
-            self.attention = random(c // 4, c), random(c, c // 4)
+            seen = channels if config.attention_first else c
+            self.attention = random(seen // 4, seen), random(seen, seen // 4)
         self._taps = torch.zeros(k * k, c, device=features.device)
         self._learn_first(features * self._scale, targets)
         self.memory = SampleMemory((c, height, width), online.memory, features.device, k)
@@ -104,8 +107,16 @@ class OnlineClassifier:
 
     def _extract(self, features: Tensor) -> Tensor:
         """Target-specific features [N, c, H, W]."""
-        x = F.relu(F.conv2d(features * self._scale, self.compression))
-        return attend(x, self.attention[0], self.attention[1]) if self.attention else x
+        return self._specific(features * self._scale, self.compression, self.attention)
+
+    def _specific(self, x: Tensor, compression: Tensor, attention: Sequence[Tensor]) -> Tensor:
+        """Compression with attention behind or before it."""
+        if attention and self.config.attention_first:
+            x = attend(x, attention[0], attention[1])
+        x = F.relu(F.conv2d(x, compression))
+        if attention and not self.config.attention_first:
+            x = attend(x, attention[0], attention[1])
+        return x
 
     def _label(self, targets: Tensor) -> Tensor:
         """Gaussian around each target on the filter's own grid: [..., 1, H', W']."""
@@ -124,9 +135,7 @@ class OnlineClassifier:
             x, label = features.clone(), self._label(targets).clone()
 
         def residual(weight: Tensor, compression: Tensor, *attention: Tensor) -> Tensor:
-            inner = F.relu(F.conv2d(x, compression))
-            if attention:
-                inner = attend(inner, *attention)
+            inner = self._specific(x, compression, attention)
             pad = config.kernel // 2
             error = gamma * (F.conv2d(inner, weight[0], padding=pad) - label)
             parts = [error, root * weight, root * compression, *(root * a for a in attention)]

@@ -170,12 +170,13 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
         if chosen is None:
             return NOTHING
         decision = Decision(True, rule.rate, rule.iterations)
-        self.teach(target, _teach, target, chosen, decision)
+        self.teach(target, _teach, target, chosen, decision, rule.learn_box)
         return decision
 
 
-def _teach(target: FcotTarget, sample: Sample, decision: Decision) -> None:
+def _teach(target: FcotTarget, sample: Sample, decision: Decision, box: bool) -> None:
     seen = sample.features
     target.coarse.learn(seen.coarse, sample.coarse, None, decision)
     target.fine.learn(seen.fine, sample.fine, None, decision)
-    target.box.learn(seen.box, sample.fine, decision)
+    if box:
+        target.box.learn(seen.box, sample.fine, decision)

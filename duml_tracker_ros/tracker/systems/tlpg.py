@@ -95,8 +95,12 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
         hann = self._windows[side]
         robust, sides = target.stages[0].look(first)
         centres = self._centres(robust * (1 - influence) + hann * influence, sides, side)
-        accurate, sides = target.stages[1].look(second, centres)
-        fused = p.mu * robust[centres].clamp(0, 1.2) + (1 - p.mu) * accurate.clamp(0, 1.2)
+        if self.config.proposals.stages == 1:
+            accurate, sides, mu = robust[centres], sides[centres], 1.0
+        else:
+            accurate, sides = target.stages[1].look(second, centres)
+            mu = p.mu
+        fused = mu * robust[centres].clamp(0, 1.2) + (1 - mu) * accurate.clamp(0, 1.2)
         proposals = box_of(sides, _at(centres, side), 1.0)
         best = torch.lerp(fused, hann[centres], influence).argmax(0, keepdim=True)
         box = self._finish(proposals, best, body, target.modulation)
@@ -110,7 +114,7 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
         score = robust[cell][0]
         rest = (penalty, fused[best][0], score, accurate[best][0], runner_up, score)
         maps = {
-            "fused": (p.mu * robust).scatter(0, centres, fused).view(side, side),
+            "fused": (mu * robust).scatter(0, centres, fused).view(side, side),
             "robust": one,
             "accurate": torch.zeros_like(robust).scatter(0, centres, accurate).view(side, side),
         }

@@ -10,7 +10,7 @@ import cv2
 from ...datasets.annotated import Box, Target
 from . import warp
 from .bank import Bank
-from .pools import Pool, still_targets
+from .pools import Pool
 from .samples import Kind, Sample
 from .stage import Fill, Stage
 from .warp import Affine, Image
@@ -21,9 +21,9 @@ class StillMaker:
 
     kind = Kind.STILL
 
-    def __init__(self, stage: Stage, outlined: bool = False) -> None:
+    def __init__(self, stage: Stage, pool: Pool) -> None:
         self.stage = stage
-        self.pool = Pool.of(still_targets(stage.bank, outlined))
+        self.pool = pool
 
     def __bool__(self) -> bool:
         return bool(self.pool)

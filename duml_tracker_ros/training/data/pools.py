@@ -24,10 +24,12 @@ class Pool:
     total: float = 0.0
 
     @classmethod
-    def of(cls, items: Mapping[str, list]) -> Pool:
+    def of(cls, items: Mapping[str, list], shares: Mapping[str, float] | None = None) -> Pool:
+        """Items by source, drawn by the sources' sizes, or by shares of them."""
         pool = cls()
         for source, group in items.items():
-            pool.total += math.sqrt(len(group)) * SOURCE_WEIGHT.get(source, 1.0)
+            size = math.sqrt(len(group)) * SOURCE_WEIGHT.get(source, 1.0)
+            pool.total += shares[source] if shares else size
             pool.groups.append(group)
             pool.weights.append(pool.total)
         return pool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -23,6 +24,19 @@ Batch = dict[str, Tensor]
 MASKS = ("none", "known", "only")
 
 
+@dataclass(frozen=True)
+class Part:
+    """Which of the ``of`` parts of every step's batch a process makes: ``count`` from ``first``."""
+
+    first: int = 0
+    count: int = 1
+    of: int = 1
+
+    def number(self, k: int) -> int:
+        """Number of the process's ``k``-th part among all parts of all steps."""
+        return k // self.count * self.of + self.first + k % self.count
+
+
 class BatchStream(IterableDataset):
     """An endless stream of batches; batch k depends on (seed, k) alone.
 
@@ -31,7 +45,12 @@ class BatchStream(IterableDataset):
     """
 
     def __init__(
-        self, synthesis: Synthesis, batch_size: int, seed: int = 0, start: int = 0
+        self,
+        synthesis: Synthesis,
+        batch_size: int,
+        seed: int = 0,
+        start: int = 0,
+        part: Part | None = None,
     ) -> None:
         if batch_size < 1:
             raise DataError(f"batch_size {batch_size}: need at least 1")
@@ -41,13 +60,14 @@ class BatchStream(IterableDataset):
         self.batch_size = batch_size
         self.seed = seed
         self.start = start
+        self.part = part or Part()
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
         index, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        index += self.start
+        index += self.start * self.part.count
         while True:
-            yield self.batch(index)
+            yield self.batch(self.part.number(index))
             index += step
 
     def batch(self, index: int) -> Batch:
@@ -100,13 +120,14 @@ def loader_of(
     workers: int = 1,
     seed: int = 0,
     start: int = 0,
+    part: Part | None = None,
     pin_memory: bool = False,
 ) -> DataLoader:
     """An endless iterable of batches, made in `workers` processes (0: in this one)."""
     if workers < 0:
         raise DataError(f"workers {workers}: need 0 or more")
     return DataLoader(
-        BatchStream(synthesis, batch_size, seed, start),
+        BatchStream(synthesis, batch_size, seed, start, part),
         batch_size=None,
         num_workers=workers,
         # fork shares the decoded pictures with the workers instead of copying them.
@@ -138,6 +159,8 @@ def make_loader(
     drawn: float = 0.0,
     zoom: float = 0.6,
     start: int = 0,
+    part: Part | None = None,
+    shares: Mapping[str, float] | None = None,
     pin_memory: bool = False,
     progress: bool = True,
 ) -> DataLoader:
@@ -158,7 +181,9 @@ def make_loader(
     - masks: "none", "known" (where the data have outlines), or "only" (targets of known outline)
     - drawn, zoom: see `Shape`
     - scene_clips: number of generated aerial clips, rendered at the first start; 0 for none
-    - start: number of batches already used by an interrupted run
+    - start: number of steps already made by an interrupted run
+    - part: of a step's batch that is made here; all of it without one
+    - shares: how often each data set is drawn from, see `Synthesis`
 
     Raises DataError when the data cannot be used.
     """
@@ -170,14 +195,16 @@ def make_loader(
         bank, cache_dir=cache_dir, grabcut_limit=grabcut_limit, progress=progress
     )
     scenes = None
-    if scene_clips > 0 and (mix is None or mix.get("scene", 0) > 0):
+    wanted = mix if mix is not None or not shares else {}
+    if scene_clips > 0 and (wanted is None or wanted.get("scene", 0) > 0):
         scenes = load_scenes(scene_clips, cache_dir=cache_dir, progress=progress)
-    synthesis = Synthesis(bank, cutouts, shape, mix, scenes, distractors, masks == "only")
+    synthesis = Synthesis(bank, cutouts, shape, mix, scenes, distractors, masks == "only", shares)
     return loader_of(
         synthesis,
         batch_size=batch_size,
         workers=workers,
         seed=seed,
         start=start,
+        part=part,
         pin_memory=pin_memory,
     )

@@ -17,7 +17,7 @@ from .cutouts import Cutout
 from .errors import DataError
 from .natural import PatchMaker, StillMaker, VideoMaker
 from .paste import PasteMaker
-from .pools import Pool, tracks
+from .pools import Pool, still_targets, tracks
 from .samples import Kind, Sample, Shape, degrade, flip
 from .stage import Stage
 
@@ -46,6 +46,8 @@ class Synthesis:
     mix: weight per kind, keys as in DEFAULT_MIX; kinds without data are dropped.
     distractors: the greatest number of look-alikes pasted around a pasted target.
     outlined: draw only targets whose outline is known, so that every search crop has a mask.
+    shares: weight per data set instead of `mix` and the weights by size; of a data set with videos
+        these are drawn, of others their stills, and nothing of those without a weight.
     Raises DataError for an unknown key, a negative weight, or when nothing is left to draw from.
     """
 
@@ -58,14 +60,30 @@ class Synthesis:
         scenes: Bank | None = None,
         distractors: int = 4,
         outlined: bool = False,
+        shares: Mapping[str, float] | None = None,
     ) -> None:
         self.shape = shape or Shape()
         stage = Stage(bank, cutouts, self.shape)
+        stills, videos = still_targets(bank, outlined), tracks(bank, outlined)
+        if shares:
+            videos = {name: videos[name] for name in shares if name in videos}
+            others = [name for name in shares if name in stills and name not in videos]
+            stills = {name: stills[name] for name in others}
+            absent = sorted(set(shares) - set(videos) - set(stills))
+            if absent:
+                raise DataError(
+                    f"shares: nothing to draw from {', '.join(absent)}; add them to the layouts or "
+                    "leave their shares out"
+                )
+            mix = mix or {
+                "video": math.fsum(shares[name] for name in videos),
+                "still": math.fsum(shares[name] for name in stills),
+            }
         scene_tracks = Pool.of(tracks(scenes, outlined)) if scenes is not None else Pool()
         self._makers: dict[Kind, Maker] = {
             Kind.PASTE: PasteMaker(stage, distractors),
-            Kind.STILL: StillMaker(stage, outlined),
-            Kind.VIDEO: VideoMaker(stage, bank, Pool.of(tracks(bank, outlined)), Kind.VIDEO),
+            Kind.STILL: StillMaker(stage, Pool.of(stills, shares)),
+            Kind.VIDEO: VideoMaker(stage, bank, Pool.of(videos, shares), Kind.VIDEO),
             Kind.PATCH: PatchMaker(stage, outlined),
             Kind.SCENE: VideoMaker(stage, scenes or bank, scene_tracks, Kind.SCENE),
         }
