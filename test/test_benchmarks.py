@@ -269,6 +269,16 @@ def test_got10k_test_submission_has_boxes_and_times(
     assert "missing: GOT-10k_Test_000002" in capsys.readouterr().err
 
 
+def test_weights_of_other_data_are_no_entry_of_got10k(tmp_path: Path, capsys) -> None:
+    got10k_tree(tmp_path, "test", "GOT-10k_Test_000001", count=3)
+    argv = ["eval", "--dataset", "got10k-test", "--root", str(tmp_path), "--quiet"]
+    argv += ["--size", "compact", "--device", "cpu", "--out", str(tmp_path / "out")]
+    assert main(argv) == 0
+    found = capsys.readouterr()
+    assert "to submit: " in found.out + found.err
+    assert "no valid entry: the weights of duml were trained on data that they" in found.err
+
+
 def vot_tree(root: Path, *, polygon: bool = False, anchors: bool = False) -> None:
     """Two sequences; in the second the target jumps away half-way, so that a tracker fails."""
     for name in ("calm", "jump"):

@@ -13,6 +13,8 @@ import pytest
 from duml_tracker_ros.datasets import TRAINING, load_dataset
 from duml_tracker_ros.datasets.annotated import picture_size
 from duml_tracker_ros.datasets.got10k import forbidden_by_vot
+from duml_tracker_ros.tracker import ConfigError
+from duml_tracker_ros.tracker.checkpoint import load_checkpoint
 from duml_tracker_ros.training.data import (
     Bank,
     DataError,
@@ -23,6 +25,7 @@ from duml_tracker_ros.training.data import (
     make_loader,
 )
 from duml_tracker_ros.training.data.layouts import read_layout
+from duml_tracker_ros.training.loop import train_from_config
 
 WIDTH, HEIGHT = 160, 96
 COUNT = 6
@@ -323,3 +326,55 @@ def test_videos_are_held_out_of_public_data_sets_too(tmp_path: Path) -> None:
         load_bank(None, layouts=layouts, exclude_videos=["car-3"], progress=False)
     with pytest.raises(DataError, match="no data"):
         load_bank("", progress=False)
+
+
+TINY = {"backbone": {"widths": [8, 8, 16, 16], "blocks": [1, 1, 1]}, "neck": 16, "hidden": 16}
+
+
+def recipe(layouts: dict[str, Path], **changes: object) -> dict[str, object]:
+    settings = {f"data.{k}": 0 for k in ("workers", "scene_clips", "grabcut_limit")}
+    settings |= {"data.layouts": {k: str(v) for k, v in layouts.items()}, "network": TINY}
+    settings |= {"network.online_channels": 16, "steps": 2, "batch": 2, "device": "cpu"}
+    return settings | {"precision": "fp32"} | changes
+
+
+def test_recipes_of_public_data_sets_alone_take_two_steps(tmp_path: Path) -> None:
+    """GOT-10k alone by its protocol, and two sets in shares; the weights say what they saw."""
+    make_got10k(tmp_path / "got10k")
+    make_coco(tmp_path / "coco")
+    got10k = {"got10k": tmp_path / "got10k"}
+    entry = {"data.protocol": "got10k", "data.shares": {"got10k": 1}}
+    weights = train_from_config(
+        "duml_compact", out=tmp_path / "a", overrides=recipe(got10k, **entry)
+    )
+    assert load_checkpoint(weights).notes["data"] == "got10k"
+    assert load_checkpoint(weights).notes["steps"] == "2"
+    both = {**got10k, "coco": tmp_path / "coco"}
+    shares = {"data.shares": {"got10k": 3, "coco": 1}}
+    weights = train_from_config(
+        "duml_compact", out=tmp_path / "b", overrides=recipe(both, **shares)
+    )
+    assert load_checkpoint(weights).notes["data"] == "coco + got10k"
+    for broken, words in (
+        (recipe(both, **entry), "coco"),
+        (recipe(got10k, **entry, warm_from="duml_compact"), "unknown data"),
+        (recipe(got10k, **entry, init_from=str(weights)), "coco"),
+        (recipe(got10k, **{**entry, "data.root": str(tmp_path)}), "own pictures"),
+    ):
+        with pytest.raises(ConfigError, match=f"trained on its training part.*{words}"):
+            train_from_config("duml_compact", out=tmp_path / "c", overrides=broken)
+
+
+def test_shares_say_how_often_a_data_set_is_drawn_from(tmp_path: Path) -> None:
+    make_got10k(tmp_path / "got10k")
+    make_coco(tmp_path / "coco")
+    layouts = {name: tmp_path / name for name in ("got10k", "coco")}
+    bank = load_bank(None, layouts=layouts, progress=False)
+    synthesis = Synthesis(bank, (), Shape(65, 129), shares={"got10k": 3, "coco": 1})
+    kinds = [synthesis.sample(random.Random(i)).kind for i in range(200)]
+    assert set(kinds) == {Kind.VIDEO, Kind.STILL}
+    assert 0.65 < kinds.count(Kind.VIDEO) / 200 < 0.85
+    alone = Synthesis(bank, (), Shape(65, 129), shares={"coco": 1})
+    assert {alone.sample(random.Random(i)).kind for i in range(20)} == {Kind.STILL}
+    with pytest.raises(DataError, match="nothing to draw from lasot"):
+        Synthesis(bank, (), Shape(65, 129), shares={"coco": 1, "lasot": 1})

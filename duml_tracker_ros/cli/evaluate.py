@@ -196,7 +196,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.runner import Evaluation, evaluate
     from ..evaluation.splices import absent_pairs, every, returns
     from ..evaluation.starts import more_starts
-    from ..evaluation.submission import write_submission
+    from ..evaluation.submission import entry_doubts, write_submission
     from ..evaluation.variants import slug
     from ..evaluation.vot_runs import VotEvaluation, evaluate_vot
     from ..outputs import write_text
@@ -279,6 +279,9 @@ def run(args: argparse.Namespace) -> int:
                 try:
                     file = write_submission(result, name, options["out"] / f"{name}.zip")
                     say(f"to submit: {file}")
+                    doubts = entry_doubts(result, name)
+                    if doubts:
+                        print(f"no valid entry: {doubts}", file=sys.stderr)
                 except ValueError as error:
                     print(f"no file to submit for {name}: {error}", file=sys.stderr)
         if args.report:

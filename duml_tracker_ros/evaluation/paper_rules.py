@@ -6,6 +6,7 @@ import dataclasses
 
 from ..datasets import Dataset
 from .participants import TrackerSpec
+from .peers import PEERS
 
 SEARCH = "network.search_size"
 LARGE_SEARCH = {("duml", "r50"): 321}
@@ -17,7 +18,16 @@ LARGE = ("nfs", "uav123", "lasot")
 
 def by_benchmark(spec: TrackerSpec, dataset: Dataset) -> TrackerSpec:
     """The tracker as its paper runs it on a benchmark; a search size that was set stays."""
-    size = LARGE_SEARCH.get((spec.name, spec.size or "compact"))
-    if size is None or dataset.name not in LARGE or SEARCH in spec.overrides:
+    if dataset.name not in LARGE or SEARCH in spec.overrides or spec.name in PEERS:
+        return spec
+    size = LARGE_SEARCH.get((spec.name, _size(spec)))
+    if size is None:
         return spec
     return dataclasses.replace(spec, overrides={**spec.overrides, SEARCH: size})
+
+
+def _size(spec: TrackerSpec) -> str:
+    """The named size, or that of the weights."""
+    from ..tracker.factory import size_of
+
+    return spec.size or size_of(spec.name, spec.weights, spec.overrides)

@@ -40,6 +40,23 @@ def write_submission(result: Evaluation, tracker: str, path: Path) -> Path:
     return path
 
 
+def entry_doubts(result: Evaluation, tracker: str) -> str:
+    """Why a file for GOT-10k's server may be no valid entry: what its weights were trained on.
+
+    Empty where the weights say that it was the training part alone, and of peers.
+    """
+    runs = list(result.trackers[tracker].runs.values())
+    if result.dataset.submission != "got10k" or not runs or "notes" not in runs[0].description:
+        return ""
+    data = runs[0].description["notes"].get("data", "data that they do not name")
+    if data == "got10k":
+        return ""
+    return (
+        f"the weights of {tracker} were trained on {data}, an entry must be on GOT-10k's training "
+        "part alone: train with --set data.protocol=got10k"
+    )
+
+
 def _lines(values: np.ndarray, form: str) -> str:
     text = io.StringIO()
     np.savetxt(text, values, fmt=form, delimiter=",")

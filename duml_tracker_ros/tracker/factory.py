@@ -155,6 +155,12 @@ def load_network(
     return config, net, checkpoint
 
 
+def size_of(name: str, weights: str, overrides: Mapping[str, Any]) -> str:
+    """The size in which a tracker with these weights is taken where none is named."""
+    checkpoint = None if weights in ("default", "random") else load_checkpoint(weights)
+    return _size_of(name, checkpoint, overrides)
+
+
 def _size_of(name: str, checkpoint: Checkpoint | None, overrides: Mapping[str, Any]) -> str:
     """The size that a file was made for, or the usual one."""
     if checkpoint is not None:
