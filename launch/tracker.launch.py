@@ -31,6 +31,11 @@ ARGUMENTS = [
         description="topic of the aligned depth (sensor_msgs/Image), for positions",
     ),
     DeclareLaunchArgument(
+        "imu",
+        default_value="imu",
+        description="topic of what turns with the camera (sensor_msgs/Imu); parameter imu",
+    ),
+    DeclareLaunchArgument(
         "autostart",
         default_value="true",
         choices=["true", "false"],
@@ -104,7 +109,7 @@ def generate_launch_description() -> LaunchDescription:
             {"autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool)},
         ],
         remappings=[
-            (name, LaunchConfiguration(name)) for name in ("image", "camera_info", "depth")
+            (name, LaunchConfiguration(name)) for name in ("image", "camera_info", "depth", "imu")
         ],
         arguments=[
             "--ros-args",
