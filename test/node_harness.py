@@ -28,7 +28,7 @@ NAMESPACE = f"/test_{os.getpid()}"
 NODE = f"{NAMESPACE}/duml_tracker"
 IMAGE = f"{NAMESPACE}/image"
 # Only failures take that long; a busy machine may need tens of seconds to import torch.
-WAIT = 60.0
+WAIT = 120.0
 
 
 class NodeProcess:

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 import rclpy
-from node_harness import IMAGE, NAMESPACE, NODE, TARGET, scene, shared_context
+from node_harness import IMAGE, NAMESPACE, NODE, TARGET, NodeProcess, scene, shared_context
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -48,6 +48,31 @@ def test_images_of_an_encoding_that_is_not_read_are_named_as_such(node):
     # Once one can be used, it is not a matter of the past.
     node.fresh_target()
     node.stream_until(lambda: "waiting for a target" in node.summary(), "the end of it")
+
+
+def test_long_texts_of_messages_are_cut_before_they_are_told(node, process):
+    node.bring_to("active")
+    before = len(process.log())
+
+    def publish():
+        message = node.image()
+        message.encoding = "long\n" * 20_000
+        node.images.publish(message)
+
+    node.spin_until(lambda: "characters)" in node.summary(), "the text", meanwhile=publish)
+    assert len(node.summary()) < 1000
+    assert "\n" not in node.summary()
+    assert len(process.log()) - before < 50_000
+
+
+def test_two_nodes_of_one_name_say_so(node):
+    with NodeProcess(weights="random", device="cpu", diagnostics_period=0.2) as second:
+        second.wait_for_log(f"2 nodes are named {NODE}")
+        node.spin_until(lambda: "2 nodes are named" in node.summary(), "words")
+        assert "-r __node:=NAME" in node.summary()
+        assert second.end() == 0
+    node.reports.clear()
+    node.spin_until(lambda: node.reports and "2 nodes" not in node.summary(), "the end of it")
 
 
 def test_compressed_images_that_are_none_are_named_as_such(node):

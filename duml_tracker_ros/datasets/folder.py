@@ -25,7 +25,14 @@ def load_folder(root: Path, pattern: str | None = None) -> Dataset:
     frames that label files (`hidden`) say are hidden count as those without a target.
     """
     found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
     for folder, children, files in os.walk(root, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            # A link to a folder that is known: one above it, say, which would have no end.
+            children.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
         # A sequence whose truth file is gone must be reported, not overlooked.
         if "groundtruth_rect.txt" in files or "img" in children:
             found.append(Path(folder))

@@ -19,6 +19,9 @@ def read_text(path: str | Path) -> str:
     Bytes that are no text become replacement characters, so that whoever reads the line can name
     it. Raises OSError.
     """
+    if Path(path).exists() and not Path(path).is_file():
+        # Reading a pipe would wait for ever.
+        raise OSError(f"{path} is no file")
     data = Path(path).read_bytes()
     code = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     text = data.decode(code, errors="replace").removeprefix("\ufeff")

@@ -35,6 +35,7 @@ class Report:
     incompatible_qos: int = 0
     refusal: str = ""
     rivals: str = ""
+    namesakes: str = ""
     dropped: int = 0
     rejected: int = 0
     ring_frames: int = 0
@@ -50,6 +51,8 @@ class Report:
 
 def judge(report: Report) -> tuple[bytes, str]:
     """Level and summary of a report."""
+    if report.namesakes:
+        return DiagnosticStatus.WARN, report.namesakes
     if report.lifecycle != "active":
         level = DiagnosticStatus.WARN if report.last_error else DiagnosticStatus.OK
         if report.lifecycle == "finalized":

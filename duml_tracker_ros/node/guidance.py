@@ -34,6 +34,7 @@ from .outcome import Outcome, Sighting, Status
 from .pairing import Pairing
 from .parameters import Settings
 from .publishers import STATES
+from .texts import cut
 
 # Depth may come before or after the tracker is done with the image of the same moment.
 KEPT = 8
@@ -307,6 +308,7 @@ class Guidance:
 
     def _tell(self, name: str, problem: str) -> None:
         """Keep the problem for diagnostics; each new one goes to the log."""
+        problem = cut(problem)
         # Numbers in it change from image to image; that makes it no new problem.
         if problem and _words(problem) != _words(self.problems[name]):
             self._node.get_logger().warning(f"no {name}: {problem}")

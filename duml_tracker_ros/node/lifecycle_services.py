@@ -13,6 +13,7 @@ from lifecycle_msgs.srv import ChangeState, GetAvailableStates, GetAvailableTran
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
 from .answers import SERVICE_QOS
+from .texts import cut
 
 
 class LifecycleServices:
@@ -52,8 +53,8 @@ class LifecycleServices:
         number = possible.get(asked.label) if asked.label else asked.id
         if number not in possible.values() or number not in self._triggers:
             self._node.get_logger().warning(
-                f"no transition {asked.label or asked.id} from {self._machine.current_state[1]}: "
-                f"possible are {', '.join(possible) or 'none'}"
+                f"no transition {cut(asked.label) or asked.id} from "
+                f"{self._machine.current_state[1]}: possible are {', '.join(possible) or 'none'}"
             )
             return response
         response.success = self._triggers[number]() == TransitionCallbackReturn.SUCCESS

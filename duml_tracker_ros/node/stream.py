@@ -23,6 +23,7 @@ from ..messages.video import is_video
 from .frame_ring import Frame
 from .packets import PacketThread
 from .senders import TELLS_SENDERS, Senders
+from .texts import cut
 
 LARGE_IMAGE_HINT = (
     "Fast DDS drops camera images by default: start the camera with "
@@ -137,6 +138,8 @@ class ImageStream:
 
     def turn_down(self, reason: str) -> None:
         """Say that an image cannot be used; its reader does so, too, on the worker's thread."""
+        # Encoding and frame_id are what somebody sent.
+        reason = cut(reason)
         self._refused = reason, time.monotonic()
         self._refuse(reason)
 
@@ -206,7 +209,7 @@ class ImageStream:
         except ImageError as error:
             self.turn_down(str(error))
             return
-        self.description = message.format
+        self.description = cut(message.format)
         frame = self._frame(
             message, arrival, partial(self._reader.read_compressed, message, arrival)
         )

@@ -12,6 +12,7 @@ from .catch_up import CatchUp
 from .command import WorkerError
 from .frame_ring import Frame
 from .outcome import Sighting, Status
+from .texts import cut
 
 LAST_ID = 0xFFFFFFFF
 
@@ -145,8 +146,8 @@ class TargetBook:
             if target.size != (view.width, view.height) or target.source != frame.source:
                 self.end(
                     [target],
-                    f"the image changed from {target.size[0]}x{target.size[1]} {target.source!r} "
-                    f"to {view.width}x{view.height} {frame.source!r}",
+                    f"the image changed from {target.size[0]}x{target.size[1]} "
+                    f"{cut(target.source)!r} to {view.width}x{view.height} {cut(frame.source)!r}",
                 )
 
     def judge(

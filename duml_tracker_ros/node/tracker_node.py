@@ -41,6 +41,7 @@ from .publishers import Publishers, output_qos
 from .selection import STEADY, Selector
 from .statistics import Statistics
 from .stream import ImageStream
+from .texts import cut
 from .track_recorder import TrackRecorder
 from .worker import TrackerWorker
 
@@ -114,6 +115,7 @@ class TrackerNode(LifecycleNode):
         self._statistics = Statistics()
         self._last_error = ""
         self._silence = ""
+        self._namesakes = ""
         self._stuck = False
         self._short_of_ring = False
         self._next_id = 1
@@ -256,7 +258,7 @@ class TrackerNode(LifecycleNode):
 
     def fault(self, text: str) -> None:
         """Log an error and keep it for diagnostics."""
-        self._last_error = text
+        self._last_error = cut(text, 2000)
         self.get_logger().error(text)
 
     def _describe_tracker(self) -> dict[str, Any]:
@@ -486,6 +488,7 @@ class TrackerNode(LifecycleNode):
                 self.get_logger().warning(f"old images: {report.ring_shortage}")
             self._short_of_ring = bool(report.ring_shortage)
         report.selection = self._selector.last
+        report.namesakes = self._check_namesakes()
         if self._guidance is not None:
             report.guidance = self._guidance.describe()
         if (attitude := self._attitude) is not None:
@@ -494,6 +497,23 @@ class TrackerNode(LifecycleNode):
         self._diagnostics.publish(
             diagnostics.message(report, self.get_fully_qualified_name().lstrip("/"), stamp)
         )
+
+    def _check_namesakes(self) -> str:
+        """What is wrong if other nodes have this one's name; each new time goes to the log."""
+        own = self.get_name(), self.get_namespace()
+        count = self.get_node_names_and_namespaces().count(own)
+        if count < 2:
+            self._namesakes = ""
+            return ""
+        reason = (
+            f"{count} nodes are named {self.get_fully_qualified_name()}, and each answers: end "
+            "one, or give it another name (-r __node:=NAME) or namespace (-r __ns:=/NAME). One "
+            "that was killed counts for some 20 s more"
+        )
+        if reason != self._namesakes:
+            self.get_logger().error(reason)
+        self._namesakes = reason
+        return reason
 
     def _check_silence(self) -> str:
         """Reason why no images come, empty while they do; each new one goes to the log."""
