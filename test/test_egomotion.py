@@ -12,9 +12,11 @@ from turning_camera import TurningCamera, away_and_back
 from duml_tracker_ros.scene import AerialScene, SceneSettings
 from duml_tracker_ros.scene.camera import project
 from duml_tracker_ros.tracker import TrackState, create_tracker
-from duml_tracker_ros.tracker.egomotion import Attitude, Motion, between, view_of
+from duml_tracker_ros.tracker.config import LocalizeConfig, NetworkConfig
+from duml_tracker_ros.tracker.egomotion import Attitude, Motion, View, between, view_of
 from duml_tracker_ros.tracker.geometry import overlap
 from duml_tracker_ros.tracker.prediction import Prediction
+from duml_tracker_ros.tracker.target import TargetTrack
 
 SIZE = (640, 480)
 STILL = SceneSettings(look_alikes=(), traffic=4, trees=(), bridges=(), clouds=0.0, tilt=0.0)
@@ -182,6 +184,26 @@ def test_a_lost_target_is_kept_at_its_place_in_the_world() -> None:
     for _ in range(60):
         box = lost.ahead(box, None, True)
     assert box[0] - 100 < 5.0 / (1 - 0.8) + 1, "the velocity dies away"
+
+
+def test_errors_of_many_frames_do_not_lead_a_lost_target_astray() -> None:
+    """A minute of estimates that are off by a little, each time the same way."""
+    track = TargetTrack((100.0, 100.0, 40.0, 20.0), (0.0, 0.0, 0.0))
+    for _ in range(5):
+        track.anticipate(None, View(None, SIZE))
+        track.prediction.learn(track.box)
+    track.state, track.unseen = TrackState.LOST, 1
+    for matrix in (np.diag([0.99, 0.99, 1.0]), np.diag([1.01, 1.01, 1.0])):
+        for _ in range(1800):
+            track.anticipate(Motion(matrix), View(None, SIZE))
+        x, y, w, h = track.box
+        assert w / h == pytest.approx(2.0)
+        assert 0.5 * 40 - 1e-6 <= w <= 2.0 * 40 + 1e-6
+        assert abs(x) <= 3 * SIZE[0]
+        assert abs(y) <= 3 * SIZE[1]
+        window = track.search(NetworkConfig(), LocalizeConfig())
+        assert 0 <= window.cx <= SIZE[0]
+        assert 0 <= window.cy <= SIZE[1]
 
 
 def pan(ground: np.ndarray, lefts: list[int]) -> list[np.ndarray]:

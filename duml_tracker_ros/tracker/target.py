@@ -16,6 +16,10 @@ from .prediction import Prediction
 from .types import Box, TrackState
 
 NOWHERE_ELSE = ReacquireConfig()
+ASTRAY = 2.0
+"""How far from the image a lost target may be taken to be, in its width and height."""
+ZOOMED = 2.0
+"""How much larger or smaller a lost target may be taken to be as the camera zooms."""
 RECENT = 8
 """Frames whose median size says how large the target was lately."""
 SAME = 0.3
@@ -139,8 +143,23 @@ class TargetTrack:
         """
         lost = self.state is TrackState.LOST
         self.elsewhere.stand_still(motion)
-        self.box = self.prediction.ahead(self.box, motion, lost)
+        box = self.prediction.ahead(self.box, motion, lost)
+        self.box = self._bounded(box, view.size) if lost else box
         self.view = view
+
+    def _bounded(self, box: Box, image_size: tuple[int, int]) -> Box:
+        """A box that small errors of many frames have not led astray: of a size like the last ones,
+        and no farther from the image than `ASTRAY` of its sides."""
+        recent = sorted(self._sizes)[len(self._sizes) // 2]
+        x, y, w, h = box
+        cx, cy, side = x + w / 2, y + h / 2, math.sqrt(w * h)
+        fit = min(max(side, recent / ZOOMED), recent * ZOOMED) / max(side, 1e-6)
+        cx, cy = (
+            min(max(c, -ASTRAY * n), (1 + ASTRAY) * n)
+            for c, n in zip((cx, cy), image_size, strict=True)
+        )
+        w, h = w * fit, h * fit
+        return cx - w / 2, cy - h / 2, w, h
 
     def observe(self, finding: Finding, rule: LocalizeConfig, chroma: tuple[float, float]) -> None:
         """Take over the verdict on a frame, where the candidate had this chroma."""
