@@ -213,7 +213,7 @@ def test_vector_units_are_named_for_a_column(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_engine_sweep_learns_on_every_frame_in_both_sizes(monkeypatch) -> None:
-    spec = TrackerSpec("duml", device="cpu")
+    spec = TrackerSpec("duml", device="cpu", size="compact")
     cases = [c for c in plan(spec, ["engine"]) if c.group == "engine"]
     assert [c.label.split()[0] for c in cases] == sorted(c.label.split()[0] for c in cases)
     assert cases[0].label == "compact torch"

@@ -83,7 +83,10 @@ def test_recorded_frames_track_as_plain_ones(update: str) -> None:
     # Gone for a while: larger crops, and the way back.
     images[18:24] = [np.full_like(images[0], 90)] * 6
     rules = {"online.update": update, "online.interval": 4}
-    plain, recorded = create_tracker("duml", device="cpu", **rules), captured(**rules)
+    plain, recorded = (
+        create_tracker("duml", device="cpu", size="compact", **rules),
+        captured(**rules),
+    )
     for tracker in (plain, recorded):
         tracker.init(images[0], tuple(boxes[0]), "bgr")
     held = []
@@ -105,7 +108,7 @@ def test_recorded_frames_track_as_plain_ones(update: str) -> None:
 
 def test_targets_take_turns_at_the_recorded_addresses() -> None:
     images, boxes = render(14, size=(320, 240), seed=2)
-    recorded, plain = captured(), create_tracker("duml", device="cpu")
+    recorded, plain = captured(), create_tracker("duml", device="cpu", size="compact")
     first, other = (tuple(boxes[0]), (40.0, 150.0, 40.0, 40.0))
     targets = [recorded.start(images[0], box, "bgr") for box in (first, other)]
     pairs = [plain.start(images[0], box, "bgr") for box in (first, other)]

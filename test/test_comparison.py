@@ -103,7 +103,7 @@ def test_ablation_tells_what_needs_a_network(clips: Path, tmp_path: Path, capsys
     page = tmp_path / "page.md"
     page.write_text("<!-- ablation siamrcr -->\n<!-- /ablation siamrcr -->\n")
     command = ["ablation", "--root", str(clips), "--device", "cpu", "--quiet", "--threads", "1"]
-    command += ["--out", str(tmp_path / "out")]
+    command += ["--out", str(tmp_path / "out"), "--size", "compact"]
     assert main([*command, "--tracker", "siamrcr", "--docs", str(page)]) == 0
     lacking = page.read_text()
     assert "duml-tracker train siamrcr_compact --set siamrcr.links=false" in lacking

@@ -28,7 +28,7 @@ def clip(count: int) -> tuple[list[np.ndarray], tuple]:
 def test_files_feed_each_other_and_compute_what_torch_does(tmp_path: Path) -> None:
     onnx, onnxruntime = (pytest.importorskip(p) for p in ONNX[::2])
     out = tmp_path / "onnx"
-    assert main(["export", "--out", str(out)]) == 0
+    assert main(["export", "--out", str(out), "--size", "compact"]) == 0
     described = json.loads((out / "duml_compact.json").read_text())
     graphs = described["graphs"]
     assert all(0 <= g["difference"] < 1e-3 for g in graphs.values())
@@ -40,7 +40,7 @@ def test_files_feed_each_other_and_compute_what_torch_does(tmp_path: Path) -> No
         part: onnxruntime.InferenceSession(str(out / g["file"])) for part, g in graphs.items()
     }
     # A real target through both files gives what the tracker's own network gives.
-    tracker = create_tracker(device="cpu", precision="fp32")
+    tracker = create_tracker(device="cpu", precision="fp32", size="compact")
     rng = np.random.default_rng(0)
     z, x = (
         rng.integers(0, 255, (1, 3, described[k], described[k]), np.uint8)

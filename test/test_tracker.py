@@ -82,7 +82,12 @@ def test_bf16_agrees_with_fp32() -> None:
         images, boxes = render(101, size=(320, 240), seed=seed)
         clip = [np.ascontiguousarray(i[..., ::-1]) for i in images], boxes
         exact, fast = (
-            run(create_tracker(device="cpu", precision=p, **{"online.update": "every_frame"}), clip)
+            run(
+                create_tracker(
+                    device="cpu", size="compact", precision=p, **{"online.update": "every_frame"}
+                ),
+                clip,
+            )
             for p in ("fp32", "bf16")
         )
         difference = np.array([r.box for r in exact]) - np.array([r.box for r in fast])
@@ -144,6 +149,7 @@ def test_targets_tracked_together_are_those_tracked_alone(clip) -> None:
 @pytest.mark.parametrize("online", ["ONR", "ONC-1s", "ONC-5s", "none"])
 def test_every_formulation_and_pair_tracks(clip, offline: str, online: str) -> None:
     options = {"network.offline_branch": offline, "network.online_branch": online}
+    options |= {"size": "compact"}
     if offline == online == "none":
         with pytest.raises(ConfigError, match="both"):
             create_tracker(weights="random", device="cpu", **options)
@@ -265,7 +271,7 @@ def test_weights_of_another_network_name_the_first_difference(tmp_path) -> None:
     path = tmp_path / "other.safetensors"
     save_checkpoint(path, DualModalNet(config), config)
     with pytest.raises(WeightsError, match=r"network\.neck"):
-        create_tracker(weights=str(path), device="cpu")
+        create_tracker(weights=str(path), device="cpu", size="compact")
     net = DualModalNet(load_config("compact").network)
     net.online.label.data[3] = float("nan")
     save_checkpoint(path, net, net.config)

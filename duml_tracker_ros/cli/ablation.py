@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     clips = load_dataset(args.dataset, args.root, args.sequences)
     shown = measures(clips)
     size = args.size or usual_size()
-    there, _ = own_contestants(TRACKERS, parse_files(args.weights), args.device)
+    there, _ = own_contestants(TRACKERS, parse_files(args.weights, size), args.device)
     files = {c.spec.name: c.spec.weights for c in there if c.spec.size == size}
     files |= _networks(args.network)
     out = Path(args.out).expanduser() if args.out else runs_folder("ablation", args.root)

@@ -268,8 +268,9 @@ def runs_folder(command: str, root: str | Path) -> Path:
     return Path("runs") / command / f"{place.name or 'root'}-{mark}"
 
 
-def parse_files(pairs: Sequence[str]) -> dict[tuple[str, str], str]:
-    """``NAME[:SIZE]=FILE`` arguments by tracker and size (the usual one where none is named)."""
+def parse_files(pairs: Sequence[str], otherwise: str = "") -> dict[tuple[str, str], str]:
+    """``NAME[:SIZE]=FILE`` arguments by tracker and size; where none is named ``otherwise``, or the
+    usual one."""
     from ..tracker import TRACKERS
     from ..tracker.checkpoint import usual_size
     from ..tracker.config import sizes
@@ -279,7 +280,7 @@ def parse_files(pairs: Sequence[str]) -> dict[tuple[str, str], str]:
         what, _, file = pair.partition("=")
         name, _, size = what.partition(":")
         if name in TRACKERS:
-            size = size or usual_size(name)
+            size = size or otherwise or usual_size(name)
         if not file or name not in TRACKERS or size not in sizes(name):
             raise CliError(
                 f"--weights {pair!r} is not NAME[:SIZE]=FILE, for example duml=my.safetensors or "

@@ -72,8 +72,8 @@ class Settings:
     weights: str = _parameter(
         "default",
         CONFIGURE,
-        "'default' = the weights in the package, or the path of a .safetensors file; "
-        "'random' is for tests",
+        "'default' = the weights in the package, 'permissive' = those of them trained on data of "
+        "permissive licence alone, or the path of a .safetensors file; 'random' is for tests",
         pattern=r".+",
         remedy="use 'default' or a path",
     )

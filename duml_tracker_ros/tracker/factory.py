@@ -41,6 +41,7 @@ SYSTEMS: dict[str, type[FrameTracker[Any, Any]]] = {
 }
 TRACKERS: tuple[str, ...] = tuple(SYSTEMS)
 AUTO = "auto"
+SHIPPED = ("default", "permissive")
 CAPTURED: dict[str, type[FrameTracker[Any, Any]]] = {CapturedDuml.name: CapturedDuml}
 """Those that can be recorded as CUDA graphs."""
 
@@ -90,8 +91,9 @@ def create_tracker(
 
     Args:
         name: one of ``TRACKERS``.
-        weights: ``default`` (shipped with the package), a path to a .safetensors file, or
-            ``random`` (untrained, seeded: for tests of everything but accuracy).
+        weights: ``default`` (shipped with the package), ``permissive`` (shipped, too, and trained
+            on data of permissive licence alone), a path to a .safetensors file, or ``random``
+            (untrained, seeded: for tests of everything but accuracy).
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
         size: ``lite``, ``compact``, ``r50``, ``alexnet`` or ``pysot``, as the tracker comes in it.
             ``auto``: the one that the weights were made for; of the package's, the best.
@@ -136,7 +138,7 @@ def load_network(
             raise ConfigError(
                 f"override {key!r} is a group; name a key of it, e.g. 'online.update'"
             )
-    checkpoint = None if weights in ("default", "random") else load_checkpoint(weights)
+    checkpoint = None if weights in (*SHIPPED, "random") else load_checkpoint(weights)
     if size == AUTO:
         size = _size_of(name, checkpoint, overrides)
     config = load_config(size, overrides, name)
@@ -147,7 +149,7 @@ def load_network(
         net = make(config.network)
         torch.random.set_rng_state(torch_state)
     else:
-        checkpoint = checkpoint or load_checkpoint(default_weights(size, name))
+        checkpoint = checkpoint or load_checkpoint(default_weights(size, name, weights))
         _check_network(config, checkpoint)
         net = make(config.network)
         load_state(net, checkpoint)

@@ -27,7 +27,8 @@ class DataConfig(Group, path="data"):
     """Where the images come from and how many batches are prepared ahead.
 
     ``drawn`` is the share of templates cut around a box as a hand draws it instead of the exact
-    one, ``zoom`` the greatest change of scale between template and search crop, as a logarithm.
+    one, ``zoom`` the greatest change of scale between template and search crop, as a logarithm. Of
+    ``root`` only the ``sources`` are taken, if any are named.
     """
 
     root: str = ""
@@ -44,6 +45,7 @@ class DataConfig(Group, path="data"):
     exclude_videos: tuple[str, ...] = ()
     shares: dict[str, Weight] = field(default_factory=dict)
     protocol: Literal["", "got10k"] = ""
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

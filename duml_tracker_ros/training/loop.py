@@ -103,6 +103,7 @@ def _batches(
             zoom=config.data.zoom,
             exclude_videos=config.data.exclude_videos,
             progress=replicas.first,
+            sources=config.data.sources,
         )
     except DataError as error:
         raise ConfigError(str(error)) from error

@@ -150,14 +150,20 @@ def _checksums(path: Path) -> list[str] | None:
     return digests
 
 
-def default_weights(size: str, name: str = "duml") -> Path:
+def default_weights(size: str, name: str = "duml", kind: str = "default") -> Path:
     """Path of the weights shipped for a tracker in a size. Raises WeightsError that says how to
-    make some."""
-    path = WEIGHTS_DIR / f"{_stem(size, name)}.safetensors"
+    make some.
+
+    Args:
+        kind: ``default``, or ``permissive``: trained on data of permissive licence alone.
+    """
+    suffix = "" if kind == "default" else f"_{kind}"
+    path = WEIGHTS_DIR / f"{_stem(size, name)}{suffix}.safetensors"
     if not path.is_file():
         shipped = ", ".join(sorted(p.stem for p in WEIGHTS_DIR.glob("*.safetensors")))
         raise WeightsError(
-            f"no weights are shipped for tracker {name!r} in size {size!r} (there are {shipped}): "
+            f"no {kind} weights are shipped for tracker {name!r} in size {size!r} (there are "
+            f"{shipped}): "
             f"give weights=FILE (.safetensors), or make some with '{how_to_make(size, name)}'"
         )
     return path

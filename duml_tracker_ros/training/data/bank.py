@@ -138,6 +138,7 @@ def load_bank(
     *,
     layouts: Mapping[str, str | Path] | None = None,
     exclude_videos: Sequence[str] = (),
+    sources: Sequence[str] = (),
     threads: int = 0,
     progress: bool = True,
 ) -> Bank:
@@ -150,12 +151,13 @@ def load_bank(
         root: None or empty for public data sets alone.
         layouts: name (see ``datasets.TRAINING``) to top folder.
         exclude_videos: left out wherever they come from, see `exclude`.
+        sources: of the root only these; empty: all.
 
     Raises DataError when the data cannot be used.
     """
     if not root and not layouts:
         raise DataError("no data: give a root with index.jsonl, or layouts of public data sets")
-    own = read_index(root) if root else []
+    own = of_sources(read_index(root) if root else [], sources)
     public = [
         record
         for name, top in (layouts or {}).items()
@@ -168,6 +170,15 @@ def load_bank(
     if not own:
         return bank
     return load_records(own, threads=threads, progress=progress).merge(bank)
+
+
+def of_sources(records: Sequence[Record], sources: Sequence[str]) -> list[Record]:
+    """The records of some sources, or all if none is named. Raises DataError for an unknown one."""
+    known = {record.source for record in records}
+    unknown = sorted(set(sources) - known)
+    if unknown:
+        raise DataError(f"data.sources = {unknown}: the index has {', '.join(sorted(known))}")
+    return [record for record in records if not sources or record.source in sources]
 
 
 def load_records(

@@ -152,6 +152,7 @@ def make_loader(
     cache_dir: str | Path | None = None,
     layouts: Mapping[str, str | Path] | None = None,
     exclude_videos: Sequence[str] = (),
+    sources: Sequence[str] = (),
     grabcut_limit: int = 2500,
     distractors: int = 4,
     scene_clips: int = 150,
@@ -176,6 +177,7 @@ def make_loader(
     - layouts: public data sets to draw from as well, name (see `datasets.TRAINING`) to top folder;
       their pictures are decoded when drawn
     - exclude_videos: held-out videos of all of these, as `video` or `source/video`
+    - sources: of `root` only these; empty: all
     - grabcut_limit: 0 does without the cut-outs that take minutes at the first start
     - distractors: the greatest number of look-alikes pasted around a pasted target
     - masks: "none", "known" (where the data have outlines), or "only" (targets of known outline)
@@ -190,7 +192,13 @@ def make_loader(
     if masks not in MASKS:
         raise DataError(f"masks {masks!r}: choose from {', '.join(MASKS)}")
     shape = Shape(template_size, search_size, n_search, n_support, masks != "none", drawn, zoom)
-    bank = load_bank(root, layouts=layouts, exclude_videos=exclude_videos, progress=progress)
+    bank = load_bank(
+        root,
+        layouts=layouts,
+        exclude_videos=exclude_videos,
+        sources=sources,
+        progress=progress,
+    )
     cutouts = load_cutouts(
         bank, cache_dir=cache_dir, grabcut_limit=grabcut_limit, progress=progress
     )
