@@ -48,6 +48,19 @@ class Operator:
         self.node = rclpy.create_node("operator", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        from rcl_interfaces.srv import SetParameters
+
+        from duml_tracker_ros.srv import Init
+
+        # Made long before they are used: an answer to a client that the service has not yet
+        # discovered is lost.
+        self._clients = {
+            name: self.node.create_client(kind, name)
+            for kind, name in (
+                (Init, "duml_tracker/init"),
+                (SetParameters, "camera/set_parameters"),
+            )
+        }
         self.states: dict[int, int] = {}
         self.node.create_subscription(Target, "duml_tracker/target", self._on_target, 50)
 
@@ -66,8 +79,8 @@ class Operator:
                 raise DemoError(f"{what}: not within {seconds:.0f} s")
             self._executor.spin_once(timeout_sec=0.05)
 
-    def call(self, kind: Any, name: str, request: Any) -> Any:
-        client = self.node.create_client(kind, name)
+    def call(self, name: str, request: Any) -> Any:
+        client = self._clients[name]
         self.until(client.service_is_ready, 60.0, f"service {name}")
         future = client.call_async(request)
         self.until(future.done, 30.0, f"answer of {name}")
@@ -78,7 +91,7 @@ class Operator:
 
         x, y, w, h = box
         request = Init.Request(x=x, y=y, width=w, height=h)
-        answer = self.call(Init, "duml_tracker/init", request)
+        answer = self.call("duml_tracker/init", request)
         if not answer.success:
             raise DemoError(f"the target was refused: {answer.message}")
 
@@ -87,7 +100,7 @@ class Operator:
         from rclpy.parameter import Parameter
 
         off = Parameter("hold", value=False).to_parameter_msg()
-        self.call(SetParameters, "camera/set_parameters", SetParameters.Request(parameters=[off]))
+        self.call("camera/set_parameters", SetParameters.Request(parameters=[off]))
 
     def close(self) -> None:
         self._executor.shutdown()

@@ -48,7 +48,7 @@ class NodeProcess:
     ):
         # Two threads of torch that wait for each other crawl on a machine busy with other tests.
         parameters.setdefault("num_threads", 1)
-        parameters.setdefault("init_timeout", WAIT)
+        parameters.setdefault("init_timeout", 60.0)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         arguments = [
             part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")
@@ -304,6 +304,28 @@ class Talker:
         self.published.add(stamp_of(message))
         self.images.publish(message)
         return stamp_of(message)
+
+    def show(self, **arguments):
+        """Publish an image, again if need be, until the node has answered it; its stamp.
+
+        On a busy machine a camera's images get lost: what a test counts on must have arrived.
+        """
+        message, due = self.image(**arguments), 0.0
+        stamp = stamp_of(message)
+        self.published.add(stamp)
+
+        def publish():
+            nonlocal due
+            if time.monotonic() >= due:
+                self.images.publish(message)
+                due = time.monotonic() + 1.0
+
+        self.spin_until(
+            lambda: any(stamp_of(target) == stamp for target in self.targets[-9:]),
+            "an answer",
+            meanwhile=publish,
+        )
+        return stamp
 
     def stream_until(self, condition, what, timeout=WAIT, **arguments):
         """Publish images at 30 Hz until `condition` is true."""

@@ -10,6 +10,7 @@ import argparse
 import sys
 
 import console_trials
+import fault_trials
 import stress_trials
 from stress_trials import Finding
 
@@ -46,6 +47,26 @@ TRIALS = {
     "loop": (
         "the gimbal example, through an occlusion, for 20 s",
         lambda options: stress_trials.closed_loop(400, 20.0),
+    ),
+    "starts": (
+        "SIGINT and SIGTERM at 20 moments of start-up",
+        lambda options: fault_trials.starts(20),
+    ),
+    "cameras": (
+        "two cameras on one topic",
+        lambda options: fault_trials.two_cameras(10.0),
+    ),
+    "encodings": (
+        "images of an encoding that is not read, at 20 Hz",
+        lambda options: fault_trials.odd_encodings(5.0),
+    ),
+    "calls": (
+        "200 calls of each service at once",
+        lambda options: fault_trials.many_calls(200),
+    ),
+    "ring": (
+        "a selection on an old image of 3840x2160",
+        lambda options: fault_trials.large_ring(15.0),
     ),
     "soak": (
         "ordinary work for --minutes: selections, viewers that come and go",

@@ -222,11 +222,7 @@ def test_transitions_are_told(node):
 
 
 def test_selection_on_an_old_frame(active):
-    stamps = []
-    active.spin_until(
-        lambda: len(stamps) > 12, "frames", meanwhile=lambda: stamps.append(active.publish())
-    )
-    active.spin_for(0.2)
+    stamps = [active.show() for _ in range(13)]
     answer = active.init(TARGET, stamp_ns=stamps[4])
     assert answer.success, answer.message
     assert nanoseconds(answer.stamp) == stamps[4]
@@ -339,7 +335,10 @@ def test_detections_hold_the_target_only_while_it_is_tracked(active):
     active.targets.clear()
     active.stream_until(lambda: any(t.target_id for t in active.targets), "the target")
     active.stream_until(lambda: len(active.targets) > 20, "targets")
-    active.spin_for(0.3)
+    active.spin_until(
+        lambda: {stamp_of(t) for t in active.targets} <= {stamp_of(d) for d in detections},
+        "the detections of each target",
+    )
     by_stamp = {stamp_of(message): message for message in detections}
     compared = 0
     for target in active.targets:

@@ -30,12 +30,12 @@ def test_box_drawn_on_an_old_frame_finds_the_target_where_it_is_now(node):
     node.bring_to("active")
     places = {}
 
-    def publish():
+    def publish(send=node.publish):
         x = 60 + 5 * len(places)
-        places[node.publish(pixels=scene(x=x))] = x
+        places[send(pixels=scene(x=x))] = x
 
-    node.spin_until(lambda: len(places) >= 26, "frames", meanwhile=publish)
-    node.spin_for(0.2)
+    for _ in range(26):
+        publish(node.show)
     stamps = sorted(places)
     old = stamps[4]
     node.targets.clear()
@@ -84,11 +84,11 @@ def hand_over(talker, kind, topic, make, process):
     publisher = talker.node.create_publisher(kind, f"{NODE}/{topic}", 1)
     talker.spin_until(lambda: publisher.get_subscription_count() == 1, f"{topic} is subscribed")
     former = talker.init(TARGET).target_id
-    publisher.publish(make(TARGET, talker.publish()))
+    publisher.publish(make(TARGET, talker.show()))
     target = talker.fresh_target(lambda t: t.target_id > former)
     assert target.target_id == former + 1
     # Where the network that was not trained goes from there is another matter.
-    publisher.publish(make((900.0, 10.0, 30.0, 30.0), talker.publish()))
+    publisher.publish(make((900.0, 10.0, 30.0, 30.0), talker.show()))
     process.wait_for_log(f"~/{topic} refused")
 
     def last_selection():
@@ -107,8 +107,6 @@ def test_box_topic(active, process):
         message = Box(x=box[0], y=box[1], width=box[2], height=box[3])
         stamp = message.header.stamp
         stamp.sec, stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
-        # The image is on its way by another topic: give it the time to arrive first.
-        active.spin_for(0.3)
         return message
 
     hand_over(active, Box, "init_box", make, process)

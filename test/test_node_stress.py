@@ -29,13 +29,19 @@ def test_several_targets():
     judge([f for f in stress_trials.several(3, 2.0) if "share" not in f.what])
 
 
-# The allocator keeps some MiB now and then: in a few seconds that looks like growth. A leak stays.
-@pytest.mark.flaky(reruns=3)
 def test_soak():
-    judge(stress_trials.soak(4.0))
+    findings = stress_trials.soak(4.0)
+    judge([f for f in findings if f.what != "memory growth"])
+    # The allocator keeps some MiB now and then, which in a few seconds looks like growth; a leak of
+    # one image in ten would be more than this.
+    (growth,) = [f for f in findings if f.what == "memory growth"]
+    assert float(growth.value.split()[0]) < 8.0, growth
 
 
-# One occlusion decides, and how the processes fall in time decides how it is met.
-@pytest.mark.flaky(reruns=2)
 def test_closed_loop_through_an_occlusion():
-    judge(stress_trials.closed_loop(128, 16.0))
+    findings = stress_trials.closed_loop(128, 16.0)
+    share, without, *others = findings
+    judge(others)
+    # One occlusion decides how long the target is away from the centre, and how the processes fall
+    # in time decides how it is met: the long form judges the share.
+    assert float(share.value.split()[0]) > float(without.value.split()[0]) + 5.0, findings

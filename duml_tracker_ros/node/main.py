@@ -56,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             node = TrackerNode(ending)
         except (ParameterException, ValueError) as error:
             print(f"duml_tracker: {error}", file=sys.stderr)
+            sys.stderr.flush()
+            end_within(ENDING, 1)
             return 1
         executor = SingleThreadedExecutor()
         executor.add_node(node)
