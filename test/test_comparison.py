@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,30 @@ def test_guide_names_the_best_of_each_kind() -> None:
     assert chosen["memory is short"] == "fcot"
 
 
+def test_clips_that_choices_were_made_on_have_a_table_of_their_own(
+    clips: Path, tmp_path: Path, capsys
+) -> None:
+    (clip,) = clips.iterdir()
+    names = ["first", "second"]
+    for name in names:
+        shutil.copytree(clip, tmp_path / "clips" / name)
+    command = ["compare", "--root", str(tmp_path / "clips"), "--quiet", "--no-speed"]
+    command += ["--out", str(tmp_path / "out")]
+    command += ["--tracker", "opencv_kcf", "opencv_mil", "--validation", names[0]]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    unseen, chosen = text.split("Settings and weights were chosen on these")
+    assert unseen.startswith("Nothing was chosen on these, 1 clips:")
+    rows = {}
+    for part, found in (("unseen", unseen), ("chosen", chosen)):
+        line = next(r for r in found.splitlines() if r.startswith("| opencv_kcf "))
+        rows[part] = float(line.split("|")[2])
+    by_clip = next(r for r in text.splitlines() if r.startswith(f"| {names[0]} "))
+    assert f"{rows['chosen']:.3f}" in by_clip
+    assert main([*command[:-1], "*"]) == 2
+    assert "some must match and some not" in capsys.readouterr().err
+
+
 def test_ablation_tells_what_needs_a_network(clips: Path, tmp_path: Path, capsys) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- ablation siamrcr -->\n<!-- /ablation siamrcr -->\n")
@@ -112,7 +137,7 @@ def test_ablation_tells_what_needs_a_network(clips: Path, tmp_path: Path, capsys
     network = f"siamrcr_unlinked={default_weights('compact', 'siamrcr')}"
     given = [*command, "--tracker", "siamrcr", "--network"]
     assert main([*given, network, "--docs", str(page)]) == 0
-    assert "| trained briefly, without links (SiamRCR, Table 1 (II))" in page.read_text()
+    assert "| trained briefly, without links (SiamRCR, Table 1, II)" in page.read_text()
     assert "runs/siamrcr_linked" in page.read_text()
     assert main([*given, "siamrcr_free=x"]) == 2
     assert "siamrcr_unlinked" in capsys.readouterr().err

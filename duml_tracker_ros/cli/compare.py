@@ -36,6 +36,8 @@ Finished runs under --out are not made again: run once on a busy machine with --
 on a quiet one for the times. --docs writes tables, plots and the guide into a Markdown page.
 """
 IMAGES = "images"
+UNSEEN = "Nothing was chosen on these"
+CHOSEN = "Settings and weights were chosen on these"
 
 
 def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -71,6 +73,12 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         help="model files of an OpenCV peer; may be repeated",
     )
     add_device(parser)
+    parser.add_argument(
+        "--validation",
+        metavar="GLOB",
+        help="clips that settings or weights were chosen on, e.g. 'davis/*,tinytlp/*': they have a "
+        "table of their own, and plots and guide are of the others",
+    )
     parser.add_argument("--no-speed", action="store_true", help="leave times and memory out")
     parser.add_argument("--frames", type=positive, default=100, metavar="N", help="timed (100)")
     parser.add_argument("--docs", metavar="PAGE", help="Markdown page to fill, plots beside it")
@@ -128,20 +136,27 @@ def _write(
     absent: dict[str, str],
 ) -> None:
     """Print the tables, and write them and the plots."""
-    from ..evaluation.comparison import clip_table, comparison_plots, comparison_table, guide
+    from ..evaluation.comparison import clip_table, comparison_plots, comparison_table, guide, split
     from ..evaluation.sections import fill_section
 
     origin = _origin(args, entries)
     parts = [table(*comparison_table(entries))]
+    unseen = entries
+    if args.validation:
+        chosen_on, unseen = split(entries, args.validation)
+        parts = [
+            f"{heading}, {len(part[0].scores.scores)} clips:\n\n{table(*comparison_table(part))}"
+            for heading, part in ((UNSEEN, unseen), (CHOSEN, chosen_on))
+        ]
     if missing:
         lacking = "\n".join(f"- {n}: `{command}`" for n, command in missing.items())
         parts.append(f"Without weights, and how to make some:\n\n{lacking}")
     if absent:
         parts.append("Not here:\n\n" + "\n".join(f"- {reason}" for reason in absent.values()))
-    needs = (f"- {need}: `{label}` ({why})" for need, label, why in guide(entries))
+    needs = (f"- {need}: `{label}` ({why})" for need, label, why in guide(unseen))
     chosen = "\n".join(needs)
     by_clip = table(*clip_table(entries))
-    plots = comparison_plots(entries)
+    plots = comparison_plots(unseen)
     text = "\n\n".join([*parts, chosen, by_clip])
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "compare.md", f"{origin}\n\n{text}\n")
@@ -166,6 +181,7 @@ def _origin(args: argparse.Namespace, entries: list[Entry]) -> str:
     from ..processors import usable_processors
 
     command = "duml-tracker compare --root CLIPS"
+    command += f" --validation '{args.validation}'" if args.validation else ""
     command += f" --threads {args.threads}" if args.threads else ""
     today = datetime.date.today().isoformat()
     clips = sorted(entries[0].scores.scores)

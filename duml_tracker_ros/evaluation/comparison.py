@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..datasets import Dataset
+from ..datasets import Dataset, DatasetError, matches
 from ..tracker.checkpoint import default_weights, usual_size
 from ..tracker.checkpoint.store import how_to_make
 from ..tracker.config import sizes
@@ -129,6 +129,33 @@ def measure_speed(
         out.append(dataclasses.replace(entry, speed=run_case(case, REPEATS)))
         on_result(out[-1])
     return out
+
+
+def split(entries: Sequence[Entry], pattern: str) -> tuple[list[Entry], list[Entry]]:
+    """The entries on the clips that settings and weights were chosen on, and on the others.
+
+    pattern: globs of the first kind, as `datasets.matches` takes them. Raises DatasetError when one
+    of the two is empty.
+    """
+    names = list(entries[0].scores.scores)
+    chosen = [n for n in names if matches(n, pattern)]
+    if not chosen or len(chosen) == len(names):
+        raise DatasetError(
+            f"--validation {pattern!r} matches {len(chosen)} of {len(names)} clips: some must "
+            "match and some not"
+        )
+    return _on(entries, chosen), _on(entries, [n for n in names if n not in chosen])
+
+
+def _on(entries: Sequence[Entry], names: Sequence[str]) -> list[Entry]:
+    """Entries as they are on some of the clips."""
+    found = []
+    for entry in entries:
+        scores = dataclasses.replace(
+            entry.scores, scores={n: entry.scores.scores[n] for n in names}
+        )
+        found.append(dataclasses.replace(entry, scores=scores, mean=scores.mean()))
+    return found
 
 
 def comparison_table(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
