@@ -27,7 +27,10 @@ setup(
     package_data={
         "duml_tracker_ros": [
             "py.typed",
-            *(f"**/*.{suffix}" for suffix in ("safetensors", "sha256", "yaml", "json", "md")),
+            *(
+                f"**/*.{suffix}"
+                for suffix in ("safetensors", "onnx", "sha256", "yaml", "json", "md")
+            ),
         ]
     },
     install_requires=[
@@ -44,9 +47,9 @@ setup(
     ],
     extras_require={
         "bag": ["rosbags>=0.11"],
-        # `duml-tracker export`, and engine=onnxruntime.
+        # `duml-tracker export`, and the engine where there is no OpenVINO.
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.2"],
-        # engine=openvino.
+        # What engine=auto takes on x86.
         "openvino": ["openvino>=2025.0"],
         "plot": ["matplotlib>=3.7"],
         # H.264 and H.265: image_transport ffmpeg and foxglove, and such bags.

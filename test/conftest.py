@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from duml_tracker_ros.tracker import factory
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # A shell starts background jobs with SIGINT ignored, and processes that tests interrupt would
@@ -16,6 +18,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # One thread: the same numbers on every machine, and no crawling where another program takes a core.
 torch.set_num_threads(1)
+
+# Torch is what the others are compared with: in this process it runs where none is named. Processes
+# that tests start choose for themselves.
+factory.fastest_engine = lambda device, quantised: "torch"
 
 OVER_DDS = ("test_node_", "test_demo_processes", "test_gimbal_controller")
 STATUS = pytest.StashKey[int]()

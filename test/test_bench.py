@@ -219,11 +219,14 @@ def test_engine_sweep_learns_on_every_frame_in_both_sizes(monkeypatch) -> None:
     assert cases[0].label == "compact torch"
     assert {c.spec.overrides["online.update"] for c in cases} == {"every_frame"}
     assert all("cuda_graph" not in c.label for c in cases)
+    if "openvino" in bench_module.engines("cpu"):
+        precise = [c for c in cases if c.label.startswith("compact openvino ")]
+        assert [c.spec.overrides["precision"] for c in precise] == ["fp32", "bf16", "int8"]
     monkeypatch.setattr(bench_module, "engines", lambda device: ["torch", "cuda_graph"])
     labels = [c.label for c in plan(spec, ["engine"]) if c.group == "engine"]
     assert labels == ["compact torch", "compact cuda_graph", "r50 torch", "r50 cuda_graph"]
     # An untrained network learns all the same.
-    settings = {**cases[-1].spec.overrides, "engine": "torch", "online.memory": 20}
+    settings = {**cases[0].spec.overrides, **bench_module.SURE, "online.memory": 20}
     tracker = create_tracker("duml", "random", "cpu", **settings)
     frames, box = make_frames(320, 240)
     tracker.init(frames[0], box, "bgr")

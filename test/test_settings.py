@@ -121,7 +121,7 @@ def test_replaced_values_are_checked_and_texts_become_numbers() -> None:
         ("postprocess.scales", [1.0, 0.0], r"postprocess\.scales\[1\] = 0\.0: must be from 0\.25"),
         ("localize.lost_below", "nan", r"localize\.lost_below = nan: a finite number"),
         ("network.backbone.strides", [8, 7], r"network\.backbone\.strides\[1\] = 7: choose from 2"),
-        ("engine", "magic", r"engine = 'magic': choose from torch, cuda_graph"),
+        ("engine", "magic", r"engine = 'magic': choose from auto, torch, cuda_graph"),
         ("online.init_samples", 500, r"online\.init_samples = 500: must be at most online\.memory"),
         ("localize.search_growth", 1.00001, r"search_growth = 1\.00001: 1, so .* at least 1\.001"),
         ("name", "a/b", "name = 'a/b': must be a name of letters"),

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..outputs import whole, write_text
-from .common import DEFAULT_TRACKER, CliError, epilog
+from .common import DEFAULT_TRACKER, CliError, epilog, positive
 
 if TYPE_CHECKING:
     import torch
 
+    from ..tracker.checkpoint import Checkpoint
     from ..tracker.network.base import CropNet
     from ..tracker.network.graphs import Graph
 
@@ -29,8 +30,15 @@ Write the learned networks of a tracker as ONNX graphs of fixed shapes, for othe
 
 What is learned online, the localisation and the score voting are no networks and are not in the
 graphs. Needs the packages onnx and onnxscript; onnxruntime, where installed, checks the graphs.
+
+With --int8 it writes instead the graph that precision=int8 runs, with the checksums of both:
+
+  WEIGHTS.NAME.int8.onnx   search graph in int8 for crops of any size, quantised by onnxruntime with
+                           crops of the training data; a tracker finds it beside its weights
 """
 TOLERANCE = 1e-3
+CHECKED = 32
+"""Pairs of crops that --int8 is compared with fp32 on."""
 
 
 def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -45,6 +53,11 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
                 "weights of your own training, another search size",
                 "duml-tracker export --weights runs/first/duml_compact.safetensors "
                 "--search-size 257 --out onnx",
+            ),
+            (
+                "int8 for weights of your own, beside them",
+                "duml-tracker export --int8 --data DIR "
+                "--weights runs/first/duml_compact.safetensors --out runs/first",
             ),
             (
                 "another tracker",
@@ -70,13 +83,25 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     parser.add_argument(
         "--search-size", type=int, metavar="N", help="pixels, 32 k + 1 (default: the weights')"
     )
+    parser.add_argument("--int8", action="store_true", help="the quantised search graph")
+    parser.add_argument(
+        "--data", metavar="DIR", help="training data (index.jsonl) to calibrate --int8 with"
+    )
+    parser.add_argument(
+        "--crops",
+        type=positive,
+        default=256,
+        metavar="N",
+        help="pairs of crops to calibrate --int8 with (default: 256)",
+    )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     from ..tracker.factory import SYSTEMS, load_network
 
-    missing = [p for p in ("onnx", "onnxscript") if importlib.util.find_spec(p) is None]
+    packages = ("onnx", "onnxscript", "onnxruntime") if args.int8 else ("onnx", "onnxscript")
+    missing = [p for p in packages if importlib.util.find_spec(p) is None]
     if missing:
         raise CliError(f"{' and '.join(missing)} missing; pip install {' '.join(missing)}")
     overrides = {} if args.search_size is None else {"network.search_size": args.search_size}
@@ -88,6 +113,8 @@ def run(args: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CliError(f"--out {folder}: {error.strerror}") from None
+    if args.int8:
+        return _int8(args, net, checkpoint, folder)
     name = f"{args.tracker}_{config.size}"
     about = {
         "tracker": args.tracker,
@@ -110,6 +137,45 @@ def run(args: argparse.Namespace) -> int:
         )
         print(f"{folder / graph['file']}: {size:.1f} MiB, {checked}")
     print(manifest)
+    return 0
+
+
+def _int8(
+    args: argparse.Namespace, net: CropNet, checkpoint: Checkpoint | None, folder: Path
+) -> int:
+    from ..tracker.engine.quantise import deviation, quantise_search
+    from ..tracker.engine.quantised import beside, save_quantised
+    from ..tracker.factory import SYSTEMS
+    from ..training.data import make_loader
+
+    if checkpoint is None:
+        raise CliError(
+            "--int8: untrained networks are quantised where they are used; name --weights"
+        )
+    if not args.data:
+        raise CliError("--int8 calibrates with crops of the training data: add --data DIR")
+    batch = min(16, args.crops)
+    n = net.config
+    sizes: dict[str, Any] = {"template_size": n.template_size, "search_size": n.search_size}
+    # Cut-outs and scenes take minutes and are no other pictures.
+    few: dict[str, Any] = {"workers": 0, "grabcut_limit": 0, "scene_clips": 0, "progress": False}
+    batches = iter(make_loader(args.data, n_search=1, batch_size=batch, **sizes, **few))
+    pairs: list[Any] = []
+    while len(pairs) < args.crops + CHECKED:
+        made = next(batches)
+        pairs += zip(made["template"].numpy(), made["search"][:, 0].numpy(), strict=True)
+    template, search = SYSTEMS[args.tracker].graphs(net)
+    model = quantise_search(template, search, pairs[: args.crops])
+    path = folder / beside(checkpoint.path, args.tracker).name
+    save_quantised(model, path, checkpoint)
+    print(f"{path}: {len(model) / 2**20:.1f} MiB, calibrated with {args.crops} pairs of crops")
+    differs = deviation(template, search, model, pairs[args.crops : args.crops + CHECKED])
+    print(
+        f"on {CHECKED} others, relative to the spread of each output in fp32: "
+        + ", ".join(f"{name} {value:.3f}" for name, value in differs.items())
+    )
+    if path.parent.resolve() != checkpoint.path.parent.resolve():
+        print(f"a tracker looks for it beside {checkpoint.path}")
     return 0
 
 

@@ -329,6 +329,8 @@ SURE = {
     **dict.fromkeys(("online.learn_above", "online.first_above", "localize.found_above"), -9.0),
 }
 """Untrained networks are never sure of a target: so they go on, and learn."""
+PRECISIONS = {"openvino": ("fp32", "bf16", "int8"), "onnxruntime": ("fp32", "int8")}
+"""What is measured of an engine; of others what they take by themselves."""
 PEERS_MEASURED = ("opencv_csrt", "opencv_kcf", "opencv_mil")
 
 
@@ -385,10 +387,17 @@ def plan(
     paper = replace(spec, size="r50", weights="random", overrides={**spec.overrides, **SURE})
     if "engine" in sweeps:
         for sized, engine in itertools.product((spec, paper), engines(spec.device)):
-            settings = {"engine": engine, "online.update": "every_frame"}
-            chosen = replace(sized, overrides={**sized.overrides, **settings})
-            label = f"{sized.size or usual_size(sized.name)} {engine}"
-            cases.append(replace(base, group="engine", label=label, spec=chosen))
+            for precision in PRECISIONS.get(engine, ("auto",)):
+                settings = {
+                    "engine": engine,
+                    "precision": precision,
+                    "online.update": "every_frame",
+                }
+                chosen = replace(sized, overrides={**sized.overrides, **settings})
+                label = f"{sized.size or usual_size(sized.name)} {engine}"
+                if precision != "auto":
+                    label += f" {precision}"
+                cases.append(replace(base, group="engine", label=label, spec=chosen))
     if "backbone" in sweeps:
         for dilated in (False, True):
             settings = {**paper.overrides, "network.backbone.dilated": dilated}

@@ -377,12 +377,14 @@ class LocalizeConfig(Group, path="localize"):
 class TrackerConfig(Group):
     """Everything a tracker is made of.
 
-    ``precision`` of backbone and heads: ``fp32``, ``bf16``, or ``auto`` (bf16 where the processor
-    multiplies bf16 matrices). What is learned online is kept in fp32; its products with the memory
-    are in bf16, too.
+    ``precision`` of backbone and heads: ``fp32``, ``bf16``, ``int8`` (of engines beside torch, with
+    a graph that `duml-tracker export --int8` made), or ``auto``: int8 where there is such a graph,
+    else bf16 where the processor multiplies it. Last layers and what is learned online are kept in
+    fp32; on matrix units the products with the memory are in bf16, too.
 
-    ``engine`` runs the networks: ``torch``, or on a CPU ``openvino`` or ``onnxruntime``. On CUDA
-    ``cuda_graph`` replays the whole frame of ``duml`` as one recorded graph.
+    ``engine`` runs the networks: ``torch``, or on a CPU ``openvino`` or ``onnxruntime``; ``auto``
+    is the fastest that is installed (``engine.base.fastest_engine``). On CUDA ``cuda_graph``
+    replays the whole frame of ``duml`` as one recorded graph.
 
     ``preset`` ``paper`` leaves out what this package adds to the papers (``presets/paper.yaml``);
     what is set beside it counts.
@@ -390,8 +392,8 @@ class TrackerConfig(Group):
 
     name: Name = "duml"
     size: Name = "compact"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    engine: Literal["torch", "cuda_graph", "openvino", "onnxruntime"] = "torch"
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    engine: Literal["auto", "torch", "cuda_graph", "openvino", "onnxruntime"] = "auto"
     preset: Literal["", "paper"] = ""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     postprocess: PostprocessConfig = field(default_factory=PostprocessConfig)

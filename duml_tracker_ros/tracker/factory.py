@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..vector_units import vector_units
@@ -14,6 +15,9 @@ from .checkpoint import Checkpoint, default_weights, load_checkpoint, usual_size
 from .checkpoint.store import load_state
 from .config import TrackerConfig, load_config, sizes
 from .engine import make_engine
+from .engine.base import fastest_engine
+from .engine.quantise import quantise_search
+from .engine.quantised import beside, load_quantised, untrained
 from .errors import ConfigError, TrackerError, WeightsError
 from .network.base import CropNet
 from .settings import groups
@@ -106,10 +110,17 @@ def create_tracker(
     """
     place = resolve_device(device)
     config, plain, checkpoint = load_network(name, weights, size, overrides)
-    wish = config.precision
-    half = wish == "bf16" or (wish == "auto" and has_fast_bf16(place))
-    config = dataclasses.replace(config, precision="bf16" if half else "fp32")
-    engine = make_engine(config.engine, place, half)
+    wish, matrices = config.precision, has_fast_bf16(place)
+    half = wish == "bf16" or (wish in ("auto", "int8") and matrices)
+    quantised = _quantised(config, plain, checkpoint, place)
+    if config.engine == "auto":
+        chosen = fastest_engine(place, quantised is not None)
+        config = dataclasses.replace(config, engine=chosen)
+    if config.engine in ("torch", "cuda_graph"):
+        quantised = None
+    # Beside torch, vectors of bf16 pay as well, not in what is quantised.
+    vectors = wish == "auto" and "AVX512-BF16" in vector_units()
+    engine = make_engine(config.engine, place, (half or vectors) and quantised is None)
     systems = SYSTEMS if config.engine != "cuda_graph" else CAPTURED
     if name not in systems:
         raise ConfigError(
@@ -121,7 +132,49 @@ def create_tracker(
     except RuntimeError as error:
         raise TrackerError(f"device {device!r} failed: {error}") from error
     explicit_tf32(place, wish)
-    return systems[name](config, net, place, checkpoint, profile, engine, plain)
+    return systems[name](config, net, place, checkpoint, profile, engine, plain, quantised)
+
+
+def _quantised(
+    config: TrackerConfig, plain: CropNet, checkpoint: Checkpoint | None, device: torch.device
+) -> bytes | None:
+    """The search graph in int8, if it is wanted and there.
+
+    Raises:
+        ConfigError, WeightsError: it is asked for and cannot be had; names the remedy.
+    """
+    name, wish = config.name, config.precision
+    if wish not in ("auto", "int8") or device.type != "cpu" or config.engine == "torch":
+        if wish == "int8":
+            place = f"device {device}" if device.type != "cpu" else "engine = 'torch'"
+            raise ConfigError(
+                f"precision = 'int8' is not for {place}; take engine=openvino or onnxruntime on a "
+                "CPU, or precision=auto"
+            )
+        return None
+    if checkpoint is None:
+        return (
+            untrained(name, config.network, lambda: _of_noise(plain, name))
+            if wish == "int8"
+            else None
+        )
+    found = load_quantised(name, checkpoint)
+    if found is None and wish == "int8":
+        raise ConfigError(
+            f"precision = 'int8': there is no {beside(checkpoint.path, name)}; make it with "
+            f"'duml-tracker export --int8 --tracker {name} --weights {checkpoint.path} "
+            f"--data DIR --out {checkpoint.path.parent}', or take precision=auto"
+        )
+    return found
+
+
+def _of_noise(plain: CropNet, name: str) -> bytes:
+    """The graph of an untrained network, for tests and for times."""
+    n = plain.config
+    rng = np.random.default_rng(0)
+    sizes = n.template_size, n.search_size
+    crops = [[rng.integers(0, 255, (3, s, s), np.uint8) for s in sizes] for _ in range(4)]
+    return quantise_search(*SYSTEMS[name].graphs(plain), [(z, x) for z, x in crops])
 
 
 def load_network(

@@ -1,15 +1,16 @@
-"""Engines by name, and the way back to torch for what an engine was not compiled for."""
+"""Engines by name, and which one is taken where none is named."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...vector_units import vector_units
 from ..errors import ConfigError
 from ..network.graphs import Graph
 
@@ -25,12 +26,21 @@ Run = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
 
 class Engine(Protocol):
-    """Compiles graphs of plain, folded float32 networks for a CPU."""
+    """Compiles graphs of plain, folded float32 networks for a CPU.
 
-    def load(self, graph: Graph, example: Sequence[Tensor]) -> Run:
-        """Compile for the shapes of an example.
+    Attributes:
+        precision: ``fp32``, ``fp16`` or ``bf16``: of what is not quantised.
+    """
 
-        The result takes the crops as [B, S, S, 3] and may reuse the memory of what it returns.
+    precision: str
+
+    def load(self, graph: Graph, example: Sequence[Tensor], quantised: bytes | None = None) -> Run:
+        """Compile for the shapes of an example, and for other crop sizes if the graph takes them.
+
+        The result takes one crop as [1, S, S, 3] and may reuse the memory of what it returns.
+
+        Args:
+            quantised: ONNX with these inputs and outputs, and maybe more, to be run instead.
         """
         ...
 
@@ -40,6 +50,28 @@ def usable_engines(device: torch.device) -> list[str]:
     if device.type == "cuda":
         return ["torch", "cuda_graph"]
     return [name for name in NEEDS if name != "cuda_graph" and not _missing(name)]
+
+
+Name = Literal["torch", "openvino", "onnxruntime"]
+
+
+def fastest_engine(device: torch.device, quantised: bool) -> Name:
+    """The engine for ``auto``: the first that fits of the order in docs/performance.md.
+
+    Args:
+        quantised: is there an int8 graph of the network?
+    """
+    usable, units = usable_engines(device), vector_units()
+    if device.type == "cuda":
+        return "torch"
+    if "NEON" in units and quantised and "onnxruntime" in usable:
+        return "onnxruntime"
+    if "openvino" in usable:
+        return "openvino"
+    # In fp32 it is no match for torch in bf16 on matrix units.
+    if "onnxruntime" in usable and (quantised or "AMX" not in units):
+        return "onnxruntime"
+    return "torch"
 
 
 def _missing(name: str) -> list[str]:
@@ -76,43 +108,43 @@ def make_engine(name: str, device: torch.device, half: bool) -> Engine | None:
 
 
 class Compiled:
-    """A graph by an engine where the shapes are the compiled ones, else by torch.
-
-    A lost target is searched in larger crops and several targets share a batch; compiling for
-    them would take seconds in mid-flight.
-
-    Args:
-        plain: network in float32 to compile.
-        graph: the same one as torch runs it.
-    """
+    """A graph by an engine, one crop after the other: a batch saves nothing on a few threads."""
 
     def __init__(
-        self, engine: Engine, plain: Graph, graph: Graph, example: Sequence[Tensor]
+        self,
+        engine: Engine,
+        plain: Graph,
+        example: Sequence[Tensor],
+        quantised: bytes | None = None,
     ) -> None:
-        self._graph = graph
-        self._shapes = [x.shape for x in example]
         self._dtypes = [x.dtype for x in example]
-        self._run = engine.load(plain, example)
+        self._run = engine.load(plain, example, quantised)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         crops, *rest = inputs
-        if [x.shape for x in inputs] != self._shapes:
-            kernels = (x.to(self._graph.net.dtype) for x in rest)
-            result: tuple[Tensor, ...] = self._graph(crops, *kernels)
-            return result
         arrays = [crops.permute(0, 2, 3, 1).contiguous().numpy()]
         arrays += [
             x.to(kind).contiguous().numpy() for x, kind in zip(rest, self._dtypes[1:], strict=True)
         ]
-        # Frames are remembered; the engine writes to the same memory on the next one.
-        return tuple(torch.from_numpy(np.array(out)) for out in self._run(arrays))
+        if len(crops) == 1:
+            # Frames are remembered; the engine writes to the same memory on the next one.
+            return tuple(torch.from_numpy(np.array(out)) for out in self._run(arrays))
+        found: list[list[np.ndarray]] = []
+        for i in range(len(crops)):
+            one = self._run([a[i : i + 1] for a in arrays])
+            found.append([np.array(out) for out in one])
+        return tuple(torch.from_numpy(np.concatenate(out)) for out in zip(*found, strict=True))
 
 
 def compile_graph(
-    engine: Engine | None, plain: Graph | None, graph: Graph, example: Sequence[Tensor]
+    engine: Engine | None,
+    plain: Graph | None,
+    graph: Graph,
+    example: Sequence[Tensor],
+    quantised: bytes | None = None,
 ) -> Callable[..., tuple[Tensor, ...]]:
     """The graph by an engine; torch's own without one."""
     if engine is None or plain is None:
         return graph
     with torch.no_grad():
-        return Compiled(engine, plain, graph, example)
+        return Compiled(engine, plain, example, quantised)

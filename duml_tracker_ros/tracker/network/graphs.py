@@ -14,10 +14,19 @@ from .siamese import SiameseNet
 
 
 class Graph(nn.Module):
-    """Attributes: names of what comes in, the crops [B, 3, S, S] first, and of what comes out."""
+    """What an engine runs.
+
+    Attributes:
+        inputs: names of what comes in, the crops [B, 3, S, S] first.
+        outputs: names of what comes out.
+        any_size: are there crops of other sizes than the usual one?
+        exact: modules that stay in floating point when the graph is quantised.
+    """
 
     inputs: tuple[str, ...] = ("crop",)
     outputs: tuple[str, ...]
+    any_size: bool = True
+    exact: tuple[str, ...] = ()
     net: CropNet
 
 
@@ -25,6 +34,7 @@ class TemplateGraph(Graph):
     """What is computed once a target: template crop -> kernels, one a level, and what the online
     branch starts from, if there is one."""
 
+    any_size = False
     net: SiameseNet
 
     def __init__(self, net: SiameseNet) -> None:
@@ -57,6 +67,8 @@ class SiameseGraph(Graph):
         self.feature_names: tuple[str, ...]
         scored = net.config.offline_branch != "none"
         self.feature_names = ("features",) if net.starts_online() else ()
+        # The online branch learns in floating point; so is what it learns from.
+        self.exact = ("net.online_features.",)
         if levels:
             count = len(kernels) + len(net.config.backbone.shallow)
             self.feature_names = tuple(f"level{i}" for i in range(count))
@@ -85,6 +97,20 @@ class SiameseGraph(Graph):
         behind = first + 2 + len(self.feature_names)
         out = OfflineOutput(cls, outputs[first], outputs[first + 1], tuple(outputs[behind:]))
         return out, list(outputs[first + 2 : behind])
+
+
+class FeaturesGraph(Graph):
+    """The part of a frame's graph that makes the features: what is learned from the first frame."""
+
+    net: SiameseNet
+
+    def __init__(self, search: SiameseGraph) -> None:
+        super().__init__()
+        self.net, self.search = search.net, search
+        self.outputs = search.feature_names
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.search.features(self.net.extract(crops)))
 
 
 class EncoderDecoderGraph(Graph):

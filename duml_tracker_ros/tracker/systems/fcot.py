@@ -73,13 +73,12 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
     def begin(self, track: TargetTrack, image: Pixels, order: str) -> FcotTarget:
         net, rule = self.net, self.config.online
         crops, boxes = self.first_samples(track, image, order)
-        maps = net.extract(crops)
-        features = net.online_features(maps)
+        features = OnlineFeatures(*self.search(crops))
         coarse, fine = self._cells(boxes, features)
         # The initialisers see the first frame alone.
         first = OnlineFeatures(*(f[:1] for f in features))
         starts = net.classifiers(first, coarse[:1], fine[:1])
-        regressor = net.regressor([m[:1] for m in maps], fine[:1])
+        regressor = net.regressor(net.extract(crops[:1]), fine[:1])
         return FcotTarget(
             track,
             OnlineLocalizer(net.coarse_model, rule, features.coarse, coarse, starts[0], net.dtype),

@@ -112,6 +112,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         checkpoint: where the weights came from (None for random ones).
         engine: what runs the networks instead of torch, and
         plain: the network it compiles: in eval mode, folded, float32.
+        quantised: what it runs of a frame instead: the search graph in int8, as ONNX.
     """
 
     network: ClassVar[type[CropNet]]
@@ -126,6 +127,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         profile: bool = False,
         engine: Engine | None = None,
         plain: Net | None = None,
+        quantised: bytes | None = None,
     ) -> None:
         self.config = config
         self.net = net
@@ -133,7 +135,9 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         self.checkpoint = checkpoint
         self.clock = StageClock(device, profile)
         self.aside = Aside(self._learns_aside())
-        self._compile(engine, plain)
+        own = "bf16" if net.dtype is torch.bfloat16 else "fp32"
+        self.precision = "int8" if quantised else engine.precision if engine else own
+        self._compile(engine, plain, quantised)
         self.reset()
 
     def _learns_aside(self) -> bool:
@@ -142,7 +146,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         wanted = wish == "always" or (wish == "auto" and processors_to_spare(self.device))
         return wanted and not self.clock.enabled
 
-    def _compile(self, engine: Engine | None, plain: Net | None) -> None:
+    def _compile(self, engine: Engine | None, plain: Net | None, quantised: bytes | None) -> None:
         """Make ``template`` and ``search``, of an engine where there is one."""
         template, search = self.graphs(self.net)
         others = (None, None) if plain is None else self.graphs(plain)
@@ -154,7 +158,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
                 with torch.no_grad():
                     kernels = others[0](*crop)[: len(search.inputs) - 1]
         example = (*self._blank(n.search_size), *kernels)
-        self.search = compile_graph(engine, others[1], search, example)
+        self.search = compile_graph(engine, others[1], search, example, quantised)
 
     @staticmethod
     def _blank(size: int) -> tuple[Tensor]:
@@ -199,7 +203,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             "notes": source.notes if source else {},
             "device": str(self.device),
             "engine": self.config.engine,
-            "precision": self.config.precision,
+            "precision": self.precision,
             "mask": self.has_mask,
             "config": dataclasses.asdict(self.config),
         }

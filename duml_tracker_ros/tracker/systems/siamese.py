@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from ...pixels import Pixels
+from ..engine.base import Engine, compile_graph
 from ..geometry import Window, box_cells, template_window
 from ..localize import Finding, neighbourhood, second_peak
 from ..network.correlation import centre
-from ..network.graphs import SiameseGraph, TemplateGraph
+from ..network.graphs import FeaturesGraph, SiameseGraph, TemplateGraph
 from ..network.heads import OfflineOutput
 from ..network.siamese import SiameseNet
 from ..online.memory import SampleMemory
@@ -96,18 +97,27 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._graph = self.graphs(self.net)[1]
         self._grids: dict[int, tuple[Tensor, Tensor]] = {}
 
+    def _compile(self, engine: Engine | None, plain: Net | None, quantised: bytes | None) -> None:
+        super()._compile(engine, plain, quantised)
+        self._graph = self.graphs(self.net)[1]
+        if not self._graph.feature_names:
+            return
+        own = FeaturesGraph(self._graph)
+        other = None if plain is None else FeaturesGraph(self.graphs(plain)[1])
+        crop = self._blank(self.config.network.search_size)
+        self.features = compile_graph(engine, other, own, crop, quantised)
+
     def begin(self, track: TargetTrack, image: Pixels, order: str) -> SiameseTarget:
-        n, net = self.config.network, self.net
+        n = self.config.network
         template = self.cut(image, template_window(track.box, n.template_size), track, order)
         kernels, start = self.look_at_template(template)
         target = self.make_target(track, kernels)
         if not self._graph.feature_names:
             return target
         crops, boxes = self.first_samples(track, image, order)
-        features = self.online_input(self._graph.features(net.extract(crops)))
+        features = self.online_input(self.features(crops))
         if features is None:
             return target
         cells = box_cells(boxes, n.search_size, features.shape[-1], n.stride).to(self.device)

@@ -62,7 +62,7 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
     def begin(self, track: TargetTrack, image: Pixels, order: str) -> TlpgTarget:
         net, rule = self.net, self.config.online
         crops, boxes = self.first_samples(track, image, order)
-        first, second, body = net.extract(crops)
+        first, second, body = self.search(crops)
         n = self.config.network
         cells = box_cells(boxes, n.search_size, first.shape[-1], n.stride).to(self.device)
         models = [m for m in net.stages if isinstance(m, DeformableModel)]
