@@ -29,7 +29,7 @@ from duml_tracker_ros.tracker.engine.quantised import (
     untrained,
 )
 from duml_tracker_ros.tracker.factory import SYSTEMS, load_network
-from duml_tracker_ros.vector_units import vector_units
+from duml_tracker_ros.vector_units import RESTRICTIONS, vector_units
 
 ONNX = ("onnx", "onnxscript", "onnxruntime")
 
@@ -149,7 +149,7 @@ def test_engine_takes_larger_crops_and_several_targets(engine: str) -> None:
             assert float((a - b).square().mean().sqrt()) < tolerance * float(b.std())
 
 
-@pytest.mark.parametrize("name", ["fcot", "tlpg", "siamrcr", "drol_rpn", "drol_fc", "drol_mask"])
+@pytest.mark.parametrize("name", ["fcot", "tlpg", "drol_fc", "drol_mask"])
 def test_every_tracker_runs_in_openvino_in_any_size(name: str) -> None:
     pytest.importorskip("openvino")
     options = {"weights": "random", "device": "cpu", "precision": "fp32"}
@@ -294,6 +294,31 @@ def test_without_settings_it_is_openvino_in_int8() -> None:
     found = subprocess.run(run, capture_output=True, text=True, check=True, timeout=240).stdout
     units = vector_units()
     assert found.split() == ["onnxruntime" if "NEON" in units else "openvino", "int8"]
+
+
+WITHOUT_AVX512 = """
+import numpy as np, torch
+torch.set_num_threads(1)
+from duml_tracker_ros.tracker import create_tracker
+for precision in ("bf16", "int8"):
+    tracker = create_tracker(device="cpu", engine="openvino", precision=precision)
+    tracker.init(np.full((96, 96, 3), 80, np.uint8), (30.0, 30.0, 20.0, 20.0))
+    print(tracker.info()["precision"])
+"""
+
+
+@pytest.mark.skipif("AVX2" not in vector_units({}), reason="nothing to be kept to")
+def test_openvino_starts_on_a_processor_without_bf16() -> None:
+    pytest.importorskip("openvino")
+    found = subprocess.run(
+        [sys.executable, "-c", WITHOUT_AVX512],
+        env={**os.environ, **RESTRICTIONS["avx2"]},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=240,
+    )
+    assert found.stdout.split() == ["fp32", "int8"]
 
 
 OPENVINO_ALONE = """

@@ -179,6 +179,8 @@ def measure(case: BenchCase) -> BenchResult:
     gc.collect()
     empty = resident_memory()
     tracker = _make(case)
+    if case.isa and _engine(tracker).startswith("onnxruntime"):
+        raise RuntimeError("ONNX Runtime cannot be kept to an instruction set; take --isa all")
     inits = []
     for _ in range(INITS):
         start = time.perf_counter()

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...vector_units import vector_units
 from ..network.graphs import Graph
 from .base import Run
 
@@ -43,7 +44,10 @@ class OpenVinoEngine:
 
         self._openvino = openvino
         self._core = openvino.Core()
-        able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        able = list(self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        if not {"AVX512-BF16", "AMX", "BF16"} & set(vector_units()):
+            # It says so of processors that only emulate it, and fails where oneDNN may not.
+            able = [k for k in able if k != "BF16"]
         kinds = [k.lower() for k in ("FP16", "BF16") if half and k in able]
         self.precision = kinds[0] if kinds else "fp32"
         self._settings = {
