@@ -111,7 +111,8 @@ def test_engine_finds_the_boxes_of_torch(engine: str, precision: str) -> None:
     boxes, states = {}, {}
     for name in ("torch", engine):
         options = {"engine": name, "precision": "fp32" if name == "torch" else precision}
-        tracker = create_tracker(device="cpu", **{"online.update": "every_frame"}, **options)
+        options |= {"online.update": "every_frame", "size": "compact"}
+        tracker = create_tracker(device="cpu", **options)
         told = tracker.info()
         assert (told["engine"], told["precision"]) == (name, options["precision"])
         if name != "torch":
@@ -131,9 +132,9 @@ def test_engine_takes_larger_crops_and_several_targets(engine: str) -> None:
     for package in base.NEEDS[engine]:
         pytest.importorskip(package)
     torch.manual_seed(0)
-    own = create_tracker(device="cpu", engine="torch", precision="fp32")
+    own = create_tracker(device="cpu", engine="torch", precision="fp32", size="compact")
     precision = "fp32" if engine == "openvino" else "int8"
-    other = create_tracker(device="cpu", engine=engine, precision=precision)
+    other = create_tracker(device="cpu", engine=engine, precision=precision, size="compact")
     kernels = own.template(torch.randint(0, 255, (1, 3, 97, 97), dtype=torch.uint8))[:2]
     tolerance = 1e-4 if precision == "fp32" else 0.5
     for count, size in ((1, 193), (1, 257), (3, 289), (2, 193)):
@@ -283,7 +284,7 @@ FASTEST = """
 import torch
 torch.set_num_threads(1)
 from duml_tracker_ros.tracker import create_tracker
-told = create_tracker(device="cpu").info()
+told = create_tracker(device="cpu", size="compact").info()
 print(told["engine"], told["precision"])
 """
 
@@ -301,7 +302,7 @@ import numpy as np, torch
 torch.set_num_threads(1)
 from duml_tracker_ros.tracker import create_tracker
 for precision in ("bf16", "int8"):
-    tracker = create_tracker(device="cpu", engine="openvino", precision=precision)
+    tracker = create_tracker(device="cpu", engine="openvino", precision=precision, size="compact")
     tracker.init(np.full((96, 96, 3), 80, np.uint8), (30.0, 30.0, 20.0, 20.0))
     print(tracker.info()["precision"])
 """
