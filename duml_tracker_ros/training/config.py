@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ..tracker.errors import ConfigError
-from ..tracker.settings import Group, Match, Name, Range, Share, build, load_yaml, merge
+from ..tracker.settings import Group, Length, Match, Name, Range, Share, build, load_yaml, merge
 from .assignment import Rule
 from .fc_objective import FcLossConfig
 from .fcot_objective import FcotLossConfig
@@ -124,7 +124,7 @@ class TrainConfig(Group):
     flat: Share = 0.4
     decay: Literal["cosine", "exponential", "steps"] = "cosine"
     lr_end: Annotated[float, Range(0, 10)] = 0.0
-    decay_at: tuple[Share, ...] = ()
+    decay_at: Annotated[tuple[Share, ...], Length(0, 100)] = ()
     decay_factor: Share = 0.2
     clip: Annotated[float, Range(1e-6, 1e6)] = 5.0
     ema: Annotated[float, Range(0, 0.999999)] = 0.997
