@@ -208,7 +208,7 @@ def warm(tmp_path_factory) -> str:
 def test_regressed_box_is_that_of_drol_rpn(warm: str) -> None:
     """Beside masks of any quality the target is followed as without them."""
     images, boxes = render(8, size=(320, 240), seed=2)
-    plain = create_tracker("drol_rpn", device="cpu", **QUICK)
+    plain = create_tracker("drol_rpn", device="cpu", size="compact", **QUICK)
     options = {**QUICK, "mask.box": "regressed"}
     masked = create_tracker("drol_mask", weights=warm, device="cpu", **options)
     for tracker in (plain, masked):
