@@ -17,6 +17,7 @@ help:
 	@echo "                VIDEO=file       a video file or camera device"
 	@echo "                BOX=x,y,w,h      the target in the first image, in pixels"
 	@echo "                TRACKER=name     another tracker than the default"
+	@echo "                MAVLINK=1        a ground station selects the target over MAVLink"
 	@echo "                DEMO_ARGS='...'  further options, see DEMO_ARGS=--help"
 	@echo "make test     lint and all tests, against the installed package"
 	@echo "                TEST_ARGS='...'  options for pytest, such as -k geometry"
@@ -40,7 +41,7 @@ setup:
 demo: setup
 	@$(BIN)/python -m duml_tracker_ros.demo $(if $(SEQ),--seq "$(SEQ)") \
 	  $(if $(VIDEO),--video "$(VIDEO)") $(if $(BOX),--box "$(BOX)") \
-	  $(if $(TRACKER),--tracker "$(TRACKER)") $(DEMO_ARGS)
+	  $(if $(TRACKER),--tracker "$(TRACKER)") $(if $(filter-out 0,$(MAVLINK)),--mavlink) $(DEMO_ARGS)
 
 lint: setup
 	@$(BIN)/ruff check --quiet .

@@ -47,6 +47,8 @@ setup(
     ],
     extras_require={
         "bag": ["rosbags>=0.11"],
+        # `duml-tracker mavlink`.
+        "mavlink": ["pymavlink>=2.4.40"],
         # `duml-tracker export`, and the engine where there is no OpenVINO.
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.2"],
         # What engine=auto takes on x86.
@@ -58,11 +60,13 @@ setup(
             "av>=12.0",
             "hypothesis>=6.100",
             "matplotlib>=3.7",
+            "mavsdk>=4.1",
             "mypy==2.4.1",
             "onnx>=1.16",
             "onnxruntime>=1.18",
             "onnxscript>=0.2",
             "openvino>=2025.0",
+            "pymavlink>=2.4.40",
             "pytest>=8.0",
             "pytest-rerunfailures>=15.0",
             "pytest-timeout>=2.3",

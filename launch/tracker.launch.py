@@ -5,7 +5,11 @@ ros2 launch duml_tracker_ros tracker.launch.py image:=/camera/image_raw autostar
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import (
+    LaunchConfiguration,
+    NotEqualsSubstitution,
+    PathJoinSubstitution,
+)
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
@@ -66,6 +70,12 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         "console_port", default_value="8090", description="port the console serves on"
+    ),
+    DeclareLaunchArgument(
+        "mavlink",
+        default_value="",
+        description="be a MAVLink camera: udp:ADDRESS:PORT listens, udpout:HOST:PORT and "
+        "tcp:HOST:PORT speak to one; empty: no MAVLink. More in params_file, as of duml_mavlink",
     ),
     DeclareLaunchArgument(
         "log_level",
@@ -140,6 +150,23 @@ def generate_launch_description() -> LaunchDescription:
         remappings=[("image", LaunchConfiguration("image"))],
         condition=IfCondition(LaunchConfiguration("console")),
     )
+    mavlink = Node(
+        package=PACKAGE,
+        executable="mavlink_node",
+        name="duml_mavlink",
+        namespace=LaunchConfiguration("namespace"),
+        output="both",
+        emulate_tty=True,
+        parameters=[
+            LaunchConfiguration("params_file"),
+            {
+                "connection": ParameterValue(LaunchConfiguration("mavlink"), value_type=str),
+                # The file may have one for all nodes, which means the tracking system.
+                "tracker": "duml_tracker",
+            },
+        ],
+        condition=IfCondition(NotEqualsSubstitution(LaunchConfiguration("mavlink"), "")),
+    )
     return LaunchDescription(
         [
             *ARGUMENTS,
@@ -147,5 +174,6 @@ def generate_launch_description() -> LaunchDescription:
             tracker,
             rviz,
             console,
+            mavlink,
         ]
     )

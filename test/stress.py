@@ -48,6 +48,10 @@ TRIALS = {
         "the gimbal example, through an occlusion, for 20 s",
         lambda options: stress_trials.closed_loop(400, 20.0),
     ),
+    "mavlink": (
+        "the same with rates over MAVLink",
+        lambda options: stress_trials.closed_loop(400, 20.0, mavlink=True),
+    ),
     "starts": (
         "SIGINT and SIGTERM at 20 moments of start-up",
         lambda options: fault_trials.starts(20),

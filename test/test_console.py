@@ -19,13 +19,13 @@ pytest.importorskip("aiohttp", reason="the console needs aiohttp")
 from duml_tracker_ros.cli.console import ros_arguments
 from duml_tracker_ros.cli.main import build_parser
 from duml_tracker_ros.messages.image_codec import ImageError, ImageView
-from duml_tracker_ros.node.console import picture, protocol, settings
+from duml_tracker_ros.node.console import picture, protocol
 from duml_tracker_ros.node.console.guard import Guard, find_token, is_loopback
 from duml_tracker_ros.node.console.hub import Client, Hub
 from duml_tracker_ros.node.console.protocol import Watch
 from duml_tracker_ros.node.console.readings import DebugReading, TargetReading, read_target
 from duml_tracker_ros.node.console.scenes import Joiner, Scene
-from duml_tracker_ros.node.console.settings import ConsoleError, Settings, settings_from
+from duml_tracker_ros.node.console.settings import TABLE, ConsoleError, Settings
 from duml_tracker_ros.node.frame_ring import Frame
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -164,15 +164,15 @@ def test_only_own_pages_may_open_a_websocket():
 
 def test_settings_are_judged_by_name():
     with pytest.raises(ConsoleError, match=r"port = 70000.*65535"):
-        settings_from({"port": 70000})
+        TABLE.read({"port": 70000})
     with pytest.raises(ConsoleError, match=r"tracker = 'a b'.*node's name"):
-        settings_from({"tracker": "a b"})
-    assert settings_from({"host": "0.0.0.0"}).host == "0.0.0.0"
+        TABLE.read({"tracker": "a b"})
+    assert TABLE.read({"host": "0.0.0.0"}).host == "0.0.0.0"
 
 
 def test_the_reference_lists_every_parameter_as_it_is():
     text = (ROOT / "docs" / "console.md").read_text(encoding="utf-8")
-    assert settings.to_markdown() in text
+    assert TABLE.to_markdown() in text
 
 
 # -- scenes -----------------------------------------------------------------------------------

@@ -118,6 +118,19 @@ def test_shipped_weights_track_the_generated_scene(tmp_path: Path) -> None:
     assert summary["sha256"]
 
 
+def test_a_ground_station_selects_on_live_video_listens_and_stops(tmp_path: Path) -> None:
+    """MAVSDK on the one side, the tracker with its shipped weights on the other."""
+    pytest.importorskip("mavsdk", reason="the ground station is MAVSDK")
+    run = demo(tmp_path, "--mavlink", "--frames", "30", "--rate", "5")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "selected over MAVLink" in run.stdout
+    told = json.loads((tmp_path / "out" / "ground_station.json").read_text())
+    assert told["active"] >= 3, told
+    assert told["stopped"], told
+    # No more often than it was asked for; how much later a status comes is the machine's.
+    assert told["interval_p50"] > 0.75 * told["interval"], told
+
+
 def test_interrupt_ends_every_process(tmp_path: Path) -> None:
     run = subprocess.Popen(
         [

@@ -38,8 +38,9 @@ def test_soak():
     assert float(growth.value.split()[0]) < 8.0, growth
 
 
-def test_closed_loop_through_an_occlusion():
-    findings = stress_trials.closed_loop(128, 16.0)
+@pytest.mark.parametrize("mavlink", [False, True])
+def test_closed_loop_through_an_occlusion(mavlink):
+    findings = stress_trials.closed_loop(128, 16.0, mavlink)
     share, without, *others = findings
     judge(others)
     # One occlusion decides how long the target is away from the centre, and how the processes fall

@@ -8,7 +8,7 @@ import hashlib
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -304,3 +304,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     rule = [f":{'-' * (w - 1)}" if i == 0 else f"{'-' * (w - 1)}:" for i, w in enumerate(widths)]
     return "\n".join([show(header), show(rule), *map(show, rows)])
+
+
+def ros_parameters(settings: Mapping[str, Any]) -> list[str]:
+    """ROS arguments that set parameters of a node; None: not set."""
+    arguments = ["--ros-args"]
+    for name, value in settings.items():
+        if value is None:
+            continue
+        # Quoted, a name that looks like a number stays a text.
+        shown = f'"{value}"' if isinstance(value, str) else str(value)
+        shown = shown.lower() if isinstance(value, bool) else shown
+        arguments += ["-p", f"{name}:={shown}"]
+    return arguments

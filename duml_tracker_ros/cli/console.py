@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .common import CliError, epilog
+from .common import CliError, epilog, ros_parameters
 
 DESCRIPTION = """\
 Serve a page on which a person watches the tracker node and selects its targets: live image, boxes,
@@ -61,15 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 def ros_arguments(args: argparse.Namespace) -> list[str]:
     """The options as ROS arguments of the console's node."""
-    arguments = ["--ros-args"]
-    for name in PARAMETERS:
-        value = getattr(args, name)
-        if value is not None:
-            # Quoted, a name that looks like a number stays a text.
-            arguments += [
-                "-p",
-                f'{name}:="{value}"' if isinstance(value, str) else f"{name}:={value}",
-            ]
+    arguments = ros_parameters({name: getattr(args, name) for name in PARAMETERS})
     if args.compressed:
         arguments += ["-p", "image_transport:=compressed"]
     if args.image:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 
@@ -24,8 +27,9 @@ from .recorder import NOT_CONNECTED, UNTRACKED
 from .sources import SourceError, add_source_options, open_source, source_arguments
 from .summary import table
 
-RESULTS = ("summary.json", "track.mp4", "track.avi", "contact_sheet.png", "heatmap.png")
-PROCESSES = ("tracker_node", "camera", "recorder")
+STATION = "ground_station.json"
+RESULTS = (STATION, "summary.json", "track.mp4", "track.avi", "contact_sheet.png", "heatmap.png")
+PROCESSES = ("tracker_node", "camera", "recorder", "mavlink_node", "ground_station")
 
 
 class DemoError(Exception):
@@ -81,6 +85,10 @@ class Processes:
     def log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
 
+    @property
+    def names(self) -> list[str]:
+        return list(self._running)
+
     def status(self, name: str) -> int | None:
         """Exit status; None while it runs."""
         return self._running[name].poll()
@@ -109,17 +117,17 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
         os.killpg(process.pid, number)
 
 
-def watch(processes: Processes) -> int:
-    """Wait for the recorder; DemoError when another process dies on it."""
+def watch(processes: Processes, name: str = "recorder") -> int:
+    """Wait for a process, the recorder; DemoError when another one dies on it."""
     while True:
-        status = processes.status("recorder")
+        status = processes.status(name)
         if status is not None:
             return status
-        for name in ("camera", "tracker_node"):
-            ended = processes.status(name)
-            if ended is not None and (ended != 0 or name == "tracker_node"):
+        for other in processes.names:
+            ended = processes.status(other)
+            if ended is not None and (ended != 0 or other in ("tracker_node", "mavlink_node")):
                 raise DemoError(
-                    f"the {name} ended with status {ended}: {last_words(processes, name)}"
+                    f"the {other} ended with status {ended}: {last_words(processes, other)}"
                 )
         time.sleep(0.1)
 
@@ -147,6 +155,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         metavar="NAME=VALUE",
         help="parameter of the tracker node, also as name:=value; may be repeated",
+    )
+    parser.add_argument(
+        "--mavlink",
+        action="store_true",
+        help="a ground station, MAVSDK, selects the target over MAVLink and stops it",
     )
     parser.add_argument("--rate", type=float, default=30.0, help="images per second (30)")
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="results (demo_out)")
@@ -189,6 +202,8 @@ def prepare(options: argparse.Namespace) -> Path:
 def run(options: argparse.Namespace) -> int:
     """One run; returns the exit status. Raises SourceError, DemoError."""
     ros_arguments = node_arguments(options)
+    if options.mavlink:
+        check_mavlink()
     folder = prepare(options)
     # A source that cannot be used must be told before anything is started.
     open_source(options)
@@ -200,6 +215,20 @@ def run(options: argparse.Namespace) -> int:
     return report(folder) if status in (0, UNTRACKED) else status
 
 
+def check_mavlink() -> None:
+    """Raise DemoError when a library for --mavlink is missing."""
+    for name in ("pymavlink", "mavsdk"):
+        if importlib.util.find_spec(name) is None:
+            raise DemoError(f"--mavlink needs {name}: pip install {name}")
+
+
+def free_port() -> int:
+    """A UDP port of loopback that nobody listens on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def record(options: argparse.Namespace, folder: Path, ros_arguments: Sequence[str]) -> int:
     """Run the processes; returns the recorder's exit status."""
     source = source_arguments(options)
@@ -207,6 +236,7 @@ def record(options: argparse.Namespace, folder: Path, ros_arguments: Sequence[st
     with tempfile.TemporaryDirectory(prefix="duml_demo_") as scratch:
         log, keep = Path(scratch) / "sent.json", Path(scratch) / "shown.avi"
         live = ["--keep", str(keep)] if _is_live(options) else []
+        by_mavlink = ["--mavlink"] if options.mavlink else []
         with Processes(folder, variables) as processes:
             print(f"demo: processes start in ROS domain {variables['ROS_DOMAIN_ID']}", flush=True)
             processes.start("tracker_node", "duml_tracker_ros.node", ros_arguments)
@@ -218,10 +248,23 @@ def record(options: argparse.Namespace, folder: Path, ros_arguments: Sequence[st
             processes.start(
                 "recorder",
                 "duml_tracker_ros.demo.recorder",
-                [*source, "--out", str(folder), "--log", str(log), *live],
+                [*source, "--out", str(folder), "--log", str(log), *live, *by_mavlink],
                 quiet=False,
             )
+            if options.mavlink:
+                port, station = free_port(), folder / STATION
+                connection = ["-p", f"connection:=udp:127.0.0.1:{port}"]
+                processes.start(
+                    "mavlink_node", "duml_tracker_ros.node.mavlink", ["--ros-args", *connection]
+                )
+                processes.start(
+                    "ground_station",
+                    "duml_tracker_ros.demo.ground_station",
+                    [*source, f"--port={port}", f"--log={log}", f"--out={station}"],
+                )
             status = watch(processes)
+            if options.mavlink and status in (0, UNTRACKED):
+                watch(processes, "ground_station")
             if status not in (0, UNTRACKED):
                 print(
                     f"demo: the tracker node says: {last_words(processes, 'tracker_node')}",
@@ -238,6 +281,12 @@ def report(folder: Path) -> int:
     """Print the table; exit status 0 when the target was tracked, else 3."""
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     print(table(summary))
+    station = folder / STATION
+    if station.exists():
+        told = json.loads(station.read_text(encoding="utf-8"))
+        print(f"  {'MAVLink':<9} {station_line(told)}")
+        if not (told["active"] and told["stopped"]):
+            summary["failures"].append("the ground station was not told of it")
     print(f"  {'results':<9} {', '.join(str(folder / f) for f in summary['files'].values())}")
     if summary["failures"]:
         print(
@@ -246,6 +295,16 @@ def report(folder: Path) -> int:
         return UNTRACKED
     print("demo: the target was tracked")
     return 0
+
+
+def station_line(told: dict[str, Any]) -> str:
+    """What the ground station saw, in a line."""
+    every = f"{told['interval_p50']:.3f}" if told["interval_p50"] else "-"
+    stopped = "stopped" if told["stopped"] else "NOT stopped"
+    return (
+        f"{told['statuses']} statuses, {told['active']} with the target, one in {every} s "
+        f"(asked: {told['interval']:g}), then {stopped}"
+    )
 
 
 @contextlib.contextmanager

@@ -88,15 +88,24 @@ class Recorder:
         self._executor.shutdown()
         self.node.destroy_node()
 
-    def run(self) -> dict[str, Any]:
-        """Configure, activate, select, record; returns the camera's log."""
+    def run(self, by_others: bool = False) -> dict[str, Any]:
+        """Configure, activate, select, record; returns the camera's log.
+
+        Args:
+            by_others: somebody else selects the target.
+        """
         self._progress.step("starting the tracker")
         self._reach()
         self._change("configure", 120.0)
         self._change("activate", 10.0)
         self._progress.step("waiting for the first image")
         self._until(lambda: bool(self.received), 120.0, "no image reached the tracker")
-        self._select()
+        if by_others:
+            self._progress.step("waiting for the ground station to select the target")
+            self._until(lambda: self.received[-1].target_id > 0, 120.0, "nobody selected a target")
+            self._progress.step(f"target {self.received[-1].target_id} selected over MAVLink")
+        else:
+            self._select()
         self._play()
         return self._record()
 
@@ -332,6 +341,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for the results")
     parser.add_argument("--log", type=Path, required=True, help="the camera's list of headers")
     parser.add_argument("--keep", type=Path, help="what a live camera has shown, as a video file")
+    parser.add_argument("--mavlink", action="store_true", help="a ground station selects")
     options = parser.parse_args(arguments)
     import rclpy
     from rclpy.signals import SignalHandlerOptions
@@ -344,7 +354,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
             source = open_source(options)
             recorder = Recorder(source, options.log, progress)
-            log = recorder.run()
+            log = recorder.run(options.mavlink)
             progress.step("drawing")
             if source.live:
                 source = VideoSource(str(options.keep), source.first_box, None, None)

@@ -3,7 +3,8 @@
 The scene is rendered once, larger than the view. Angular rates on `gimbal/rate` turn the view,
 `gimbal/angles` tells where it looks at the moment of each image. Vectors are rotations about the
 axes of the optical frame (x right, y down, z forward): positive y turns right, positive x up.
-While the parameter `hold` is true the first frame is shown again and again.
+While the parameter `hold` is true the first frame is shown again and again. With `--mavlink` a rate
+comes over MAVLink instead, see `mavlink_gimbal`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 
 from ..node.ending import interrupted_by_signals
 from ..scene import AerialScene, SceneSettings
+from .mavlink_gimbal import MavlinkGimbal
 
 FRAME_ID = "gimbal_camera"
 SCENE = (800, 600)
@@ -29,6 +31,7 @@ VIEW = (480, 360)
 # A gimbal turns on for no longer than this without a command, seconds.
 COMMAND_TIMEOUT = 0.3
 MAX_RATE = 0.8  # rad/s
+MANAGER_PERIOD = 0.005  # seconds
 RESPONSE = 0.06  # seconds, time constant of the motors
 
 
@@ -62,9 +65,15 @@ class Gimbal:
 
 
 class SteeredCamera:
-    """Publishes `image`, `camera_info` and `gimbal/angles`; keeps the truth of every image."""
+    """Publishes `image`, `camera_info` and `gimbal/angles`; keeps the truth of every image.
 
-    def __init__(self, scene: AerialScene, rate: float) -> None:
+    Args:
+        manager: what else turns the gimbal, served between the images.
+    """
+
+    def __init__(
+        self, scene: AerialScene, rate: float, manager: MavlinkGimbal | None = None
+    ) -> None:
         from geometry_msgs.msg import Vector3Stamped
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.node import Node
@@ -74,6 +83,7 @@ class SteeredCamera:
         self._image_type: Any = Image
         self._angles_type: Any = Vector3Stamped
         self.rate = rate
+        self._manager = manager
         self.log: list[dict[str, Any]] = []
         self._frames = [scene.render(index) for index in range(scene.frames)]
         self._focal = 1.7 * max(SCENE)
@@ -155,7 +165,11 @@ class SteeredCamera:
         """Serve the node until `due`; the time the next period counts from."""
         due = max(due, time.monotonic())
         while (left := due - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left)
+            if self._manager is None:
+                self._executor.spin_once(timeout_sec=left)
+                continue
+            self._manager.serve(self.gimbal, time.monotonic())
+            self._executor.spin_once(timeout_sec=min(left, MANAGER_PERIOD))
         return due
 
 
@@ -175,7 +189,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=20.0, help="images per second (20)")
     parser.add_argument("--seed", type=int, default=2, help="seed of the scene (2)")
     parser.add_argument("--log", type=Path, required=True, help="JSON file for the truth")
+    parser.add_argument(
+        "--mavlink", type=int, metavar="PORT", help="take rates over MAVLink from the bridge there"
+    )
     options = parser.parse_args(arguments)
+    manager = MavlinkGimbal(options.mavlink) if options.mavlink else None
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 
@@ -183,7 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with interrupted_by_signals():
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-            camera = SteeredCamera(scene(options.seed, options.frames), options.rate)
+            made = scene(options.seed, options.frames)
+            camera = SteeredCamera(made, options.rate, manager)
             camera.run()
             # The file appears whole: its presence tells that the scene is over.
             draft = options.log.with_suffix(".part")

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import os
 import socket
 import sys
-import threading
-import traceback
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ..deadline import end_within
+from ..beside import Beside, asked_to_end
 from ..ending import Ending
 from .guard import Guard, find_token
 from .settings import ConsoleError
 
 if TYPE_CHECKING:
     from .bridge import Bridge
-
-# Longest time that taking down the middleware may take, seconds.
-ENDING = 8.0
-# The tracker goes first where both want the processor.
-NICENESS = 5
 
 USAGE = """\
 usage: console_node [--ros-args ...]   (duml-tracker console has options for the same)
@@ -36,91 +27,17 @@ Parameters: docs/console.md
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the console; returns the exit status: 0 when asked to end, 1 when it could not start."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if "--help" in arguments or "-h" in arguments:
-        print(USAGE, end="")
-        return 0
-    ending = Ending()
-    try:
-        import rclpy
-        from rclpy.exceptions import ParameterException
-        from rclpy.signals import SignalHandlerOptions
-    except ImportError as error:
-        return _fail(
-            f"the console needs ROS 2 ({error}): source a ROS 2 workspace with this package, or "
-            "run make setup and use .venv/bin/duml-tracker"
-        )
-    try:
-        import aiohttp  # noqa: F401
-    except ImportError:
-        return _fail(
-            "the console needs aiohttp: apt-get install python3-aiohttp, or pip install aiohttp"
-        )
-    # All that is slow to import comes before there is something to take down.
+def load() -> type[Bridge]:
     from .bridge import Bridge
 
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
-    ending.hold()
-    try:
-        rclpy.init(args=[sys.argv[0], *arguments], signal_handler_options=SignalHandlerOptions.NO)
-        bridge = Bridge()
-    except (ConsoleError, ParameterException, ValueError, RuntimeError) as error:
-        ending.begin()
-        end_within(ENDING, 1)
-        rclpy.try_shutdown()
-        return _fail(str(error))
-    spinner = Spinner(bridge)
-    status = 1
-    try:
-        asyncio.run(serve(bridge, ending))
-        status = 0
-    except ConsoleError as error:
-        _fail(str(error))
-    finally:
-        ending.begin()
-        sys.stdout.flush()
-        end_within(ENDING, status)
-        spinner.stop()
-        bridge.destroy_node()
-        rclpy.try_shutdown()
-    return status
+    return Bridge
 
 
-def _fail(reason: str) -> int:
-    print(f"duml_console: {reason}", file=sys.stderr)
-    return 1
-
-
-class Spinner:
-    """Serves a node on a thread of its own."""
-
-    def __init__(self, node: Any) -> None:
-        from rclpy.executors import SingleThreadedExecutor
-
-        self._node = node
-        self._executor: Any = SingleThreadedExecutor()
-        self._executor.add_node(node)
-        self._going = True
-        self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._going = False
-        self._executor.wake()
-        self._thread.join(2.0)
-        self._executor.shutdown(1.0)
-
-    def _spin(self) -> None:
-        while self._going:
-            try:
-                self._executor.spin_once(1.0)
-            except Exception:
-                # One callback that failed must not end the others.
-                if self._going:
-                    self._node.get_logger().error(traceback.format_exc().rstrip())
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the console; returns the exit status: 0 when asked to end, 1 when it could not start."""
+    install = "apt-get install python3-aiohttp, or pip install aiohttp"
+    names = ("duml_console", "the console", USAGE, "aiohttp", install)
+    return Beside(*names, load, serve).run(arguments)
 
 
 async def serve(bridge: Bridge, ending: Ending) -> None:
@@ -191,18 +108,6 @@ def own_address() -> str:
         except OSError:
             return socket.gethostname()
         return str(probe.getsockname()[0])
-
-
-async def asked_to_end(ending: Ending, broken: Callable[[], bool]) -> None:
-    """Wait until the process is asked to end, or until something is broken."""
-    asked = asyncio.Event()
-    ending.wake = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, asked.set)
-    try:
-        while not ending.asked and not broken():
-            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(asked.wait(), 1.0)
-    finally:
-        ending.wake = None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,8 @@
+"""``python -m duml_tracker_ros.node.mavlink`` runs the MAVLink bridge."""
+
+import sys
+
+from .main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""The bridge's ROS node: hears the tracker, and asks its services."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from duml_tracker_ros.msg import Target
+
+from ..services import TrackerServices
+from .geo import Vector
+from .settings import TABLE, Settings
+from .tracking import Sight, read_sight
+
+
+class Bridge(Node):
+    """Node `duml_mavlink`.
+
+    What is heard is handed to `on_target`, `on_bearing` (target id, stamp, error x and y) and
+    `on_place`, on the executor's thread.
+
+    Raises:
+        MavlinkError: a parameter is not valid.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("duml_mavlink")
+        self.settings: Settings = TABLE.declare(self)
+        tracker = self.settings.tracker
+        self.operator = TrackerServices(self, tracker)
+        self.on_target: Callable[[Sight], None] = lambda sight: None
+        self.on_bearing: Callable[[int, int, float, float], None] = lambda *numbers: None
+        self.on_place: Callable[[Vector], None] = lambda place: None
+        self._hear(Target, f"{tracker}/target", self._take_target)
+        # The tracker works these out for as long as somebody listens.
+        if self.settings.gimbal:
+            from duml_tracker_ros.msg import Bearing
+
+            self._hear(Bearing, f"{tracker}/bearing", self._take_bearing)
+        if self.settings.geo:
+            from geometry_msgs.msg import PointStamped
+
+            self._hear(PointStamped, f"{tracker}/position", self._take_position)
+
+    def _hear(self, kind: Any, topic: str, take: Callable[[Any], None]) -> None:
+        options = QoSOverridingOptions.with_default_policies()
+        self.create_subscription(
+            kind, topic, take, QoSProfile(depth=10), qos_overriding_options=options
+        )
+
+    def _take_target(self, message: Any) -> None:
+        self.on_target(read_sight(message, time.monotonic()))
+
+    def _take_bearing(self, message: Any) -> None:
+        errors = message.error_x, message.error_y
+        if all(map(math.isfinite, errors)):
+            stamp = message.header.stamp
+            stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+            self.on_bearing(message.target_id, stamp_ns, *errors)
+
+    def _take_position(self, message: Any) -> None:
+        place = message.point.x, message.point.y, message.point.z
+        if all(map(math.isfinite, place)):
+            self.on_place(place)
