@@ -1,23 +1,45 @@
 """Starts the tracker node with the settings that camera images need.
 
-ros2 launch duml_tracker_ros tracker.launch.py image:=/camera/image_raw autostart:=true
+ros2 launch duml_tracker_ros tracker.launch.py image:=/camera/image_raw max_targets:=3
+
+An argument that it does not know is an error where the file is launched by itself.
 """
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.conditions import IfCondition
-from launch.substitutions import (
-    LaunchConfiguration,
-    NotEqualsSubstitution,
-    PathJoinSubstitution,
+import difflib
+import sys
+from pathlib import Path
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
 )
+from launch.conditions import IfCondition
+from launch.event_handlers import OnProcessExit
+from launch.events import matches_action
+from launch.events.process import ShutdownProcess
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from launch import LaunchContext, LaunchDescription
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 PACKAGE = "duml_tracker_ros"
 CONFIG = PathJoinSubstitution([FindPackageShare(PACKAGE), "config"])
+RESPAWN_DELAY = 2.0  # seconds
+# Arguments that are parameters of the tracker; empty: as params_file says.
+PARAMETERS = {
+    "tracker": (str, "tracking system, such as duml or siamrcr"),
+    "size": (str, "size of the network"),
+    "weights": (str, "'default', or the path of a .safetensors file"),
+    "device": (str, "auto, cpu, cuda or cuda:N"),
+    "max_targets": (int, "how many targets are followed at a time"),
+    "image_transport": (str, "raw, compressed, or another one that the node knows"),
+    "use_sim_time": (bool, "true where /clock is published, by a simulator or a bag"),
+}
 DDS_SETTINGS = {"FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS"}
 
 ARGUMENTS = [
@@ -51,6 +73,20 @@ ARGUMENTS = [
         description="parameter file; the default lists every parameter",
     ),
     DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
+    DeclareLaunchArgument("name", default_value="duml_tracker", description="name of the node"),
+    *(
+        DeclareLaunchArgument(
+            name, default_value="", description=f"{text}; empty: as params_file says"
+        )
+        for name, (_, text) in PARAMETERS.items()
+    ),
+    DeclareLaunchArgument(
+        "respawn",
+        default_value="false",
+        choices=["true", "false"],
+        description="start the node again when it ends, and console and bridge; the target must "
+        "be selected again. Without it console and bridge end with the node",
+    ),
     DeclareLaunchArgument(
         "rviz",
         default_value="false",
@@ -105,28 +141,112 @@ def dds_profile(context: LaunchContext) -> list[SetEnvironmentVariable]:
     return [SetEnvironmentVariable("FASTDDS_DEFAULT_PROFILES_FILE", profile)]
 
 
-def generate_launch_description() -> LaunchDescription:
-    """The lifecycle node and, if asked for, RViz and the web console."""
-    tracker = LifecycleNode(
-        package=PACKAGE,
-        executable="tracker_node",
-        name="duml_tracker",
-        namespace=LaunchConfiguration("namespace"),
-        output="both",
-        emulate_tty=True,
-        parameters=[
-            LaunchConfiguration("params_file"),
-            {"autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool)},
-        ],
-        remappings=[
-            (name, LaunchConfiguration(name)) for name in ("image", "camera_info", "depth", "imu")
-        ],
-        arguments=[
-            "--ros-args",
-            "--log-level",
-            ["duml_tracker:=", LaunchConfiguration("log_level")],
-        ],
+def refuse_unknown(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Raise for arguments that nobody declares: ros2 launch takes any name without a word."""
+    name = Path(__file__).name
+    if not any(Path(word).name == name for word in sys.argv):
+        return []  # another launch file includes this one, and has arguments of its own
+    known = [argument.name for argument in ARGUMENTS]
+    given = [word.partition(":=")[0] for word in context.argv if ":=" in word]
+    for word in given:
+        if word not in known:
+            near = difflib.get_close_matches(word, known, 1)
+            meant = f"; did you mean {near[0]}:=?" if near else ""
+            raise RuntimeError(
+                f"there is no launch argument {word!r}{meant} They are: {', '.join(known)}"
+            )
+    return []
+
+
+def parameters(context: LaunchContext) -> dict[str, str | int | bool]:
+    """The tracker's parameters that arguments set. Raises RuntimeError for what is none."""
+    made: dict[str, str | int | bool] = {
+        "autostart": LaunchConfiguration("autostart").perform(context) == "true"
+    }
+    for name, (kind, _) in PARAMETERS.items():
+        text = LaunchConfiguration(name).perform(context).strip()
+        if not text:
+            continue
+        if kind is int and not text.isdecimal():
+            raise RuntimeError(f"{name}:={text} is not a whole number, for example {name}:=3")
+        if kind is bool and text.lower() not in ("true", "false"):
+            raise RuntimeError(f"{name}:={text} is neither true nor false")
+        made[name] = text.lower() == "true" if kind is bool else kind(text)
+    return made
+
+
+def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """The tracker; console and bridge if they are asked for, which end with it."""
+    name, namespace, mavlink = (
+        LaunchConfiguration(argument).perform(context)
+        for argument in ("name", "namespace", "mavlink")
     )
+    respawn = LaunchConfiguration("respawn").perform(context) == "true"
+    file = LaunchConfiguration("params_file")
+    common = {
+        "package": PACKAGE,
+        "namespace": namespace,
+        "output": "both",
+        "emulate_tty": True,
+        "respawn": respawn,
+        "respawn_delay": RESPAWN_DELAY,
+    }
+    tracker = LifecycleNode(
+        executable="tracker_node",
+        name=name,
+        parameters=[file, parameters(context)],
+        remappings=[
+            (topic, LaunchConfiguration(topic))
+            for topic in ("image", "camera_info", "depth", "imu")
+        ],
+        arguments=["--ros-args", "--log-level", [f"{name}:=", LaunchConfiguration("log_level")]],
+        **common,
+    )
+    # The file may say for all nodes what is meant for the tracker alone; these come after it.
+    shared = {"tracker": ParameterValue(name, value_type=str)}
+    if "use_sim_time" in (set_here := parameters(context)):
+        shared["use_sim_time"] = set_here["use_sim_time"]
+    beside = []
+    if LaunchConfiguration("console").perform(context) == "true":
+        settings = {
+            "host": ParameterValue(LaunchConfiguration("console_host"), value_type=str),
+            "port": ParameterValue(LaunchConfiguration("console_port"), value_type=int),
+        }
+        beside.append(
+            Node(
+                executable="console_node",
+                name="duml_console",
+                parameters=[{**settings, **shared}],
+                remappings=[("image", LaunchConfiguration("image"))],
+                **common,
+            )
+        )
+    if mavlink:
+        connection = {"connection": ParameterValue(mavlink, value_type=str)}
+        beside.append(
+            Node(
+                executable="mavlink_node",
+                name="duml_mavlink",
+                parameters=[file, {**connection, **shared}],
+                **common,
+            )
+        )
+    ends = [
+        RegisterEventHandler(
+            OnProcessExit(
+                target_action=tracker,
+                on_exit=[
+                    EmitEvent(event=ShutdownProcess(process_matcher=matches_action(node)))
+                    for node in beside
+                ],
+            )
+        )
+    ]
+    return [tracker, *beside, *(ends if beside and not respawn else [])]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The lifecycle node and, if asked for, RViz, the web console and the MAVLink bridge."""
     rviz = Node(
         package="rviz2",
         executable="rviz2",
@@ -134,46 +254,12 @@ def generate_launch_description() -> LaunchDescription:
         arguments=["-d", PathJoinSubstitution([CONFIG, "duml_tracker.rviz"])],
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
-    console = Node(
-        package=PACKAGE,
-        executable="console_node",
-        name="duml_console",
-        namespace=LaunchConfiguration("namespace"),
-        output="both",
-        emulate_tty=True,
-        parameters=[
-            {
-                "host": ParameterValue(LaunchConfiguration("console_host"), value_type=str),
-                "port": ParameterValue(LaunchConfiguration("console_port"), value_type=int),
-            },
-        ],
-        remappings=[("image", LaunchConfiguration("image"))],
-        condition=IfCondition(LaunchConfiguration("console")),
-    )
-    mavlink = Node(
-        package=PACKAGE,
-        executable="mavlink_node",
-        name="duml_mavlink",
-        namespace=LaunchConfiguration("namespace"),
-        output="both",
-        emulate_tty=True,
-        parameters=[
-            LaunchConfiguration("params_file"),
-            {
-                "connection": ParameterValue(LaunchConfiguration("mavlink"), value_type=str),
-                # The file may have one for all nodes, which means the tracking system.
-                "tracker": "duml_tracker",
-            },
-        ],
-        condition=IfCondition(NotEqualsSubstitution(LaunchConfiguration("mavlink"), "")),
-    )
     return LaunchDescription(
         [
             *ARGUMENTS,
+            OpaqueFunction(function=refuse_unknown),
             OpaqueFunction(function=dds_profile),
-            tracker,
+            OpaqueFunction(function=nodes),
             rviz,
-            console,
-            mavlink,
         ]
     )

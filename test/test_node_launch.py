@@ -1,6 +1,8 @@
 """The launch file: its arguments, and a real start where the launch system is installed."""
 
+import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import pytest
 
 pytest.importorskip("launch_ros", reason="launch_ros is not installed (it is not on PyPI)")
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, RegisterEventHandler
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
 from node_harness import DOMAIN, NAMESPACE, Talker
 
@@ -35,6 +37,63 @@ sys.exit(service.run())
 """
 
 
+def launch_file():
+    """The launch file as a module."""
+    spec = importlib.util.spec_from_file_location("tracker_launch", LAUNCH_FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def configured(file, **given):
+    """A context with the arguments' defaults and some that were given."""
+    context = LaunchContext(argv=[f"{name}:={value}" for name, value in given.items()])
+    context.launch_configurations.update(given)
+    for argument in file.ARGUMENTS:
+        argument.visit(context)
+    return context
+
+
+def test_arguments_become_parameters_and_others_stay_as_the_file_says():
+    file = launch_file()
+    assert file.parameters(configured(file)) == {"autostart": True}
+    given = {"max_targets": "3", "tracker": "siamrcr", "use_sim_time": "true", "autostart": "false"}
+    expected = {"max_targets": 3, "tracker": "siamrcr", "use_sim_time": True, "autostart": False}
+    assert file.parameters(configured(file, **given)) == expected
+    with pytest.raises(RuntimeError, match="max_targets:=three is not a whole number"):
+        file.parameters(configured(file, max_targets="three"))
+    with pytest.raises(RuntimeError, match="use_sim_time:=yes is neither"):
+        file.parameters(configured(file, use_sim_time="yes"))
+
+
+def test_unknown_arguments_are_refused_unless_the_file_is_included(monkeypatch):
+    file = launch_file()
+    context = configured(file, max_target="3")
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "pkg", "tracker.launch.py"])
+    with pytest.raises(RuntimeError, match=r"'max_target'; did you mean max_targets:=\?.*image"):
+        file.refuse_unknown(context)
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "pkg", "vehicle.launch.py"])
+    assert file.refuse_unknown(context) == []
+
+
+def test_console_and_bridge_end_with_the_tracker_or_all_respawn():
+    file = launch_file()
+    more = {"console": "true", "mavlink": "udp:127.0.0.1:14560"}
+    tracker, *beside = file.nodes(configured(file, **more))
+    assert [type(entity) for entity in beside[2:]] == [RegisterEventHandler]
+    tracker, *beside = file.nodes(configured(file, respawn="true", **more))
+    assert len(beside) == 2
+    assert len(file.nodes(configured(file))) == 1
+
+
+@pytest.mark.skipif(shutil.which("ros2") is None, reason="ros2 launch is not installed")
+def test_ros2_launch_finds_the_file_after_any_install():
+    command = ["ros2", "launch", "duml_tracker_ros", "tracker.launch.py", "max_target:=3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert "did you mean max_targets:=?" in done.stdout + done.stderr
+
+
 def test_every_argument_is_described():
     description = get_launch_description_from_python_launch_file(str(LAUNCH_FILE))
     arguments = [e for e in description.entities if isinstance(e, DeclareLaunchArgument)]
@@ -46,7 +105,16 @@ def test_every_argument_is_described():
         "namespace",
         "rviz",
         "console",
+        "mavlink",
         "log_level",
+        "max_targets",
+        "size",
+        "tracker",
+        "device",
+        "image_transport",
+        "use_sim_time",
+        "name",
+        "respawn",
     } <= names
     assert all(len(argument.description) > 10 for argument in arguments)
 
@@ -66,13 +134,10 @@ def test_dds_settings_of_the_user_are_kept(environment, argument, expected, monk
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    description = get_launch_description_from_python_launch_file(str(LAUNCH_FILE))
-    context = LaunchContext()
+    file, context = launch_file(), LaunchContext()
     context.launch_configurations["dds_profile"] = argument
-    for entity in description.entities:
-        if isinstance(entity, (DeclareLaunchArgument, OpaqueFunction)):
-            for action in entity.visit(context) or []:
-                action.visit(context)
+    for action in file.dds_profile(context):
+        action.visit(context)
     profile = context.environment.get("FASTDDS_DEFAULT_PROFILES_FILE")
     assert profile is None if expected is None else profile.endswith(expected)
 

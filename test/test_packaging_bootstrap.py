@@ -68,7 +68,10 @@ def test_links_follow_the_sub_packages(tmp_path):
     source, python_dir, share = tmp_path / "source", tmp_path / "site", tmp_path / "share"
     for folder in ("package/old", "package/kept", "config"):
         (source / folder).mkdir(parents=True)
+    (source / "config" / "a.yaml").touch()
     share.mkdir()
+    # As an older install linked it.
+    (share / "config").symlink_to(source / "config")
     (python_dir / "msg").mkdir(parents=True)
     (python_dir / "kept").mkdir()
     (python_dir / "kept" / "stale.py").touch()
@@ -92,5 +95,8 @@ def test_links_follow_the_sub_packages(tmp_path):
     install("new;kept")
     assert {path.name for path in python_dir.iterdir()} == {"new", "kept", "msg", "generated.so"}
     assert not (python_dir / "msg").is_symlink()
-    assert (share / "config").readlink() == source / "config"
+    # ros2 launch walks into folders, not into links to them.
+    assert not (share / "config").is_symlink()
+    assert (share / "config" / "a.yaml").readlink() == source / "config" / "a.yaml"
+    assert (source / "config" / "a.yaml").is_file()
     assert (source / "package" / "kept").is_dir(), "the sources themselves must stay"

@@ -280,11 +280,11 @@ def package_hash() -> str:
         *sorted((ROOT / "msg").iterdir()),
         *sorted((ROOT / "srv").iterdir()),
     ]
-    entries = sorted(
-        entry.name
-        for folder in ("duml_tracker_ros", ".")
-        for entry in (ROOT / folder).iterdir()
-        if folder != "." or entry.name in ("launch", "config")
+    entries = sorted(entry.name for entry in (ROOT / "duml_tracker_ros").iterdir()) + sorted(
+        str(file.relative_to(ROOT))
+        for folder in ("launch", "config", "examples")
+        for file in (ROOT / folder).rglob("*")
+        if "__pycache__" not in file.parts
     )
     names = [file.name for file in files]
     return digest([str(ROOT), *names, *entries], *(file.read_bytes() for file in files))
