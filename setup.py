@@ -68,7 +68,6 @@ setup(
             "openvino>=2025.0",
             "pymavlink>=2.4.40",
             "pytest>=8.0",
-            "pytest-rerunfailures>=15.0",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "rosbags>=0.11",
