@@ -336,7 +336,7 @@ def films() -> list[Film]:
         Film("MKV without its end", ".mkv", "ffv1", harm=cut(0.6)),
         Film("WebM without its end", ".webm", "libvpx-vp9", harm=cut(0.7)),
         Film("AVI without its end", ".avi", "mjpeg", "yuvj420p", cut(0.6)),
-        Film("MPEG-TS without its end", ".ts", harm=cut(0.5)),
+        Film("MPEG-TS without its end", ".ts", harm=cut(0.47)),
         Film("AVI, changed bits in the middle", ".avi", "mjpeg", "yuvj420p", holed(0.5)),
         Film("MP4, changed bits in the middle", ".mp4", "mpeg4", harm=holed(0.5, 100)),
         Film("text named .mp4", ".mp4", "mpeg4", harm=lambda data: b"no video"),

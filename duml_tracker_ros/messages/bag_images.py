@@ -11,6 +11,7 @@ from typing import Any
 from .definitions import FFMPEG, FOXGLOVE, typestore
 from .errors import ImageError
 from .image_codec import ImageReader, ImageView
+from .scaling import ScaledImage
 from .video import PacketReader, is_video
 
 IMAGE = "sensor_msgs/msg/Image"
@@ -132,6 +133,7 @@ class BagImages:
         messages = self._reader.messages(connections=self._connections)
         # One for all: what has more than 8 bits must not flicker, and packets build on each other.
         reader, self._video = ImageReader(), PacketReader()
+        self._deep: bool | None = None
         for index in range(self.total):
             try:
                 connection, time_ns, data = next(messages)
@@ -162,7 +164,13 @@ class BagImages:
             found = self._video.read(message, (time_ns, header))
             return [BagImage(came, header, view) for (came, header), view in found]
         read = reader.read_compressed if kind == COMPRESSED else reader.read
-        return [BagImage(time_ns, message.header, read(message, time_ns / 1e9))]
+        view = read(message, time_ns / 1e9)
+        deep = isinstance(view.pixels, ScaledImage)
+        if deep != (deep if self._deep is None else self._deep):
+            kinds = "more than 8 bits, those before 8" if deep else "8 bits, those before more"
+            raise ImageError(f"it has {kinds}")
+        self._deep = deep
+        return [BagImage(time_ns, message.header, view)]
 
     def _header(self, message: Any) -> Any:
         if hasattr(message, "header"):

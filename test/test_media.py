@@ -1,0 +1,200 @@
+"""Pictures and videos of all kinds: each is read as it is, or it is said what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from media_files import BOXES, IMAGES, encoded, exif, films, jpeg, thermal
+
+from duml_tracker_ros.cli.main import main
+from duml_tracker_ros.media.folder import FolderError, frames_of
+from duml_tracker_ros.media.levels import Levels, choose_levels
+from duml_tracker_ros.media.picture import PictureError, decode, kind_of
+from duml_tracker_ros.media.source import SourceError, open_source
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "media.md"
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    pytest.importorskip("av", reason="PyAV reads and writes the videos")
+    pytest.importorskip("rosbags")
+    import media_table
+
+    return media_table.rows(tmp_path_factory.mktemp("media"))
+
+
+def test_no_kind_of_media_goes_wrong_in_silence(found) -> None:
+    from media_table import WRONG
+
+    assert len(found) > 60
+    wrong = [name for name, cells, _ in found if WRONG in map(str, cells)]
+    assert not wrong
+
+
+def test_the_page_tells_what_commands_do(found) -> None:
+    """Where a codec is missing, a row is; the words may differ with OpenCV's version."""
+    told = {}
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 6 and cells[0] not in ("file", "") and ":--" not in cells[0]:
+            told[cells[0]] = cells[1:5]
+    for name, cells, _ in found:
+        assert [str(c) if c else "" for c in cells] == told[name], name
+
+
+def test_a_cut_jpeg_is_told_from_one_without_its_end_marker() -> None:
+    data = encoded(".jpg", IMAGES[0])
+    for short in (data[:-2], data[:-1], data[:-2] + bytes(20)):
+        assert np.array_equal(decode(short), decode(data))
+    for cut in (data[:-40], data[: len(data) // 2], data[:300], data[:4]):
+        with pytest.raises(PictureError):
+            decode(cut)
+    # The end marker of a thumbnail is not that of the picture.
+    thumbnail = encoded(".jpg", cv2.resize(IMAGES[0], (40, 30)))
+    whole = jpeg(IMAGES[0], 1, thumbnail)
+    assert thumbnail in whole
+    assert decode(whole).shape == (120, 160, 3)
+    with pytest.raises(PictureError, match="cut off"):
+        decode(whole[: len(exif(1, thumbnail)) + 1500])
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "it is empty"),
+        (bytes(900), "900 bytes of zeros"),
+        (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (b"<!DOCTYPE html>", "a web page"),
+        (b"PK\x03\x04....", "a zip archive"),
+        (b"something else", "no kind of picture begins with"),
+        (b"....ftypheic....", "HEIC of 16 bytes"),
+    ],
+)
+def test_what_is_no_picture_is_named(data: bytes, words: str) -> None:
+    with pytest.raises(PictureError, match=re.escape(words)):
+        decode(data)
+
+
+def test_kinds_are_told_by_content() -> None:
+    for suffix, kind in ((".jpg", "JPEG"), (".png", "PNG"), (".bmp", "BMP"), (".tif", "TIFF")):
+        assert kind_of(encoded(suffix, IMAGES[0])) == kind
+    assert kind_of(encoded(".webp", IMAGES[0])) == "WebP"
+    assert kind_of(b"text") is None
+
+
+def test_levels_keep_small_targets_and_ignore_dead_pixels() -> None:
+    scene = np.random.default_rng(0).normal(8000, 30, (240, 320))
+    dead = scene.copy()
+    dead[5, 5], dead[9, 9] = 0, 65535
+    hot = scene.copy()
+    hot[100:108, 60:68] += 150
+    clip = [image.astype(np.uint16) for image in (scene, dead, hot)]
+    levels = choose_levels(clip)
+    assert 7700 < levels.low < 7950
+    assert 8050 < levels.high < 8300
+    shown = levels.apply(clip[2])
+    assert int(shown[104, 64]) - int(np.median(shown)) > 80
+    assert shown.std() > 20
+    # Fixed: the same number is the same grey in every frame.
+    floats = np.array([[np.nan, 1.0, 2.0, np.inf]], np.float32)
+    assert Levels(1, 2).apply(floats).tolist() == [[0, 0, 255, 255]]
+    assert choose_levels([np.full((4, 4), 7, np.uint16)]) == Levels(7.0, 8.0)
+
+
+def test_folder_in_order_of_what_names_mean(tmp_path: Path) -> None:
+    def order(*names: str) -> list[str]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        for name in sorted(names):
+            (folder / f"{name}.jpg").touch()
+        found = [p.stem for p in frames_of(folder).files]
+        assert sorted(found) == sorted(names)
+        return found
+
+    times = ["45", "45.05", "45.1", "45.15", "45.2", "46"]
+    assert order(*times) == times
+    counted = ["7.8", "7.9", "7.10", "7.11"]
+    assert order(*counted) == counted
+    mixed = ["9", "010", "11", "0012"]
+    assert order(*mixed) == mixed
+    named = ["img_2024-1-9_9", "img_2024-1-9_10", "img_2024-1-10_1"]
+    assert order(*named) == named
+    assert order("b", "a", "c") == ["a", "b", "c"]
+    with pytest.raises(FolderError, match="of the same number"):
+        order("1", "01")
+
+
+def test_what_lies_in_a_folder_and_is_no_file_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "0001.jpg").write_bytes(encoded(".jpg", IMAGES[0]))
+    (tmp_path / "0002.jpg").mkdir()
+    found = frames_of(tmp_path)
+    assert [p.name for p in found.files] == ["0001.jpg"]
+    assert found.note() == "not taken for frames: 0002.jpg (no file)"
+
+
+def test_sources_say_what_they_are_not(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="does not exist"):
+        open_source(str(tmp_path / "no.mp4"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match="holds no images"):
+        open_source(str(tmp_path / "empty"))
+
+
+def test_levels_may_be_given(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(encoded(".png", thermal(IMAGES[0])))
+    source = open_source(str(tmp_path), Levels(7000, 7765))
+    (frame,) = source.frames()
+    assert source.notes == ["more than 8 bits: 7000 to 7765 become 0 to 255, over the whole clip"]
+    expected = (thermal(IMAGES[0]).astype(float) - 7000) / 3
+    assert frame.image is not None
+    assert np.abs(frame.image[..., 0] - expected).max() <= 1
+
+
+def test_track_goes_on_after_frames_that_cannot_be_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "clip", tmp_path / "out"
+    folder.mkdir()
+    for index, image in enumerate(IMAGES):
+        picture = image[::2, ::2] if index == 4 else image
+        (folder / f"{index}.png").write_bytes(encoded(".png", picture))
+    (folder / "2.png").write_bytes(b"")
+    argv = ["track", folder, "--box", "30,40,30,24", "--tracker", "opencv_kcf", "--quiet"]
+    argv += ["--video", out / "v.mp4", "--csv", out / "b.csv", "--json", out / "b.json"]
+    assert main([str(word) for word in argv]) == 1
+    told = capsys.readouterr().err
+    assert "frame 2: image" in told
+    assert "it is empty" in told
+    assert "frame 4: 80x60 pixels, those before 160x120" in told
+    rows = list(csv.DictReader((out / "b.csv").open()))
+    assert [row["state"] == "unreadable" for row in rows] == [i in (2, 4) for i in range(10)]
+    assert float(rows[9]["x"]) == pytest.approx(57, abs=4)
+    document = json.loads((out / "b.json").read_text())
+    assert document["frames"][4]["x"] is None
+    assert len(document["problems"]) == 2
+    assert document["summary"]["states"] == {"tracking": 7, "unreadable": 2}
+    assert len(list(open_source(str(out / "v.mp4")).frames())) == 10
+
+
+def test_a_film_that_is_cut_off_is_no_success(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("av")
+    (film,) = (film for film in films() if film.name == "AVI without its end")
+    path = film.write(tmp_path)
+    truth = tmp_path / "truth.txt"
+    np.savetxt(truth, BOXES, delimiter=",", fmt="%g")
+    argv = ["explain", path, "--truth", truth, "--out", tmp_path / "why", "--quiet"]
+    assert main([str(word) for word in (*argv, "--device", "cpu", "--threads", 1)]) == 1
+    out = capsys.readouterr()
+    assert "Not all of the clip was seen: frame 3: it cannot be decoded." in out.out
+    assert "holds 4 frames, but says it has 10 frames: it is cut off or damaged" in out.err
+    assert "4 frames, but 10 rows of true boxes" in out.err
+    assert "10 rows of true boxes" in (tmp_path / "why" / "index.html").read_text()
