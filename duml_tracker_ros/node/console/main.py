@@ -17,6 +17,9 @@ from .settings import ConsoleError
 if TYPE_CHECKING:
     from .bridge import Bridge
 
+# Longest time that connections may take to close.
+CLOSING = 2.0
+
 USAGE = """\
 usage: console_node [--ros-args ...]   (duml-tracker console has options for the same)
 
@@ -48,6 +51,7 @@ async def serve(bridge: Bridge, ending: Ending) -> None:
     """
     from aiohttp import web
 
+    from .doors import Doors
     from .hub import Hub
     from .picture import encode, encode_mask
     from .server import Server
@@ -64,19 +68,19 @@ async def serve(bridge: Bridge, ending: Ending) -> None:
         lambda text: logger.warning(text, throttle_duration_sec=1.0),
     )
     bridge.emit = hub.offer
-    server = Server(guard, hub, bridge, settings.max_clients)
+    doors = Doors(logger.warning)
+    server = Server(guard, hub, bridge, settings.max_clients, doors)
     runner = web.AppRunner(server.application(), access_log=None, handle_signals=False)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port, shutdown_timeout=2.0)
         try:
-            await site.start()
+            door = await doors.listen(runner, settings.host, settings.port)
         except OSError as error:
             raise ConsoleError(
                 f"host = {settings.host!r}, port = {settings.port} cannot be served on: "
                 f"{error.strerror or error}; choose others with -p host:=... -p port:=..."
             ) from None
-        port = runner.addresses[0][1]
+        port = door.sockets[0].getsockname()[1]
         logger.info(f"serving on {settings.host} port {port}")
         # Not through the logger: what it says is published on /rosout.
         print(f"console: open {address(settings.host, port, token)}", flush=True)
@@ -85,7 +89,11 @@ async def serve(bridge: Bridge, ending: Ending) -> None:
         if handing_out.done():
             handing_out.result()
         handing_out.cancel()
+        door.close()
     finally:
+        await runner.shutdown()
+        if runner.server is not None:
+            await runner.server.shutdown(CLOSING)
         await runner.cleanup()
 
 

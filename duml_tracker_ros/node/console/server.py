@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from .doors import Doors, security_headers
 from .guard import Guard
 from .hub import Client, Hub
 from .protocol import (
@@ -57,8 +58,11 @@ class Server:
     offers can be asked for.
     """
 
-    def __init__(self, guard: Guard, hub: Hub, operator: Operator, max_clients: int) -> None:
+    def __init__(
+        self, guard: Guard, hub: Hub, operator: Operator, max_clients: int, doors: Doors
+    ) -> None:
         self._guard = guard
+        self._doors = doors
         self._hub = hub
         self._operator = operator
         self._max_clients = max_clients
@@ -73,6 +77,7 @@ class Server:
         for path in self._files:
             app.router.add_get(path, self._serve_file)
         app.router.add_get("/live", self._serve_socket)
+        app.on_response_prepare.append(_sign)
         app.on_shutdown.append(self._close)
         return app
 
@@ -96,27 +101,26 @@ class Server:
         if not reason and request.path == "/live":
             reason = self._guard.origin_refusal(host, request.headers.get("Origin", ""))
         if reason:
-            return web.Response(status=403, text=f"403: {reason}\n", headers=_headers(""))
+            return web.Response(status=403, text=f"403: {reason}\n", headers=security_headers(""))
         try:
             return await handler(request)
         except web.HTTPException as error:
             text = {404: "there is no such page", 405: "only GET is answered"}
             reason = text.get(error.status, error.reason)
             return web.Response(
-                status=error.status, text=f"{error.status}: {reason}\n", headers=_headers(host)
+                status=error.status,
+                text=f"{error.status}: {reason}\n",
+                headers=security_headers(host),
             )
 
     async def _serve_file(self, request: web.Request) -> web.Response:
         body, kind = self._files[request.path]
-        headers = _headers(request.headers["Host"])
+        headers = security_headers(request.headers["Host"])
         return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
 
     # -- WebSocket ----------------------------------------------------------------------------
 
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
-        # As many again may be about to show their token.
-        if len(self._sockets) >= 2 * self._max_clients:
-            raise web.HTTPServiceUnavailable(reason="too many connections, see max_clients")
         socket = web.WebSocketResponse(
             heartbeat=HEARTBEAT, max_msg_size=MAX_MESSAGE, compress=False, timeout=2.0
         )
@@ -126,6 +130,7 @@ class Server:
         self._sockets.add(socket)
         try:
             if await self._admit(socket):
+                self._doors.settle(request.transport)
                 await self._talk(socket)
         except ConnectionError:
             pass
@@ -204,6 +209,12 @@ class Server:
         await _answer(socket, message.request, answer)
 
 
+async def _sign(request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in security_headers("").items():
+        if name == "Server" or name not in response.headers:
+            response.headers[name] = value
+
+
 async def _answer(socket: web.WebSocketResponse, request: int, answer: dict[str, Any]) -> None:
     await _send(socket, {"type": "answer", "request": request, **answer})
 
@@ -212,20 +223,3 @@ async def _send(socket: web.WebSocketResponse, message: dict[str, Any]) -> None:
     # When it is gone, the reading side learns of it, too.
     with contextlib.suppress(ConnectionError, RuntimeError):
         await socket.send_str(json.dumps(message))
-
-
-def _headers(host: str) -> dict[str, str]:
-    # 'self' does not cover WebSockets in older browsers. A host that was refused is not repeated.
-    sockets = f"ws://{host} wss://{host}" if host else ""
-    return {
-        "Content-Security-Policy": (
-            "default-src 'none'; script-src 'self'; style-src 'self'; "
-            f"img-src 'self' blob:; connect-src 'self' {sockets}; "
-            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        ),
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Cache-Control": "no-cache",
-        "Server": "duml_console",
-    }
