@@ -12,15 +12,22 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 from console_harness import Watcher, console
 from node_harness import WAIT
 
+from duml_tracker_ros.node.console import doors
 from duml_tracker_ros.node.console.doors import (
     GUESTS,
     GUESTS_OF_ADDRESS,
     Frames,
     neighbourhood,
 )
+from duml_tracker_ros.node.console.guard import Guard
+from duml_tracker_ros.node.console.hub import Hub
+from duml_tracker_ros.node.console.picture import encode, encode_mask
+from duml_tracker_ros.node.console.server import Server
+from duml_tracker_ros.node.console.settings import Settings
 
 TOKEN = "a-token-of-many-letters"
 HEADERS = (
@@ -240,3 +247,43 @@ def test_addresses_of_one_network_count_as_one():
     assert neighbourhood("::ffff:10.0.0.7") == neighbourhood("10.0.0.7") == "10.0.0.7"
     assert neighbourhood("10.0.0.8") != neighbourhood("10.0.0.7")
     assert neighbourhood("") == ""
+
+
+def test_who_has_the_token_stays_and_who_has_none_goes(monkeypatch):
+    monkeypatch.setattr(doors, "GUEST_TIMEOUT", 0.5)
+
+    async def scenario():
+        hub = Hub(encode, encode_mask, 1.0, lambda *audience: None, print)
+        settings = Settings(host="127.0.0.1", port=0)
+        own = doors.Doors(print)
+        server = Server(Guard(settings, TOKEN), hub, Operator(), 2, own)
+        runner = web.AppRunner(server.application(), access_log=None)
+        await runner.setup()
+        listening = await own.listen(runner, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        try:
+            async with Watcher(f"http://127.0.0.1:{port}/", TOKEN) as watcher:
+                await watcher.until(lambda m: m["type"] == "welcome", "a welcome")
+                assert own.guests == 0
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert (await reader.read(12)) == b"HTTP/1.1 403"
+                # The guest's time is up, and the operator's, had it one, was before that.
+                await asyncio.wait_for(reader.read(), WAIT)
+                writer.close()
+                assert (await watcher.ask(type="stop", target=0))["message"] == "stopped"
+        finally:
+            listening.close()
+            await runner.cleanup()
+
+    asyncio.run(scenario())
+
+
+class Operator:
+    """Answers as the tracker's node would."""
+
+    async def select(self, wish):
+        return {"ok": True, "message": "selected"}
+
+    async def stop(self, target_id):
+        return {"ok": True, "message": "stopped"}
