@@ -230,6 +230,16 @@ def test_a_target_is_told_where_it_is_and_only_while_it_is_seen():
     assert tracking.status(0, 12.1).tracking_status == IDLE
 
 
+def test_a_target_that_was_stopped_is_idle_though_no_image_comes_any_more():
+    tracking = Tracking(timeout=1.0)
+    for target in (1, 2):
+        tracking.take(sight(1, target, 2), 0.0)
+    tracking.drop(2)
+    assert tracking.target(0) == 1
+    tracking.drop(0)
+    assert tracking.status(0, 60.0).tracking_status == IDLE
+
+
 def test_slots_keep_their_targets_and_0_is_its_own_or_the_newest():
     tracking = Tracking(timeout=1.0)
     for target in (1, 2, 3):

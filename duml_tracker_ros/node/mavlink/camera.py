@@ -302,7 +302,14 @@ class Camera:
         target = 0 if slot is None else self.tracking.target(slot)
         if slot is not None and not target:
             return int(commands.ACCEPTED)  # there is nothing to stop
-        return self._ask(command, peer, lambda: self._operator.stop(target))
+
+        async def ask() -> Answer:
+            answer = await self._operator.stop(target)
+            if answer.ok:
+                self.tracking.drop(target)
+            return answer
+
+        return self._ask(command, peer, ask)
 
     def _ask(self, command: Command, peer: Peer, ask: Callable[[], Any]) -> int | None:
         """Ask the tracker, one thing of a kind at a time; it is acknowledged when it answers."""

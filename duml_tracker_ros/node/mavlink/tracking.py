@@ -111,6 +111,11 @@ class Tracking:
         self._slots = {s: t for s, t in self._slots.items() if t != target_id}
         self._slots[slot] = target_id
 
+    def drop(self, target_id: int) -> None:
+        """The tracker has dropped this target, all for 0; without images it says so no more."""
+        for target in (target_id,) if target_id else tuple(self._sights):
+            self._sights.pop(target, None)
+
     def own(self, slot: int) -> int:
         """Id of the target that was selected under this slot and is followed still; 0: none."""
         target = self._slots.get(slot, 0)
