@@ -263,8 +263,9 @@ def record(options: argparse.Namespace, folder: Path, ros_arguments: Sequence[st
                     [*source, f"--port={port}", f"--log={log}", f"--out={station}"],
                 )
             status = watch(processes)
-            if options.mavlink and status in (0, UNTRACKED):
-                watch(processes, "ground_station")
+            done = options.mavlink and status in (0, UNTRACKED)
+            if done and watch(processes, "ground_station"):
+                raise DemoError(last_words(processes, "ground_station"))
             if status not in (0, UNTRACKED):
                 print(
                     f"demo: the tracker node says: {last_words(processes, 'tracker_node')}",
