@@ -10,6 +10,7 @@ import torch
 from test_network import randomise_norms
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+from duml_tracker_ros.tracker import create_tracker
 from duml_tracker_ros.tracker.checkpoint import load_imagenet
 from duml_tracker_ros.tracker.config import BackboneConfig, load_config
 from duml_tracker_ros.tracker.errors import ConfigError, WeightsError
@@ -149,3 +150,13 @@ def test_templates_are_cut_around_boxes_as_hands_draw_them() -> None:
     assert 2 < max(shifts) < 7
     assert 0.84 < min(zooms) < 0.95
     assert 1.05 < max(zooms) < 1.19
+
+
+def test_permissive_weights_are_others_of_the_same_network() -> None:
+    trackers = [create_tracker("duml", weights=w, device="cpu") for w in ("default", "permissive")]
+    usual, permissive = (t.info() for t in trackers)
+    assert usual["size"] == permissive["size"] == "lite"
+    assert usual["sha256"] != permissive["sha256"]
+    assert permissive["notes"]["recipe"] == "duml_lite_permissive"
+    with pytest.raises(WeightsError, match="no permissive weights are shipped for tracker 'tlpg'"):
+        create_tracker("tlpg", weights="permissive", device="cpu")
