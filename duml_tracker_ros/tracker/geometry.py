@@ -62,6 +62,8 @@ def visible_part(box: Box, width: int, height: int) -> tuple[Box, float]:
     The part has no area, and the share is 0, where the box lies outside.
     """
     x, y, w, h = box
+    if x >= 0 and y >= 0 and x + w <= width and y + h <= height and w > 0 and h > 0:
+        return box, 1.0  # to the last bit, which sums and differences would change
     left, top = min(max(x, 0.0), float(width)), min(max(y, 0.0), float(height))
     right, bottom = min(max(x + w, left), float(width)), min(max(y + h, top), float(height))
     part = left, top, right - left, bottom - top
