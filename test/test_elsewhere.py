@@ -79,7 +79,7 @@ def test_a_target_that_returns_far_away_is_found(
     images: dict[str, np.ndarray], active: bool
 ) -> None:
     w, h = map(float, images["size"])
-    tracker = create_tracker("duml", device="cpu", **{"reacquire.active": active})
+    tracker = create_tracker("duml", device="cpu", size="compact", **{"reacquire.active": active})
     target = tracker.start(images["here"], (*map(float, SPOT), w, h))
 
     def see(name: str) -> TrackState:
@@ -103,7 +103,7 @@ def test_another_target_that_is_followed_is_not_taken(images: dict[str, np.ndarr
     """Two targets look alike; one is gone, and the other one is still itself."""
     w, h = map(float, images["size"])
     tracker = create_tracker(
-        "duml", device="cpu", **{"reacquire.active": True, "reacquire.after": 1}
+        "duml", device="cpu", size="compact", **{"reacquire.active": True, "reacquire.after": 1}
     )
     both = images["far"].copy()
     both[SPOT[1] : SPOT[1] + int(h), SPOT[0] : SPOT[0] + int(w)] = images["here"][

@@ -214,7 +214,8 @@ def explain(clip, out, *more):
 def test_clip_is_explained_on_one_page(tmp_path, capsys):
     clip = write_sequence(tmp_path / "glide", frames=26)
     strip, trace = tmp_path / "strip.jpg", tmp_path / "trace"
-    assert explain(clip, tmp_path / "out", "--picture", str(strip), "--trace", str(trace)) == 0
+    options = ("--size", "compact", "--picture", str(strip), "--trace", str(trace))
+    assert explain(clip, tmp_path / "out", *options) == 0
     said = capsys.readouterr().out
     assert "No failure: mean overlap 0." in said
     page = (tmp_path / "out" / "index.html").read_text()

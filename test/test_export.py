@@ -93,6 +93,7 @@ def test_other_trackers_export(tmp_path: Path, name: str) -> None:
     for package in ONNX:
         pytest.importorskip(package)
     argv = ["export", "--tracker", name, "--weights", "random", "--search-size", "161"]
+    argv += ["--size", "compact"]
     assert main([*argv, "--out", str(tmp_path)]) == 0
     described = json.loads((tmp_path / f"{name}_compact.json").read_text())
     assert described["search_size"] == 161
