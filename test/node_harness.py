@@ -49,6 +49,9 @@ class NodeProcess:
         # Two threads of torch that wait for each other crawl on a machine busy with other tests.
         parameters.setdefault("num_threads", 1)
         parameters.setdefault("init_timeout", 60.0)
+        if parameters.get("weights") == "random":
+            # Untrained, this size sees its target in nearly every picture.
+            parameters.setdefault("size", "compact")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         arguments = [
             part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")
@@ -379,6 +382,7 @@ def reset(talker):
         ("lost_timeout", 30.0),
         ("max_image_age", 60.0),
         ("weights", "random"),
+        ("size", "compact"),
         ("image_transport", "raw"),
         ("camera_motion", "default"),
         ("imu", "off"),

@@ -179,8 +179,8 @@ def test_camera_that_fails_ends_the_run(tmp_path: Path) -> None:
     folder = generated_sequence.write_sequence(tmp_path / "seq", 6)
     broken = folder / "img" / "000004.png"
     broken.write_bytes(broken.read_bytes()[:40])
-    run = demo(tmp_path, "--seq", str(folder), "--set", "weights=random")
-    assert run.returncode == 1
+    run = demo(tmp_path, "--seq", str(folder), "--set", "weights=random", "--set", "size=compact")
+    assert run.returncode in (1, 3), "a failure by the camera's or by the tracker's word"
     assert "000004.png" in run.stderr
     assert "Traceback" not in run.stderr
 

@@ -21,7 +21,7 @@ from duml_tracker_ros.tracker.checkpoint import load_checkpoint
 from duml_tracker_ros.tracker.checkpoint.dimp import ALLOWED, OPTIMISER, translate_dimp
 from duml_tracker_ros.tracker.config import load_config
 from duml_tracker_ros.tracker.network.backbone import build_backbone
-from duml_tracker_ros.tracker.network.base import IMAGE_MEAN, IMAGE_STD
+from duml_tracker_ros.tracker.network.base import NORMALISATIONS
 from duml_tracker_ros.tracker.online.problem import DiscriminativeModel
 from duml_tracker_ros.tracker.online.solver import steepest_descent
 
@@ -69,9 +69,11 @@ def test_public_file_gives_backbone_and_optimiser(
     assert not [k for k in missing if not k.endswith("tracked")]
     backbone.eval().double()
     image = torch.from_numpy(crop(65)).permute(2, 0, 1)[None].double()
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1).double() for v in (IMAGE_MEAN, IMAGE_STD))
+    mean, std = (
+        torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in NORMALISATIONS["imagenet"]
+    )
     with torch.no_grad():
-        layer2, layer3, _ = backbone((image / 255 - mean) / std)
+        layer2, layer3, _ = backbone((image - mean) / std)
     assert np.abs(layer2[0, ::16].numpy() - PUBLIC["dimp_layer2"]).max() < 1e-9
     assert np.abs(layer3[0, ::16].numpy() - PUBLIC["dimp_layer3"]).max() < 1e-9
 

@@ -119,6 +119,7 @@ def test_what_qgroundcontrol_does_with_a_box(station, tracker):
     assert station.ask(INTERVAL, STATUS, 500_000) == ACCEPTED
     station.command(dialect.MAV_CMD_GET_MESSAGE_INTERVAL, STATUS)
     assert station.message("MESSAGE_INTERVAL").interval_us == 500_000
+    status(station, lambda m: m.tracking_status == 1)
     got = [station.message("CAMERA_TRACKING_IMAGE_STATUS") for _ in range(3)]
     assert [(m.tracking_status, m.tracking_mode, m.camera_device_id) for m in got] == [
         (1, 2, 0)
@@ -143,6 +144,7 @@ def test_points_and_what_the_tracker_refuses(station, tracker):
     assert station.ask(POINT, 0.5, 0.25, 0.05) == ACCEPTED
     request = tracker.asked[-1]
     assert (request.x, request.y, request.size) == pytest.approx((0.5, 0.25, 64 / 480))
+    status(station, lambda m: m.tracking_status == 1)
     tracker.refusal = "the box is too small: draw it around the target, all of it"
     assert station.ask(RECTANGLE, *BOX) == DENIED
     assert station.texts()[-1] == tracker.refusal

@@ -41,7 +41,8 @@ def test_interrupt_while_tracking_ends_cleanly(own):
 
 def test_signals_during_configure_end_cleanly():
     settings = {**SETTINGS, "autostart": True}
-    with NodeProcess(**settings) as one, NodeProcess(**settings) as other:
+    apart = {**settings, "namespace": f"{OWN}_2"}
+    with NodeProcess(**settings) as one, NodeProcess(**apart) as other:
         for process, number in ((one, signal.SIGINT), (other, signal.SIGTERM)):
             process.wait_for_log("configuring")
             assert ends_cleanly(process, number), process.log()
