@@ -69,11 +69,12 @@ def test_public_file_gives_backbone_and_optimiser(
     assert not [k for k in missing if not k.endswith("tracked")]
     backbone.eval().double()
     image = torch.from_numpy(crop(65)).permute(2, 0, 1)[None].double()
-    mean, std = (
-        torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in NORMALISATIONS["imagenet"]
-    )
+    # As the public code has them, in single precision.
+    rows = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    assert np.allclose(np.multiply(rows, 255), NORMALISATIONS["imagenet"])
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1).double() for v in rows)
     with torch.no_grad():
-        layer2, layer3, _ = backbone((image - mean) / std)
+        layer2, layer3, _ = backbone((image / 255 - mean) / std)
     assert np.abs(layer2[0, ::16].numpy() - PUBLIC["dimp_layer2"]).max() < 1e-9
     assert np.abs(layer3[0, ::16].numpy() - PUBLIC["dimp_layer3"]).max() < 1e-9
 
