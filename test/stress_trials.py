@@ -347,7 +347,7 @@ def _broken_image(talker, rng):
             ("height", [0, 49, 4000, 2**32 - 1]),
             ("width", [0, 65, 10_000, 2**32 - 1]),
             ("step", [0, 3, 191, 2**32 - 1]),
-            ("encoding", ["", "bayer", "rgb24", "RGB8", "nonsense", "\u00e4\u00f6"]),
+            ("encoding", ["", "bayer", "rgb25", "Mono12Packed", "nonsense", "\u00e4\u00f6"]),
         ]
     )
     setattr(message, field, rng.choice(values))
