@@ -56,11 +56,18 @@ def station(port, tracker):
 
 
 def heard(station):
-    """Be known to the bridge, which answers only then, and let it have found the tracker."""
+    """Be known to the bridge, which answers only then, and let it have found the tracker and
+    seen its images."""
     end = time.monotonic() + 60
     while station.ask(STOP) != ACCEPTED:
         assert time.monotonic() < end, station.texts()
         time.sleep(0.1)
+    while True:
+        station.command(REQUEST, dialect.MAVLINK_MSG_ID_CAMERA_INFORMATION)
+        if station.message("CAMERA_INFORMATION").resolution_h:
+            return
+        assert time.monotonic() < end, "no image size"
+        time.sleep(0.05)
 
 
 def digested(station):
