@@ -22,7 +22,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(
         include=["duml_tracker_ros", "duml_tracker_ros.*"],
-        exclude=["duml_tracker_ros.node*", "duml_tracker_ros.demo*"],
+        exclude=[f"duml_tracker_ros.{name}*" for name in ("node", "console", "mavlink", "demo")],
     ),
     package_data={
         "duml_tracker_ros": [

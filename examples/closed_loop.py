@@ -39,7 +39,7 @@ MODULES = {
     "tracker_node": "duml_tracker_ros.node",
     "controller": str(Path(__file__).with_name("gimbal_controller.py")),
 }
-BRIDGE = "duml_tracker_ros.node.mavlink"
+BRIDGE = "duml_tracker_ros.mavlink"
 SETTLING = 1.5  # seconds
 SHARE, OFFSET = 0.95, 0.10
 

@@ -11,7 +11,7 @@ import time
 import aiohttp
 from node_harness import NAMESPACE, WAIT, NodeProcess, Talker, reset, stamp_of
 
-from duml_tracker_ros.node.console.protocol import unpack
+from duml_tracker_ros.console.protocol import unpack
 from duml_tracker_ros.scene import AerialScene
 
 FRAMES = 32  # before anything hides the target
@@ -96,7 +96,7 @@ def console(namespace=NAMESPACE, *ros_arguments, **parameters):
     """A console process: its address in a browser, and the process."""
     process = NodeProcess(
         *ros_arguments,
-        program=("-m", "duml_tracker_ros.node.console"),
+        program=("-m", "duml_tracker_ros.console"),
         namespace=namespace,
         **{"port": 0, **parameters},
     )

@@ -25,7 +25,7 @@ def bridge(*ros_arguments, namespace=NAMESPACE, **parameters):
     settings = {"connection": "udp:127.0.0.1:0", **parameters}
     process = NodeProcess(
         *ros_arguments,
-        program=("-m", "duml_tracker_ros.node.mavlink"),
+        program=("-m", "duml_tracker_ros.mavlink"),
         namespace=namespace,
         **settings,
     )

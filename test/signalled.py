@@ -86,7 +86,7 @@ def main():
     program, step, *arguments = sys.argv[1:]
     program = importlib.import_module(program)
     # What is slow to import is imported once, for all of the forked processes.
-    for name in ("duml_tracker_ros.node.tracker_node", "duml_tracker_ros.node.console.bridge"):
+    for name in ("duml_tracker_ros.node.tracker_node", "duml_tracker_ros.console.bridge"):
         importlib.import_module(name)
     found = []
     for index, moment in enumerate(list(MOMENTS)[:: int(step)]):

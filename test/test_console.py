@@ -18,14 +18,14 @@ pytest.importorskip("aiohttp", reason="the console needs aiohttp")
 
 from duml_tracker_ros.cli.console import ros_arguments
 from duml_tracker_ros.cli.main import build_parser
+from duml_tracker_ros.console import picture, protocol
+from duml_tracker_ros.console.guard import Guard, find_token, is_loopback
+from duml_tracker_ros.console.hub import Client, Hub
+from duml_tracker_ros.console.protocol import Watch
+from duml_tracker_ros.console.readings import DebugReading, TargetReading, read_target
+from duml_tracker_ros.console.scenes import Joiner, Scene
+from duml_tracker_ros.console.settings import TABLE, ConsoleError, Settings
 from duml_tracker_ros.messages.image_codec import ImageError, ImageView
-from duml_tracker_ros.node.console import picture, protocol
-from duml_tracker_ros.node.console.guard import Guard, find_token, is_loopback
-from duml_tracker_ros.node.console.hub import Client, Hub
-from duml_tracker_ros.node.console.protocol import Watch
-from duml_tracker_ros.node.console.readings import DebugReading, TargetReading, read_target
-from duml_tracker_ros.node.console.scenes import Joiner, Scene
-from duml_tracker_ros.node.console.settings import TABLE, ConsoleError, Settings
 from duml_tracker_ros.node.frame_ring import Frame
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -598,7 +598,7 @@ def test_options_become_parameters():
 def test_the_console_does_without_torch():
     pytest.importorskip("rclpy")
     done = python(
-        "import sys, duml_tracker_ros.node.console.bridge, duml_tracker_ros.node.console.server\n"
-        "import duml_tracker_ros.node.console.picture; sys.exit('torch' in sys.modules)"
+        "import sys, duml_tracker_ros.console.bridge, duml_tracker_ros.console.server\n"
+        "import duml_tracker_ros.console.picture; sys.exit('torch' in sys.modules)"
     )
     assert done.returncode == 0, done.stderr

@@ -16,18 +16,18 @@ from aiohttp import web
 from console_harness import Watcher, console
 from node_harness import WAIT
 
-from duml_tracker_ros.node.console import doors
-from duml_tracker_ros.node.console.doors import (
+from duml_tracker_ros.console import doors
+from duml_tracker_ros.console.doors import (
     GUESTS,
     GUESTS_OF_ADDRESS,
     Frames,
     neighbourhood,
 )
-from duml_tracker_ros.node.console.guard import Guard
-from duml_tracker_ros.node.console.hub import Hub
-from duml_tracker_ros.node.console.picture import encode, encode_mask
-from duml_tracker_ros.node.console.server import Server
-from duml_tracker_ros.node.console.settings import Settings
+from duml_tracker_ros.console.guard import Guard
+from duml_tracker_ros.console.hub import Hub
+from duml_tracker_ros.console.picture import encode, encode_mask
+from duml_tracker_ros.console.server import Server
+from duml_tracker_ros.console.settings import Settings
 
 TOKEN = "a-token-of-many-letters"
 HEADERS = (

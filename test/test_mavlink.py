@@ -21,13 +21,13 @@ from pymavlink.rotmat import Vector3
 from duml_tracker_ros.cli.main import build_parser
 from duml_tracker_ros.cli.mavlink import ros_arguments
 from duml_tracker_ros.demo.steered_camera import Gimbal
-from duml_tracker_ros.node.mavlink import commands, geo
-from duml_tracker_ros.node.mavlink.codec import Codec, read_key
-from duml_tracker_ros.node.mavlink.commands import Denied, NotMeant
-from duml_tracker_ros.node.mavlink.gimbal import GimbalPointer
-from duml_tracker_ros.node.mavlink.peers import MOST_PEERS, OFF, SILENT_FOR, Peer, Peers
-from duml_tracker_ros.node.mavlink.settings import TABLE, MavlinkError, Settings
-from duml_tracker_ros.node.mavlink.tracking import IDLE, LOST, TRACKING, Sight, Tracking
+from duml_tracker_ros.mavlink import commands, geo
+from duml_tracker_ros.mavlink.codec import Codec, read_key
+from duml_tracker_ros.mavlink.commands import Denied, NotMeant
+from duml_tracker_ros.mavlink.gimbal import GimbalPointer
+from duml_tracker_ros.mavlink.peers import MOST_PEERS, OFF, SILENT_FOR, Peer, Peers
+from duml_tracker_ros.mavlink.settings import TABLE, MavlinkError, Settings
+from duml_tracker_ros.mavlink.tracking import IDLE, LOST, TRACKING, Sight, Tracking
 
 ROOT = Path(__file__).resolve().parents[1]
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
@@ -417,8 +417,8 @@ def python(code):
 
 def test_the_bridge_does_without_torch():
     done = python(
-        "import sys, duml_tracker_ros.node.mavlink.bridge, duml_tracker_ros.node.mavlink.camera\n"
-        "import duml_tracker_ros.node.mavlink.transport; sys.exit('torch' in sys.modules)"
+        "import sys, duml_tracker_ros.mavlink.bridge, duml_tracker_ros.mavlink.camera\n"
+        "import duml_tracker_ros.mavlink.transport; sys.exit('torch' in sys.modules)"
     )
     assert done.returncode == 0, done.stderr
 
@@ -426,7 +426,7 @@ def test_the_bridge_does_without_torch():
 def test_without_pymavlink_it_says_what_to_install():
     done = python(
         "import sys; sys.modules['pymavlink'] = None\n"
-        "from duml_tracker_ros.node.mavlink.main import main; sys.exit(main([]))"
+        "from duml_tracker_ros.mavlink.main import main; sys.exit(main([]))"
     )
     assert done.returncode == 1
     assert done.stderr == (
@@ -435,8 +435,8 @@ def test_without_pymavlink_it_says_what_to_install():
 
 
 def test_messages_of_the_tracker_become_shares_of_the_image():
+    from duml_tracker_ros.mavlink.tracking import read_sight
     from duml_tracker_ros.msg import Target
-    from duml_tracker_ros.node.mavlink.tracking import read_sight
 
     message = Target(state=Target.STATE_TRACKING, target_id=3, targets=1, latency=0.25)
     message.x, message.y, message.width, message.height = 64.0, 48.0, 32.0, 24.0

@@ -17,7 +17,7 @@ from mavlink_harness import CAMERA, TRACKING, StandIn, Station, bridge
 from node_harness import DOMAIN, NAMESPACE
 from pymavlink.dialects.v20 import common as dialect
 
-from duml_tracker_ros.node.mavlink.codec import read_key
+from duml_tracker_ros.mavlink.codec import read_key
 
 OWN = f"{NAMESPACE}_mavlink"
 ACCEPTED, REJECTED, DENIED, UNSUPPORTED, IN_PROGRESS = 0, 1, 2, 3, 5
@@ -436,7 +436,7 @@ def test_a_connection_that_breaks_is_made_again():
 def test_what_cannot_be_is_told_in_one_line(settings, words):
     arguments = [part for item in settings.items() for part in ("-p", "{}:={}".format(*item))]
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "duml_tracker_ros.node.mavlink", "--ros-args", *arguments],
+        [sys.executable, "-P", "-m", "duml_tracker_ros.mavlink", "--ros-args", *arguments],
         capture_output=True,
         text=True,
         timeout=60,

@@ -76,7 +76,7 @@ def test_services_answer_and_termination_ends_cleanly_when_finalized(own):
         assert ends_cleanly(process, signal.SIGTERM), process.log()
 
 
-@pytest.mark.parametrize("program", ["node", "node.console"])
+@pytest.mark.parametrize("program", ["node", "console"])
 def test_signals_at_every_moment_of_start_and_end_end_cleanly(program):
     arguments = ["-r", f"__ns:={OWN}_{program[-1]}"]
     arguments += ["-p", "weights:=random" if program == "node" else "port:=0"]
@@ -112,7 +112,7 @@ main([])
 
 @pytest.mark.parametrize(
     ("program", "name"),
-    [("node", "rclpy"), ("node", "torch"), ("node.console", "rclpy"), ("node.console", "aiohttp")],
+    [("node", "rclpy"), ("node", "torch"), ("console", "rclpy"), ("console", "aiohttp")],
 )
 def test_signals_while_modules_are_imported_end_cleanly(program, name):
     number = signal.SIGINT if name == "rclpy" else signal.SIGTERM

@@ -126,7 +126,7 @@ def test_node_script_is_where_ros2_run_looks():
 
 
 def test_wheel_holds_the_ros_free_part(source_copy, tmp_path):
-    """`pip install .`: sources and data of all but the node and the demo."""
+    """`pip install .`: sources and data of all but the folders that need ROS."""
     pip_wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
     subprocess.run(
         [*pip_wheel, "--no-build-isolation", "--wheel-dir", tmp_path, source_copy],
@@ -140,7 +140,8 @@ def test_wheel_holds_the_ros_free_part(source_copy, tmp_path):
         scripts = archive.read(entry_points).decode()
     assert "duml-tracker = duml_tracker_ros.cli.main:main" in scripts
     packed = {name.split("/", 1)[1] for name in names if name.startswith("duml_tracker_ros/")}
-    assert packed == {name for name in source_files() if not name.startswith(("node/", "demo/"))}
+    ros = ("node/", "console/", "mavlink/", "demo/")
+    assert packed == {name for name in source_files() if not name.startswith(ros)}
 
 
 @pytest.mark.slow

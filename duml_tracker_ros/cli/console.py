@@ -49,7 +49,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 
 def run(args: argparse.Namespace) -> int:
     try:
-        from ..node.console.main import main
+        from ..console.main import main
     except ModuleNotFoundError as error:
         # pip install leaves out what needs ROS.
         raise CliError(

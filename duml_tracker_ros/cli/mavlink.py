@@ -65,7 +65,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 
 def run(args: argparse.Namespace) -> int:
     try:
-        from ..node.mavlink.main import main
+        from ..mavlink.main import main
     except ModuleNotFoundError as error:
         # pip install leaves out what needs ROS.
         raise CliError(

@@ -255,7 +255,7 @@ def record(options: argparse.Namespace, folder: Path, ros_arguments: Sequence[st
                 port, station = free_port(), folder / STATION
                 connection = ["-p", f"connection:=udp:127.0.0.1:{port}"]
                 processes.start(
-                    "mavlink_node", "duml_tracker_ros.node.mavlink", ["--ros-args", *connection]
+                    "mavlink_node", "duml_tracker_ros.mavlink", ["--ros-args", *connection]
                 )
                 processes.start(
                     "ground_station",

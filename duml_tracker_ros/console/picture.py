@@ -8,9 +8,9 @@ import zlib
 import cv2
 import numpy as np
 
-from ...messages.image_codec import ImageError, ImageView
-from ...pixels import LazyImage
-from ..frame_ring import Frame
+from ..messages.image_codec import ImageError, ImageView
+from ..node.frame_ring import Frame
+from ..pixels import LazyImage
 
 # What the camera has compressed is passed on as it is up to this size.
 SMALL = 512 * 1024

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...messages.image_codec import ImageView
-from ..frame_ring import Frame
+from ..messages.image_codec import ImageView
+from ..node.frame_ring import Frame
 from . import protocol
 from .protocol import Watch
 from .scenes import Scene

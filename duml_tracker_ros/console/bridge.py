@@ -18,9 +18,9 @@ from sensor_msgs.msg import Image
 
 from duml_tracker_ros.msg import Target, TrackDebug
 
-from ...messages.image_codec import ImageError, read_image
-from ..services import Answer, TrackerServices
-from ..stream import ImageStream
+from ..messages.image_codec import ImageError, read_image
+from ..node.services import Answer, TrackerServices
+from ..node.stream import ImageStream
 from .protocol import Select, Watch
 from .readings import read_debug, read_target, stamp_of
 from .scenes import Joiner, Scene

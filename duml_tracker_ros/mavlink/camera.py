@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
-from ..services import Answer
+from ..node.services import Answer
 from . import commands
 from .codec import Codec, dialect
 from .commands import Command, Denied, NotMeant

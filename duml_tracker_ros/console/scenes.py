@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...messages.image_codec import ImageView
-from ..frame_ring import Frame, FrameRing
+from ..messages.image_codec import ImageView
+from ..node.frame_ring import Frame, FrameRing
 from .readings import DebugReading, TargetReading
 
 # A tracker that is silent for longer answers no image: they are shown without targets.

@@ -1,4 +1,4 @@
-"""``python -m duml_tracker_ros.node.mavlink`` runs the MAVLink bridge."""
+"""``python -m duml_tracker_ros.mavlink`` runs the MAVLink bridge."""
 
 import sys
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..beside import Beside, asked_to_end
-from ..ending import Ending
+from ..node.beside import Beside, asked_to_end
+from ..node.ending import Ending
 
 if TYPE_CHECKING:
     from .bridge import Bridge

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..beside import Beside, asked_to_end
-from ..ending import Ending
+from ..node.beside import Beside, asked_to_end
+from ..node.ending import Ending
 from .guard import Guard, find_token
 from .settings import ConsoleError
 

@@ -1,4 +1,4 @@
-"""``python -m duml_tracker_ros.node.console`` runs the web console."""
+"""``python -m duml_tracker_ros.console`` runs the web console."""
 
 import sys
 

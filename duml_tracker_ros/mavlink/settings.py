@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..beside import BesideError
-from ..start_parameters import Table, parameter
+from ..node.beside import BesideError
+from ..node.start_parameters import Table, parameter
 
 
 class MavlinkError(BesideError):

@@ -13,7 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from duml_tracker_ros.msg import Target
 
-from ..services import TrackerServices
+from ..node.services import TrackerServices
 from .geo import Vector
 from .settings import TABLE, Settings
 from .tracking import Sight, read_sight
