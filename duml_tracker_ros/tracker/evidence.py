@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from .geometry import Window
 from .localize import Finding
 from .online.memory import SampleMemory
 from .online.policy import Decision
+from .peak import Peak
 from .types import Box
-
-if TYPE_CHECKING:
-    from .systems.frame_loop import Peak
 
 
 @dataclass(frozen=True)
@@ -50,4 +47,4 @@ class Evidence:
     @property
     def candidate(self) -> Box:
         """The box at the peak (x, y, w, h) in image pixels, before size smoothing and verdict."""
-        return self.window.box_in_image(*self.peak[:4])
+        return self.window.box_in_image(*self.peak.box)

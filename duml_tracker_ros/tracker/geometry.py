@@ -107,7 +107,7 @@ class Window:
             cells: of the map along each side, ``stride`` crop pixels apart.
         """
         x, y, w, h = self.to_crop(box)
-        first = self.size / 2 - stride * (cells - 1) / 2
+        first = first_cell(self.size, cells, stride)
         row, column = y + h / 2 - first, x + w / 2 - first
         return row / stride, column / stride, h / stride, w / stride
 
@@ -137,21 +137,41 @@ def search_window(box: Box, template_size: int, search_size: int) -> Window:
     return Window(x + w / 2, y + h / 2, side, search_size)
 
 
-def cell_centres(cells: int, stride: int, size: int) -> Tensor:
-    """Crop coordinates [cells] of the centres of a feature map's cells along one axis.
+def first_cell(size: int, cells: int, stride: int) -> float:
+    """Crop coordinate of the centre of a map's first cell along one axis.
 
     Backbones here pad symmetrically and take sizes 32 k + 1, so cell i sits on pixel
     ``stride * i`` (continuous: + 0.5) and the centre cell on the centre of the crop.
+
+    Args:
+        size: of the crop.
+        cells: of the map, ``stride`` crop pixels apart.
     """
-    first = size / 2 - stride * (cells - 1) / 2
-    return first + stride * torch.arange(cells, dtype=torch.float32)
+    return size / 2 - stride * (cells - 1) / 2
+
+
+def cell_centres(cells: int, stride: int, size: int) -> Tensor:
+    """Crop coordinates [cells] of the centres of a map's cells along one axis."""
+    return first_cell(size, cells, stride) + stride * torch.arange(cells, dtype=torch.float32)
 
 
 def box_cells(boxes: Tensor, size: int, cells: int, stride: int) -> Tensor:
     """Boxes (cx, cy, w, h) in crop pixels [..., 4] -> (row, column, height, width) in cells."""
-    first = size / 2 - stride * (cells - 1) / 2
+    first = first_cell(size, cells, stride)
     centre = (boxes[..., :2] - first) / stride
     return torch.cat((centre.flip(-1), boxes[..., 2:].flip(-1) / stride), -1)
+
+
+def cells_to_crop(boxes: Tensor, size: int, cells: int, stride: int) -> Tensor:
+    """Inverse of ``box_cells``."""
+    found = swap_axes(boxes) * stride
+    found[..., :2] += first_cell(size, cells, stride)
+    return found
+
+
+def swap_axes(boxes: Tensor) -> Tensor:
+    """(row, column, height, width) [..., 4] <-> (column, row, width, height)."""
+    return boxes.unflatten(-1, (2, 2)).flip(-1).flatten(-2)
 
 
 def map_region(window: Window, cells: int, stride: int) -> Box:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..network.deformable import cell_points, taps
+from ..sampling import cell_points, taps
 from .labels import region_label
 from .points import Sampling, sampling, spans
 from .problem import FilterProblem

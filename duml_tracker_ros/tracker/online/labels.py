@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..geometry import cxcywh_to_xyxy, iou
-from ..network.deformable import cell_points
+from ..sampling import cell_points
 
 
 def score_grid(targets: Tensor, height: int, width: int, kernel: int) -> tuple[Tensor, int, int]:

@@ -26,9 +26,10 @@ from ..geometry import Window
 from ..localize import Finding
 from ..online.localizer import OnlineLocalizer
 from ..online.policy import Decision
+from ..peak import Peak
 from ..voting import Ballot
 from .duml import DumlTracker
-from .frame_loop import Located, Peak
+from .frame_loop import Located
 from .siamese import Expectation, SiameseLocated, SiameseTarget
 
 ROOM = 4 * 3840 * 2160

@@ -26,9 +26,9 @@ from ..network.heads import OfflineOutput
 from ..network.siamese import SiameseNet
 from ..online.classifier import OnlineClassifier
 from ..online.policy import Surest
+from ..peak import Peak
 from ..target import TargetTrack
 from ..types import TrackState
-from .frame_loop import Peak
 from .siamese import SiameseTarget, SiameseTracker
 
 

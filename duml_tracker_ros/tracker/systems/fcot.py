@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from ...pixels import Pixels
-from ..geometry import Window, box_cells
+from ..geometry import Window, box_cells, cells_to_crop
 from ..localize import Finding, neighbourhood, second_peak
-from ..network.deformable import cell_points, sample_points
 from ..network.encoder_decoder import COARSE, FINE, EncoderDecoderNet, OnlineFeatures
 from ..network.graphs import EncoderDecoderGraph
 from ..online.box_regressor import BoxRegressor
@@ -20,9 +19,11 @@ from ..online.localizer import OnlineLocalizer
 from ..online.memory import SampleMemory
 from ..online.policy import NOTHING, Decision, Surest, trustworthy
 from ..online.sides import box_of
-from ..postprocess import hann_window, size_penalty
+from ..peak import Peak
+from ..postprocess import hann_window, pick, size_penalty
+from ..sampling import cell_points, sample_points
 from ..target import TargetTrack
-from .frame_loop import FrameTracker, Located, Peak, Target
+from .frame_loop import FrameTracker, Located, Target
 
 
 class Sample(NamedTuple):
@@ -132,18 +133,14 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
         best = torch.lerp(fused, hann, influence).flatten().argmax(0, keepdim=True)
         at = torch.cat((torch.div(best, cells, rounding_mode="floor"), best % cells))
         distances = target.box.distances(features.box[None]).flatten(1).index_select(1, best)[:, 0]
-        row, col, height, width = box_of(distances, at, target.box.unit).unbind()
-        first = window.size / 2 - FINE * (cells - 1) / 2
-        box = torch.stack((first + FINE * col, first + FINE * row, FINE * width, FINE * height))
+        box = cells_to_crop(box_of(distances, at, target.box.unit), window.size, cells, FINE)
         last = target.track.sides(window)
         penalty = size_penalty(box[2], box[3], last, p)
         second = second_peak(coarse[0], best, neighbourhood(last, FINE, rule))
-        scores = [
-            m.flatten().index_select(0, best)[0] for m in (fused, coarse[0], fine[0], both[1])
-        ]
-        numbers = torch.stack((penalty, *scores[:3], second, scores[3]))
+        scores = pick(fused, best), pick(coarse[0], best), pick(fine[0], best)
+        numbers = Peak.pack(box, penalty, *scores, second, pick(both[1], best))
         maps = {"fused": fused, "robust": coarse[0], "accurate": fine[0]}
-        return FcotLocated(torch.cat((box, numbers)), maps, FINE, features)
+        return FcotLocated(numbers, maps, FINE, features)
 
     def learn(
         self, target: FcotTarget, found: Located, peak: Peak, finding: Finding, window: Window

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from ..network.base import CropNet
 from ..network.graphs import Graph
 from ..online.memory import SampleMemory
 from ..online.policy import Decision
+from ..peak import Peak
 from ..postprocess import best_views
 from ..target import SAME, TargetTrack
 from ..timing import StageClock
@@ -70,7 +71,7 @@ class Located:
     """Where a target seems to be in one search region; tensors on the device.
 
     Attributes:
-        numbers: what the host needs to know, in the order of ``Peak`` [10].
+        numbers: what the host needs to know, as ``Peak.pack`` made it [10].
         maps: ``fused``, ``robust`` and ``accurate`` scores [H, W].
         stride: crop pixels between the cells of the maps.
         ballot: what the box was voted from, in crop pixels; None without voting.
@@ -80,21 +81,6 @@ class Located:
     maps: dict[str, Tensor]
     stride: int
     ballot: Ballot | None = field(default=None, kw_only=True)
-
-
-class Peak(NamedTuple):
-    """What the host needs of a frame: the candidate in crop pixels, and the scores there."""
-
-    cx: float
-    cy: float
-    w: float
-    h: float
-    penalty: float
-    fused: float
-    robust: float
-    accurate: float
-    second: float
-    first: float
 
 
 Net = TypeVar("Net", bound=CropNet)
@@ -241,7 +227,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         window = target.track.search(self.config.network, rule)
         peak = self.look(image, [(target, window)], order)[1][0]
         sure = peak.robust >= rule.found_above and peak.accurate >= rule.accurate_found
-        return window.box_in_image(peak.cx, peak.cy, peak.w, peak.h), sure
+        return window.box_in_image(*peak.box), sure
 
     @abstractmethod
     def begin(self, track: TargetTrack, image: Pixels, order: str) -> T:
@@ -321,7 +307,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         finding = self._judge(track, peak, seen)
         box: Box | None = None
         if finding.proof and finding.state is not TrackState.LOST:
-            box = window.box_in_image(*peak[:4])
+            box = window.box_in_image(*peak.box)
             others = [t.track for t in targets if t is not target]
             if any(o.state is not TrackState.LOST and overlap(o.box, box) > SAME for o in others):
                 box = None
@@ -367,8 +353,8 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             target.finish_lesson()
         found = self.locate(views, looked)
         # The one copy to the host.
-        peaks = [Peak(*row) for row in torch.stack([f.numbers for f in found]).tolist()]
-        return found, peaks, [chroma(c, p[:4]) for c, p in zip(crops, peaks, strict=True)]
+        peaks = Peak.unpack(torch.stack([f.numbers for f in found]))
+        return found, peaks, [chroma(c, p.box) for c, p in zip(crops, peaks, strict=True)]
 
     def cut(self, image: Pixels, window: Window, track: TargetTrack, order: str) -> np.ndarray:
         """The window as the network wants it, uint8 RGB [S, S, 3]."""
@@ -411,7 +397,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         finding = self._judge(track, peak, seen)
         track.observe(finding, rule, seen)
         trust = peak.penalty * peak.fused
-        track.move(peak[:4], trust, window, image_size, self.config.postprocess)
+        track.move(peak.box, trust, window, image_size, self.config.postprocess)
         return finding
 
     def _judge(self, track: TargetTrack, peak: Peak, seen: tuple[float, float]) -> Finding:

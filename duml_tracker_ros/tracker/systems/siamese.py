@@ -23,9 +23,10 @@ from ..network.heads import OfflineOutput
 from ..network.siamese import SiameseNet
 from ..online.memory import SampleMemory
 from ..online.policy import NOTHING, Decision, decide, trustworthy
+from ..peak import Peak
 from ..postprocess import Sides, hann_window, highest, pick, select
 from ..target import TargetTrack
-from .frame_loop import FrameTracker, Located, Peak, Target
+from .frame_loop import FrameTracker, Located, Target
 
 
 class OnlineModule(Protocol):
@@ -224,9 +225,9 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
         start = best.robust
         if first is not None:
             start = pick(highest(first), best.cell)
-        rest = (best.penalty, best.fused, best.robust, best.accurate, second, start)
+        scores_there = best.penalty, best.fused, best.robust, best.accurate
+        told = Peak.pack(best.box, *scores_there, second, start)
         maps = {"fused": best.fused_map, "robust": best.robust_map, "accurate": best.accurate_map}
-        told = torch.cat((best.box, torch.stack(rest)))
         stride, ballot = self.config.network.stride, best.ballot
         return SiameseLocated(told, maps, stride, cell=best.cell, scores=scores, ballot=ballot)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...pixels import Pixels
-from ..geometry import Window, box_cells, cxcywh_to_xyxy, iou
+from ..geometry import Window, box_cells, cells_to_crop, cxcywh_to_xyxy, iou, swap_axes
 from ..localize import Finding, neighbourhood, second_peak
 from ..network.graphs import ProposalGraph
 from ..network.proposal_net import ProposalNet
@@ -19,9 +19,10 @@ from ..online.memory import SampleMemory
 from ..online.point_localizer import PointLocalizer
 from ..online.policy import NOTHING, Decision, decide, trustworthy
 from ..online.sides import box_of
+from ..peak import Peak
 from ..postprocess import hann_window, size_penalty
 from ..target import TargetTrack
-from .frame_loop import FrameTracker, Located, Peak, Target
+from .frame_loop import FrameTracker, Located, Target
 
 
 @dataclass
@@ -104,21 +105,19 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
         proposals = box_of(sides, _at(centres, side), 1.0)
         best = torch.lerp(fused, hann[centres], influence).argmax(0, keepdim=True)
         box = self._finish(proposals, best, body, target.modulation)
-        start = window.size / 2 - stride * (side - 1) / 2
-        crop_box = _swap(box) * stride
-        crop_box[:2] += start
+        crop_box = cells_to_crop(box, window.size, side, stride)
         last = target.track.sides(window)
         penalty = size_penalty(crop_box[2], crop_box[3], last, p)
         one, cell = robust.view(side, side), centres[best]
         runner_up = second_peak(one, cell, neighbourhood(last, stride, self.config.localize))
         score = robust[cell][0]
-        rest = (penalty, fused[best][0], score, accurate[best][0], runner_up, score)
+        told = penalty, fused[best][0], score, accurate[best][0]
         maps = {
             "fused": (mu * robust).scatter(0, centres, fused).view(side, side),
             "robust": one,
             "accurate": torch.zeros_like(robust).scatter(0, centres, accurate).view(side, side),
         }
-        numbers = torch.cat((crop_box, torch.stack(rest)))
+        numbers = Peak.pack(crop_box, *told, runner_up, score)
         return TlpgLocated(numbers, maps, stride, (first, second))
 
     def _centres(self, ranked: Tensor, sides: Tensor, side: int) -> Tensor:
@@ -136,7 +135,7 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
         rule = self.config.proposals
         if rule.ending == "nms":
             return proposals[best][0]
-        corners = cxcywh_to_xyxy(_swap(proposals))
+        corners = cxcywh_to_xyxy(swap_axes(proposals))
         beside = iou(corners, corners[best]) >= rule.overlap
         if rule.refine:
             proposals = refine(self.net, body, modulation, proposals, rule.refine)
@@ -169,11 +168,6 @@ def _teach(
 def _at(cells: Tensor, side: int) -> Tensor:
     """Indices of a flattened map -> (row, column) [..., 2]."""
     return torch.stack((cells // side, cells % side), -1)
-
-
-def _swap(boxes: Tensor) -> Tensor:
-    """(row, column, height, width) [..., 4] <-> (column, row, width, height)."""
-    return boxes.unflatten(-1, (2, 2)).flip(-1).flatten(-2)
 
 
 def refine(net: ProposalNet, body: Tensor, modulation: Tensor, boxes: Tensor, steps: int) -> Tensor:
