@@ -31,7 +31,7 @@ from .systems.siamrcr import SiamRcrTracker
 from .systems.tlpg import TlpgTracker
 from .types import Tracker
 
-SYSTEMS: dict[str, type[FrameTracker[Any, Any]]] = {
+SYSTEMS: dict[str, type[FrameTracker[Any, Any, Any]]] = {
     system.name: system
     for system in (
         DumlTracker,
@@ -46,7 +46,7 @@ SYSTEMS: dict[str, type[FrameTracker[Any, Any]]] = {
 TRACKERS: tuple[str, ...] = tuple(SYSTEMS)
 AUTO = "auto"
 SHIPPED = ("default", "permissive")
-CAPTURED: dict[str, type[FrameTracker[Any, Any]]] = {CapturedDuml.name: CapturedDuml}
+CAPTURED: dict[str, type[FrameTracker[Any, Any, Any]]] = {CapturedDuml.name: CapturedDuml}
 """Those that can be recorded as CUDA graphs."""
 
 

@@ -16,6 +16,9 @@ from torch import Tensor
 from .errors import BoxError
 from .types import Box
 
+Sides = tuple[float, float] | tuple[Tensor, Tensor] | Tensor
+"""Width and height: of the host, or on the device, for a graph that has no numbers of the host."""
+
 CONTEXT = 0.5
 """Context on each side, as a share of the mean box side (SiamFC, and DuML after it)."""
 
@@ -165,7 +168,7 @@ def box_cells(boxes: Tensor, size: int, cells: int, stride: int) -> Tensor:
 def cells_to_crop(boxes: Tensor, size: int, cells: int, stride: int) -> Tensor:
     """Inverse of ``box_cells``."""
     found = swap_axes(boxes) * stride
-    found[..., :2] += first_cell(size, cells, stride)
+    found[..., :2].add_(first_cell(size, cells, stride))
     return found
 
 

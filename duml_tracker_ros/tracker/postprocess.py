@@ -9,12 +9,10 @@ import torch
 from torch import Tensor
 
 from .config import PostprocessConfig
+from .geometry import Sides
 from .network.anchors import decode
 from .network.heads import OfflineOutput
 from .voting import Ballot
-
-Sides = tuple[float, float] | tuple[Tensor, Tensor] | Tensor
-"""Width and height: of the host, or on the device, for a graph that has no numbers of the host."""
 
 
 class Candidate(NamedTuple):

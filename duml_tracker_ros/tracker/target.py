@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from torch import Tensor
 
 from .colour import UsualColour
 from .config import LocalizeConfig, NetworkConfig, PostprocessConfig, ReacquireConfig
 from .egomotion import Motion, View
 from .elsewhere import Elsewhere
-from .geometry import Window, overlap, search_window
-from .localize import Finding
+from .geometry import Sides, Window, overlap, search_window
+from .localize import Finding, neighbourhood
 from .prediction import Prediction
 from .types import Box, TrackState
 
@@ -28,6 +31,20 @@ LOOSE, TIGHT = 0.5, 0.98
 """Overlap between which a drawn box is one of the same thing, and not the same box."""
 MOST = 1.5
 """Greatest ratio of their sides that is a matter of how they are drawn."""
+
+
+class Expectation(NamedTuple):
+    """What is expected of a search region; numbers of the host, or of the device in a graph.
+
+    Attributes:
+        last: (w, h) of the last box in crop pixels, as the network would give it.
+        influence: share of the cosine window.
+        near: half the height and width in cells of what counts as one peak.
+    """
+
+    last: Sides
+    influence: float | Tensor
+    near: tuple[float, float] | Tensor
 
 
 @dataclass
@@ -94,10 +111,15 @@ class TargetTrack:
         width, height = (min(max(r, 1 / MOST), MOST) ** share for r in ratios)
         self.style = width, height
 
-    def sides(self, window: Window) -> tuple[float, float]:
-        """(w, h) of the last box in crop pixels, as the network would give it."""
+    def expect(
+        self, window: Window, stride: int, rule: PostprocessConfig, localize: LocalizeConfig
+    ) -> Expectation:
+        """What is expected of a search region whose score map has this stride."""
         _, _, w, h = self.box
-        return w * window.scale / self.style[0], h * window.scale / self.style[1]
+        last = w * window.scale / self.style[0], h * window.scale / self.style[1]
+        # A target that was lost may come back anywhere.
+        influence = 0.0 if self.unseen else rule.window_influence
+        return Expectation(last, influence, neighbourhood(last, stride, localize))
 
     def looks_elsewhere(self, rule: ReacquireConfig) -> bool:
         """Is a part of the image searched in the next frame that is far from the last box?"""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,15 +21,15 @@ from ..captured.recording import Recording
 from ..captured.staging import Inbox, Outbox
 from ..colour import chroma_on_device
 from ..errors import ConfigError
-from ..geometry import Window
 from ..localize import Finding
 from ..online.localizer import OnlineLocalizer
-from ..online.policy import Decision
+from ..online.policy import Decision, decide
 from ..peak import Peak
+from ..target import Expectation
 from ..voting import Ballot
 from .duml import DumlTracker
-from .frame_loop import Located
-from .siamese import Expectation, SiameseLocated, SiameseTarget
+from .frame_loop import Observation, Search
+from .siamese import SiameseLocated, SiameseTarget
 
 ROOM = 4 * 3840 * 2160
 """Bytes for the pixels under a search region: a 4K image of four channels."""
@@ -48,11 +47,6 @@ class Seen(NamedTuple):
     told: Tensor
     sight: Tensor
     cells: int
-
-
-@dataclass
-class CapturedLocated(SiameseLocated):
-    """A candidate from a recording; what is learned from it lies at fixed addresses."""
 
 
 class CapturedDuml(DumlTracker):
@@ -140,17 +134,18 @@ class CapturedDuml(DumlTracker):
     # -- the frame loop -----------------------------------------------------------------------
 
     def look(
-        self, image: Pixels, views: Sequence[tuple[SiameseTarget, Window]], order: str
-    ) -> tuple[Sequence[Located], list[Peak], list[tuple[float, float]]]:
-        target, window = views[0]
-        if len(views) > 1 or not self._adopt(target):
-            return super().look(image, views, order)
+        self, image: Pixels, searches: Sequence[Search[SiameseTarget]], order: str
+    ) -> list[Observation[SiameseTarget, SiameseLocated]]:
+        (search, *others), target = searches, searches[0].target
+        if others or not self._adopt(target):
+            return super().look(image, searches, order)
+        window = search.window
         patch = patch_under(image, window, target.track.fill, order)
         if patch.pixels.size > self._outbox.capacity:
             self._make_room(image.size)
-        last, influence, near = self._expect(target.track, window)
-        assert isinstance(influence, float)
-        numbers = (*patch.numbers, *map(float, last), *map(float, near), influence, 0.0, 0.0, 0.0)
+        last, influence, near = search.expected
+        expected = *map(float, last), *map(float, near), float(influence), 0.0, 0.0, 0.0
+        numbers = (*patch.numbers, *expected)
         self._outbox.send(numbers, patch.pixels)
         self.clock.lap("crop")
         seen: Seen = self._frames[window.size, patch.samples]()
@@ -159,9 +154,10 @@ class CapturedDuml(DumlTracker):
         located = self._located(seen.told, seen.sight.clone(), seen.cells)
         told = self._inbox.wait()
         self.clock.lap("network")
-        return [located], [Peak(*told[:-2])], [(told[-2], told[-1])]
+        return [Observation(search, located, Peak(*told[:-2]), (told[-2], told[-1]))]
 
-    def _located(self, told: Tensor, sight: Tensor, cells: int) -> CapturedLocated:
+    def _located(self, told: Tensor, sight: Tensor, cells: int) -> SiameseLocated:
+        """The candidate; what is learned from it lies at fixed addresses."""
         area, rule = cells * cells, self.config.postprocess
         fused, robust, accurate = sight[: 3 * area].view(3, cells, cells)
         ballot, rest = None, sight[3 * area :]
@@ -170,7 +166,7 @@ class CapturedDuml(DumlTracker):
             limits = rule.voting_epsilon, rule.voting_sigma
             ballot = Ballot(boxes.T, scores[0], quality[0], rest[-4:], *limits)
         maps = {"fused": fused, "robust": robust, "accurate": accurate}
-        return CapturedLocated(told, maps, self.config.network.stride, ballot=ballot)
+        return SiameseLocated(told, maps, self.config.network.stride, ballot=ballot)
 
     def _adopt(self, target: SiameseTarget) -> bool:
         """Move what is known of a target to the recorded addresses, if they are free."""
@@ -186,11 +182,12 @@ class CapturedDuml(DumlTracker):
         return True
 
     def learn(
-        self, target: SiameseTarget, found: Located, peak: Peak, finding: Finding, window: Window
+        self, seen: Observation[SiameseTarget, SiameseLocated], finding: Finding, trusted: bool
     ) -> Decision:
-        if not isinstance(found, CapturedLocated):
-            return super().learn(target, found, peak, finding, window)
-        decision = self.decide(target.track, peak, finding, window)
+        if seen.located.features is not None:  # of several targets at a time
+            return super().learn(seen, finding, trusted)
+        track, window = seen.search.target.track, seen.search.window
+        decision = decide(finding, trusted, track.frame, self.config.online)
         if not decision.insert:
             return decision
         memory = self._online.memory
@@ -202,7 +199,7 @@ class CapturedDuml(DumlTracker):
                 self._online.optimise(decision.iterations)
             return decision
         side, stride = self._features.shape[-1], self.config.network.stride
-        cells = window.to_cells(target.track.box, side, stride)
+        cells = window.to_cells(track.box, side, stride)
         self._lesson.send((slot, 0.0, 0.0, 0.0, *cells, *memory.all_shares()))
         self._lessons[decision.iterations]()
         return decision

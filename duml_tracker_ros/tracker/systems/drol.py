@@ -26,10 +26,10 @@ from ..network.heads import OfflineOutput
 from ..network.siamese import SiameseNet
 from ..online.classifier import OnlineClassifier
 from ..online.policy import Surest
-from ..peak import Peak
 from ..target import TargetTrack
 from ..types import TrackState
-from .siamese import SiameseTarget, SiameseTracker
+from .frame_loop import Observation
+from .siamese import SiameseLocated, SiameseTarget, SiameseTracker
 
 
 @dataclass
@@ -117,9 +117,14 @@ class DrolTracker(SiameseTracker[SiameseNet]):
         return torch.sigmoid(score), decode(chosen, anchors[index])
 
     def finish(
-        self, target: SiameseTarget, image: Pixels, order: str, peak: Peak, finding: Finding
+        self,
+        seen: Observation[SiameseTarget, SiameseLocated],
+        finding: Finding,
+        image: Pixels,
+        order: str,
     ) -> None:
-        rule, track = self.config.classifier, target.track
+        rule, target, peak = self.config.classifier, seen.search.target, seen.peak
+        track = target.track
         if not rule.template_interval:
             return
         assert isinstance(target, DrolTarget)

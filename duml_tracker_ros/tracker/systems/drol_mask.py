@@ -15,11 +15,10 @@ from ..network.graphs import SiameseGraph, TemplateGraph
 from ..network.heads import OfflineOutput
 from ..network.mask_net import MaskNet
 from ..network.siamese import SiameseNet
-from ..target import TargetTrack
 from ..types import Box, TargetMask, TrackResult, TrackState
 from .drol import DrolTracker
-from .frame_loop import Located
-from .siamese import SiameseLocated
+from .frame_loop import Observation
+from .siamese import SiameseLocated, SiameseTarget
 
 
 class DrolMaskTracker(DrolTracker):
@@ -51,12 +50,13 @@ class DrolMaskTracker(DrolTracker):
             one.mask = mask
         self.clock.lap("mask")
 
-    def result(self, track: TargetTrack, found: Located, evidence: Evidence) -> TrackResult:
-        told = super().result(track, found, evidence)
-        peak, window = evidence.peak, evidence.window
+    def result(
+        self, seen: Observation[SiameseTarget, SiameseLocated], evidence: Evidence
+    ) -> TrackResult:
+        told = super().result(seen, evidence)
+        found, peak, window = seen.located, seen.peak, evidence.window
         if evidence.finding.state is TrackState.LOST:
             return told
-        assert isinstance(found, SiameseLocated)
         assert found.mask is not None
         assert found.cell is not None
         rule, probability = self.config.mask, found.mask.cpu().numpy()

@@ -10,20 +10,20 @@ import torch
 from torch import Tensor
 
 from ...pixels import Pixels
-from ..geometry import Window, box_cells, cells_to_crop
-from ..localize import Finding, neighbourhood, second_peak
+from ..geometry import box_cells, cells_to_crop
+from ..localize import Finding, second_peak
 from ..network.encoder_decoder import COARSE, FINE, EncoderDecoderNet, OnlineFeatures
 from ..network.graphs import EncoderDecoderGraph
 from ..online.box_regressor import BoxRegressor
 from ..online.localizer import OnlineLocalizer
 from ..online.memory import SampleMemory
-from ..online.policy import NOTHING, Decision, Surest, trustworthy
+from ..online.policy import NOTHING, Decision, Surest
 from ..online.sides import box_of
 from ..peak import Peak
 from ..postprocess import hann_window, pick, size_penalty
 from ..sampling import cell_points, sample_points
 from ..target import TargetTrack
-from .frame_loop import FrameTracker, Located, Target
+from .frame_loop import FrameTracker, Located, Observation, Search, Target
 
 
 class Sample(NamedTuple):
@@ -56,7 +56,7 @@ class FcotLocated(Located):
     features: OnlineFeatures
 
 
-class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
+class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget, FcotLocated]):
     """Fully convolutional online tracking (Cui et al. 2020).
 
     The target is where ``mu`` M18 + (1 - ``mu``) M72 is highest (eq. 1); its box is what the
@@ -92,10 +92,10 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
         return None, EncoderDecoderGraph(net)
 
     def locate(
-        self, searched: Sequence[tuple[FcotTarget, Window]], seen: Sequence[Tensor]
+        self, searches: Sequence[Search[FcotTarget]], outputs: Sequence[Tensor]
     ) -> list[FcotLocated]:
-        features = OnlineFeatures(*seen)
-        return [self._locate(t, w, features.of(i)) for i, (t, w) in enumerate(searched)]
+        features = OnlineFeatures(*outputs)
+        return [self._locate(search, features.of(i)) for i, search in enumerate(searches)]
 
     def _cells(self, boxes: Tensor, features: OnlineFeatures) -> tuple[Tensor, Tensor]:
         """Boxes (cx, cy, w, h) in search-crop pixels in the cells of the coarse and fine map."""
@@ -117,10 +117,11 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
             self._grids[size] = fine * (FINE / COARSE) + even, fine + even, window
         return self._grids[size]
 
-    def _locate(self, target: FcotTarget, window: Window, features: OnlineFeatures) -> FcotLocated:
+    def _locate(self, search: Search[FcotTarget], features: OnlineFeatures) -> FcotLocated:
         """The best candidate of one search region."""
-        p, rule = self.config.postprocess, self.config.localize
-        at_coarse, at_fine, hann = self._grid(window.size)
+        p, target, size = self.config.postprocess, search.target, search.window.size
+        last, influence, near = search.expected
+        at_coarse, at_fine, hann = self._grid(size)
         # Now, and as of the first frame.
         coarse = torch.cat(target.coarse.scores(features.coarse[None]))
         fine = torch.cat(target.fine.scores(features.fine[None]))
@@ -128,37 +129,29 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget]):
         fine = sample_points(fine[None], at_fine)[0]
         both = p.mu * coarse.clamp(0, 1.2) + (1 - p.mu) * fine.clamp(0, 1.2)
         fused, cells = both[0], both.shape[-1]
-        # A target that was lost may come back anywhere.
-        influence = 0.0 if target.track.unseen else p.window_influence
         best = torch.lerp(fused, hann, influence).flatten().argmax(0, keepdim=True)
         at = torch.cat((torch.div(best, cells, rounding_mode="floor"), best % cells))
         distances = target.box.distances(features.box[None]).flatten(1).index_select(1, best)[:, 0]
-        box = cells_to_crop(box_of(distances, at, target.box.unit), window.size, cells, FINE)
-        last = target.track.sides(window)
+        box = cells_to_crop(box_of(distances, at, target.box.unit), size, cells, FINE)
         penalty = size_penalty(box[2], box[3], last, p)
-        second = second_peak(coarse[0], best, neighbourhood(last, FINE, rule))
+        second = second_peak(coarse[0], best, near)
         scores = pick(fused, best), pick(coarse[0], best), pick(fine[0], best)
         numbers = Peak.pack(box, penalty, *scores, second, pick(both[1], best))
         maps = {"fused": fused, "robust": coarse[0], "accurate": fine[0]}
         return FcotLocated(numbers, maps, FINE, features)
 
     def learn(
-        self, target: FcotTarget, found: Located, peak: Peak, finding: Finding, window: Window
+        self, seen: Observation[FcotTarget, FcotLocated], finding: Finding, trusted: bool
     ) -> Decision:
         """Keep the surest frame; when its time has come, let all three models learn from it."""
-        assert isinstance(found, FcotLocated)
-        rule = self.config.online
+        rule, target, features = self.config.online, seen.search.target, seen.located.features
         if rule.update == "never":
             return NOTHING
-        trusted = trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
-        usual = window.size == self.config.network.search_size
-        if trusted and usual and peak.fused > target.best.score:
-            maps = ((found.features.coarse, COARSE), (found.features.fine, FINE))
-            coarse, fine = (
-                self.cells_of(target.track, window, f.shape[-1], stride) for f, stride in maps
-            )
-            sample = Sample(found.features, coarse, fine)
-            target.best.keep(peak.fused, sample)
+        if trusted and seen.peak.fused > target.best.score:
+            track, window = target.track, seen.search.window
+            maps = ((features.coarse, COARSE), (features.fine, FINE))
+            coarse, fine = (self.cells_of(track, window, f.shape[-1], s) for f, s in maps)
+            target.best.keep(seen.peak.fused, Sample(features, coarse, fine))
         interval = 1 if rule.update == "every_frame" else rule.interval
         if target.track.frame % interval:
             return NOTHING

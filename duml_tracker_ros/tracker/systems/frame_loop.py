@@ -32,10 +32,10 @@ from ..localize import Finding, judge
 from ..network.base import CropNet
 from ..network.graphs import Graph
 from ..online.memory import SampleMemory
-from ..online.policy import Decision
+from ..online.policy import Decision, trustworthy
 from ..peak import Peak
 from ..postprocess import best_views
-from ..target import SAME, TargetTrack
+from ..target import SAME, Expectation, TargetTrack
 from ..timing import StageClock
 from ..transfer import numbers, to_device
 from ..types import Box, MultiTargetTracker, ScoreMaps, TrackResult, TrackState
@@ -85,9 +85,35 @@ class Located:
 
 Net = TypeVar("Net", bound=CropNet)
 T = TypeVar("T", bound=Target)
+L = TypeVar("L", bound=Located)
 
 
-class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
+@dataclass(frozen=True)
+class Search(Generic[T]):
+    """A region of the next image in which a target is looked for."""
+
+    target: T
+    window: Window
+    expected: Expectation
+
+
+@dataclass(frozen=True)
+class Observation(Generic[T, L]):
+    """What one search region of a frame showed.
+
+    Attributes:
+        located: of the device, and
+        peak: what the host knows of it.
+        chroma: of the candidate (``colour``).
+    """
+
+    search: Search[T]
+    located: L
+    peak: Peak
+    chroma: tuple[float, float]
+
+
+class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
     """Follows targets with one crop batch and one backbone pass a frame.
 
     ``init`` and ``update`` follow one target. ``start`` and ``track`` follow any number of them
@@ -225,7 +251,8 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         """Find the target where it was selected: the network's box of it, and if that is sure."""
         rule = self.config.localize
         window = target.track.search(self.config.network, rule)
-        peak = self.look(image, [(target, window)], order)[1][0]
+        (seen,) = self.look(image, [self._search(target, window)], order)
+        peak = seen.peak
         sure = peak.robust >= rule.found_above and peak.accurate >= rule.accurate_found
         return window.box_in_image(*peak.box), sure
 
@@ -234,22 +261,21 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         """Learn the target at ``track.box``, which is valid, from its first image."""
 
     @abstractmethod
-    def locate(
-        self, searched: Sequence[tuple[T, Window]], seen: Sequence[Tensor]
-    ) -> Sequence[Located]:
+    def locate(self, searches: Sequence[Search[T]], outputs: Sequence[Tensor]) -> Sequence[L]:
         """Locate each target in its search region.
 
         Args:
-            seen: what the search graph gave, one batch entry a target.
+            outputs: of the search graph, one batch entry a region.
         """
 
     @abstractmethod
-    def learn(
-        self, target: T, found: Located, peak: Peak, finding: Finding, window: Window
-    ) -> Decision:
-        """Learn from a frame, if it is sure enough. ``target.track`` has moved already.
+    def learn(self, seen: Observation[T, L], finding: Finding, trusted: bool) -> Decision:
+        """Learn from a frame. The target's ``track`` has moved already.
 
         What takes time is left to ``teach``. Returns what was decided.
+
+        Args:
+            trusted: is the frame sure enough, and of the size of those in the memory?
         """
 
     def teach(self, target: T, lesson: Callable[..., None], *args: Any) -> None:
@@ -261,7 +287,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         target.finish_lesson()
         target.lesson = self.aside.run(lesson, *args)
 
-    def finish(self, target: T, image: Pixels, order: str, peak: Peak, finding: Finding) -> None:
+    def finish(self, seen: Observation[T, L], finding: Finding, image: Pixels, order: str) -> None:
         """What else is to be done after a frame; nothing here."""
 
     @torch.inference_mode()
@@ -277,8 +303,8 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         # Lost targets search larger crops; those of one size share a batch.
         for size in sorted({w.size for w in windows}):
             members = [i for i, w in enumerate(windows) if w.size == size]
-            searched = [(targets[i], windows[i]) for i in members]
-            results.update(zip(members, self._track_batch(image, searched, order), strict=True))
+            regions = [(targets[i], windows[i]) for i in members]
+            results.update(zip(members, self._track_batch(image, regions, order), strict=True))
         for target in elsewhere:
             if target.track.state is TrackState.LOST:
                 self._look_elsewhere(image, target, targets, order)
@@ -303,11 +329,11 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         track, c = target.track, self.config
         size = image.shape[1], image.shape[0]
         window = track.elsewhere.window(track.box, size, c.network, c.localize, c.reacquire)
-        _, (peak,), (seen,) = self.look(image, [(target, window)], order)
-        finding = self._judge(track, peak, seen)
+        (seen,) = self.look(image, [self._search(target, window)], order)
+        finding = self._judge(seen)
         box: Box | None = None
         if finding.proof and finding.state is not TrackState.LOST:
-            box = window.box_in_image(*peak.box)
+            box = window.box_in_image(*seen.peak.box)
             others = [t.track for t in targets if t is not target]
             if any(o.state is not TrackState.LOST and overlap(o.box, box) > SAME for o in others):
                 box = None
@@ -316,45 +342,51 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             track.return_to(found)
         self.clock.lap("elsewhere")
 
+    def _search(self, target: T, window: Window) -> Search[T]:
+        c = self.config
+        expected = target.track.expect(window, c.network.stride, c.postprocess, c.localize)
+        return Search(target, window, expected)
+
     def _track_batch(
-        self, image: Pixels, searched: list[tuple[T, Window]], order: str
+        self, image: Pixels, regions: list[tuple[T, Window]], order: str
     ) -> list[TrackResult]:
         clock, rule = self.clock, self.config.postprocess
-        views = [
-            (t, dataclasses.replace(w, side=w.side * s)) for t, w in searched for s in rule.scales
+        searches = [
+            self._search(t, dataclasses.replace(w, side=w.side * s))
+            for t, w in regions
+            for s in rule.scales
         ]
-        found, peaks, colours = self.look(image, views, order)
+        views = self.look(image, searches, order)
         clock.lap("localize")
         results = []
-        for chosen in best_views([p.fused for p in peaks], rule):
-            (target, window), one, peak = views[chosen], found[chosen], peaks[chosen]
-            seen = colours[chosen]
+        for chosen in best_views([v.peak.fused for v in views], rule):
+            seen = views[chosen]
+            target, window = seen.search.target, seen.search.window
             usual = target.track.usual
-            finding = self._settle(
-                target.track, peak, seen, window, (image.shape[1], image.shape[0])
-            )
-            decision = self.learn(target, one, peak, finding, window)
-            self.finish(target, image, order, peak, finding)
+            finding = self._settle(seen, (image.shape[1], image.shape[0]))
+            decision = self.learn(seen, finding, self._trusted(seen, finding))
+            self.finish(seen, finding, image, order)
             memory, lesson = target.memory, target.lesson
-            evidence = Evidence(peak, finding, decision, usual, window, memory, lesson)
-            results.append(self.result(target.track, one, evidence))
+            evidence = Evidence(seen.peak, finding, decision, usual, window, memory, lesson)
+            results.append(self.result(seen, evidence))
         clock.lap("online")
         return results
 
     def look(
-        self, image: Pixels, views: Sequence[tuple[T, Window]], order: str
-    ) -> tuple[Sequence[Located], list[Peak], list[tuple[float, float]]]:
-        """The candidate of each search region, and its chroma (``colour``)."""
-        crops = [self.cut(image, window, t.track, order) for t, window in views]
+        self, image: Pixels, searches: Sequence[Search[T]], order: str
+    ) -> list[Observation[T, L]]:
+        """The candidate of each search region."""
+        crops = [self.cut(image, s.window, s.target.track, order) for s in searches]
         self.clock.lap("crop")
-        looked = self.search(self.upload(crops), *self.kernels([t for t, _ in views]))
+        outputs = self.search(self.upload(crops), *self.kernels([s.target for s in searches]))
         self.clock.lap("network")
-        for target, _ in views:
-            target.finish_lesson()
-        found = self.locate(views, looked)
+        for search in searches:
+            search.target.finish_lesson()
+        located = self.locate(searches, outputs)
         # The one copy to the host.
-        peaks = Peak.unpack(torch.stack([f.numbers for f in found]))
-        return found, peaks, [chroma(c, p.box) for c, p in zip(crops, peaks, strict=True)]
+        peaks = Peak.unpack(torch.stack([one.numbers for one in located]))
+        parts = zip(searches, located, peaks, crops, strict=True)
+        return [Observation(s, one, p, chroma(crop, p.box)) for s, one, p, crop in parts]
 
     def cut(self, image: Pixels, window: Window, track: TargetTrack, order: str) -> np.ndarray:
         """The window as the network wants it, uint8 RGB [S, S, 3]."""
@@ -384,25 +416,18 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
         """The target in the cells of a map of its search region, see ``Window.to_cells`` [4]."""
         return numbers(window.to_cells(track.box, cells, stride), self.device)
 
-    def _settle(
-        self,
-        track: TargetTrack,
-        peak: Peak,
-        seen: tuple[float, float],
-        window: Window,
-        image_size: tuple[int, int],
-    ) -> Finding:
+    def _settle(self, seen: Observation[T, L], image_size: tuple[int, int]) -> Finding:
         """Judge the frame and move the box."""
-        rule = self.config.localize
-        finding = self._judge(track, peak, seen)
-        track.observe(finding, rule, seen)
+        track, peak, window = seen.search.target.track, seen.peak, seen.search.window
+        finding = self._judge(seen)
+        track.observe(finding, self.config.localize, seen.chroma)
         trust = peak.penalty * peak.fused
         track.move(peak.box, trust, window, image_size, self.config.postprocess)
         return finding
 
-    def _judge(self, track: TargetTrack, peak: Peak, seen: tuple[float, float]) -> Finding:
-        """The verdict on a candidate with this chroma."""
-        rule = self.config.localize
+    def _judge(self, seen: Observation[T, L]) -> Finding:
+        """The verdict on a candidate."""
+        rule, track, peak = self.config.localize, seen.search.target.track, seen.peak
         return judge(
             peak.robust,
             peak.accurate,
@@ -410,13 +435,20 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T]):
             track.state,
             track.usual,
             rule,
-            track.colour.differs(seen, rule.colour_tolerance),
+            track.colour.differs(seen.chroma, rule.colour_tolerance),
             track.trial,
             track.usual_accurate,
         )
 
-    def result(self, track: TargetTrack, found: Located, evidence: Evidence) -> TrackResult:
-        """What is told of a frame; ``track`` has moved already."""
+    def _trusted(self, seen: Observation[T, L], finding: Finding) -> bool:
+        """Is something learned from the frame? Larger crops than usual do not fit the memory."""
+        fits = seen.search.window.size == self.config.network.search_size
+        peak, rule = seen.peak, self.config.online
+        return fits and trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
+
+    def result(self, seen: Observation[T, L], evidence: Evidence) -> TrackResult:
+        """What is told of a frame; the target's ``track`` has moved already."""
+        track, found = seen.search.target.track, seen.located
         window, finding = evidence.window, evidence.finding
         region = map_region(window, found.maps["fused"].shape[-1], found.stride)
         return TrackResult(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,18 +15,18 @@ from torch import Tensor
 
 from ...pixels import Pixels
 from ..engine.base import Engine, compile_graph
-from ..geometry import Window, box_cells, template_window
-from ..localize import Finding, neighbourhood, second_peak
+from ..geometry import box_cells, template_window
+from ..localize import Finding, second_peak
 from ..network.correlation import centre
 from ..network.graphs import FeaturesGraph, SiameseGraph, TemplateGraph
 from ..network.heads import OfflineOutput
 from ..network.siamese import SiameseNet
 from ..online.memory import SampleMemory
-from ..online.policy import NOTHING, Decision, decide, trustworthy
+from ..online.policy import NOTHING, Decision, decide
 from ..peak import Peak
-from ..postprocess import Sides, hann_window, highest, pick, select
-from ..target import TargetTrack
-from .frame_loop import FrameTracker, Located, Target
+from ..postprocess import hann_window, highest, pick, select
+from ..target import Expectation, TargetTrack
+from .frame_loop import FrameTracker, Located, Observation, Search, Target
 
 
 class OnlineModule(Protocol):
@@ -41,20 +41,6 @@ class OnlineModule(Protocol):
     def learn(self, features: Tensor, target: Tensor, scores: Tensor, decision: Decision) -> None:
         """Remember a frame [C, H, W], target (row, column, height, width) in cells, and learn."""
         ...
-
-
-class Expectation(NamedTuple):
-    """What is expected of a search region; numbers of the host, or of the device in a graph.
-
-    Attributes:
-        last: (w, h) of the last box in crop pixels.
-        influence: share of the cosine window.
-        near: half the height and width in cells of what counts as one peak.
-    """
-
-    last: Sides
-    influence: float | Tensor
-    near: tuple[float, float] | Tensor
 
 
 @dataclass
@@ -89,7 +75,7 @@ class SiameseLocated(Located):
 Net = TypeVar("Net", bound=SiameseNet)
 
 
-class SiameseTracker(FrameTracker[Net, SiameseTarget]):
+class SiameseTracker(FrameTracker[Net, SiameseTarget, SiameseLocated]):
     """Template matching with an online module beside it.
 
     Per frame: offline heads, online scores, fusion, size penalty and window, peak, score voting,
@@ -165,19 +151,21 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
         return out
 
     def locate(
-        self, searched: Sequence[tuple[SiameseTarget, Window]], seen: Sequence[Tensor]
+        self, searches: Sequence[Search[SiameseTarget]], outputs: Sequence[Tensor]
     ) -> list[SiameseLocated]:
-        out, features = self._graph.unpack(seen)
-        out = self.reconsider(out, [t for t, _ in searched], features)
+        out, features = self._graph.unpack(outputs)
+        out = self.reconsider(out, [s.target for s in searches], features)
         online = self.online_input(features)
         scores: list[tuple[Tensor, Tensor] | None] = [
-            t.online.scores(online[i : i + 1]) if t.online and online is not None else None
-            for i, (t, _) in enumerate(searched)
+            s.target.online.scores(online[i : i + 1])
+            if s.target.online is not None and online is not None
+            else None
+            for i, s in enumerate(searches)
         ]
         found = []
-        for i, (target, window) in enumerate(searched):
-            expected, shaped = self._expect(target.track, window), self.shaped(out.of(i), target)
-            one = self._locate(shaped, scores[i], expected, window.size)
+        for i, search in enumerate(searches):
+            shaped = self.shaped(out.of(i), search.target)
+            one = self._locate(shaped, scores[i], search.expected, search.window.size)
             one.features = None if online is None else online[i]
             found.append(one)
         self.refine(found, out, features)
@@ -199,13 +187,6 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
             window = hann_window(self.net.cells(size), closed).to(self.device)
             self._grids[size] = anchors, window
         return self._grids[size]
-
-    def _expect(self, track: TargetTrack, window: Window) -> Expectation:
-        last = track.sides(window)
-        # A target that was lost may come back anywhere.
-        influence = 0.0 if track.unseen else self.config.postprocess.window_influence
-        stride, rule = self.config.network.stride, self.config.localize
-        return Expectation(last, influence, neighbourhood(last, stride, rule))
 
     def _locate(
         self,
@@ -232,30 +213,16 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget]):
         return SiameseLocated(told, maps, stride, cell=best.cell, scores=scores, ballot=ballot)
 
     def learn(
-        self,
-        target: SiameseTarget,
-        found: Located,
-        peak: Peak,
-        finding: Finding,
-        window: Window,
+        self, seen: Observation[SiameseTarget, SiameseLocated], finding: Finding, trusted: bool
     ) -> Decision:
         """Remember the frame and improve the filter, if the policy says so."""
-        assert isinstance(found, SiameseLocated)
-        if target.online is None or found.features is None:
+        target, found = seen.search.target, seen.located
+        if target.online is None or found.features is None or found.scores is None:
             return NOTHING
-        decision = self.decide(target.track, peak, finding, window)
+        decision = decide(finding, trusted, target.track.frame, self.config.online)
         if decision.insert:
-            assert found.scores is not None
             side, stride = found.features.shape[-1], self.config.network.stride
-            cells = self.cells_of(target.track, window, side, stride)
+            cells = self.cells_of(target.track, seen.search.window, side, stride)
             lesson = found.features, cells, found.scores[0], decision
             self.teach(target, target.online.learn, *lesson)
         return decision
-
-    def decide(self, track: TargetTrack, peak: Peak, finding: Finding, window: Window) -> Decision:
-        """What the policy says of a frame; larger crops than usual do not fit the memory."""
-        rule = self.config.online
-        trusted = trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
-        decision = decide(finding, trusted, track.frame, rule)
-        fits = decision.insert and window.size == self.config.network.search_size
-        return decision if fits else NOTHING

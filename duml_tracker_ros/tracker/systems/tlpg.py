@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 from ...pixels import Pixels
-from ..geometry import Window, box_cells, cells_to_crop, cxcywh_to_xyxy, iou, swap_axes
-from ..localize import Finding, neighbourhood, second_peak
+from ..geometry import box_cells, cells_to_crop, cxcywh_to_xyxy, iou, swap_axes
+from ..localize import Finding, second_peak
 from ..network.graphs import ProposalGraph
 from ..network.proposal_net import ProposalNet
 from ..online.deformable import DeformableModel
 from ..online.memory import SampleMemory
 from ..online.point_localizer import PointLocalizer
-from ..online.policy import NOTHING, Decision, decide, trustworthy
+from ..online.policy import Decision, decide
 from ..online.sides import box_of
 from ..peak import Peak
 from ..postprocess import hann_window, size_penalty
 from ..target import TargetTrack
-from .frame_loop import FrameTracker, Located, Target
+from .frame_loop import FrameTracker, Located, Observation, Search, Target
 
 
 @dataclass
@@ -45,7 +45,7 @@ class TlpgLocated(Located):
     features: tuple[Tensor, Tensor]
 
 
-class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
+class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget, TlpgLocated]):
     """Joint learning of target localization and proposal generation (Li et al., IJCAI 2020).
 
     Stage 1 scores every cell and makes a proposal of it; the centres of the best proposals are
@@ -78,21 +78,18 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
         return None, ProposalGraph(net)
 
     def locate(
-        self, searched: Sequence[tuple[TlpgTarget, Window]], seen: Sequence[Tensor]
+        self, searches: Sequence[Search[TlpgTarget]], outputs: Sequence[Tensor]
     ) -> list[TlpgLocated]:
-        return [self._locate(t, w, [f[i] for f in seen]) for i, (t, w) in enumerate(searched)]
+        return [self._locate(s, [f[i] for f in outputs]) for i, s in enumerate(searches)]
 
-    def _locate(
-        self, target: TlpgTarget, window: Window, features: Sequence[Tensor]
-    ) -> TlpgLocated:
+    def _locate(self, search: Search[TlpgTarget], features: Sequence[Tensor]) -> TlpgLocated:
         """The best proposal of one search region."""
-        p, stride = self.config.postprocess, self.config.network.stride
+        p, stride, target = self.config.postprocess, self.config.network.stride, search.target
+        last, influence, near = search.expected
         first, second, body = features
         side = first.shape[-1]
         if side not in self._windows:
             self._windows[side] = hann_window(side).flatten().to(self.device)
-        # A target that was lost may come back anywhere.
-        influence = 0.0 if target.track.unseen else p.window_influence
         hann = self._windows[side]
         robust, sides = target.stages[0].look(first)
         centres = self._centres(robust * (1 - influence) + hann * influence, sides, side)
@@ -105,11 +102,10 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
         proposals = box_of(sides, _at(centres, side), 1.0)
         best = torch.lerp(fused, hann[centres], influence).argmax(0, keepdim=True)
         box = self._finish(proposals, best, body, target.modulation)
-        crop_box = cells_to_crop(box, window.size, side, stride)
-        last = target.track.sides(window)
+        crop_box = cells_to_crop(box, search.window.size, side, stride)
         penalty = size_penalty(crop_box[2], crop_box[3], last, p)
         one, cell = robust.view(side, side), centres[best]
-        runner_up = second_peak(one, cell, neighbourhood(last, stride, self.config.localize))
+        runner_up = second_peak(one, cell, near)
         score = robust[cell][0]
         told = penalty, fused[best][0], score, accurate[best][0]
         maps = {
@@ -143,18 +139,15 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget]):
         return proposals[quality.masked_fill(~beside, -torch.inf).argmax(0, keepdim=True)][0]
 
     def learn(
-        self, target: TlpgTarget, found: Located, peak: Peak, finding: Finding, window: Window
+        self, seen: Observation[TlpgTarget, TlpgLocated], finding: Finding, trusted: bool
     ) -> Decision:
         """Remember the frame and improve both stages, if the policy says so."""
-        assert isinstance(found, TlpgLocated)
-        rule = self.config.online
-        trusted = trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
-        decision = decide(finding, trusted, target.track.frame, rule)
-        if not decision.insert or window.size != self.config.network.search_size:
-            return NOTHING
-        side, stride = found.features[0].shape[-1], self.config.network.stride
-        cells = self.cells_of(target.track, window, side, stride)
-        self.teach(target, _teach, target.stages, found.features, cells, decision)
+        target, features = seen.search.target, seen.located.features
+        decision = decide(finding, trusted, target.track.frame, self.config.online)
+        if decision.insert:
+            side, stride = features[0].shape[-1], self.config.network.stride
+            cells = self.cells_of(target.track, seen.search.window, side, stride)
+            self.teach(target, _teach, target.stages, features, cells, decision)
         return decision
 
 
