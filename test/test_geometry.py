@@ -14,7 +14,9 @@ from duml_tracker_ros.tracker.crop import check_image, crop_array, mean_colour
 from duml_tracker_ros.tracker.errors import ImageError
 from duml_tracker_ros.tracker.geometry import (
     Window,
+    box_cells,
     cell_centres,
+    cells_to_crop,
     context_side,
     cxcywh_to_xyxy,
     giou,
@@ -30,6 +32,15 @@ from duml_tracker_ros.tracker.types import ScoreMaps
 def test_context_side_of_a_square_is_twice_its_side() -> None:
     assert context_side(40, 40) == pytest.approx(80)
     assert context_side(20, 60) == pytest.approx(math.sqrt(60 * 100))
+
+
+def test_boxes_in_cells_are_boxes_in_crop_pixels_and_back() -> None:
+    window, box = Window(cx=210.5, cy=37.25, side=160.0, size=193), (180.0, 20.0, 31.0, 57.0)
+    x, y, w, h = window.to_crop(box)
+    crop = torch.tensor([[x + w / 2, y + h / 2, w, h]])
+    cells = box_cells(crop, 193, 25, 8)
+    assert cells[0].tolist() == pytest.approx(window.to_cells(box, 25, 8), rel=1e-5)
+    assert torch.allclose(cells_to_crop(cells, 193, 25, 8), crop)
 
 
 def test_window_maps_there_and_back_off_the_diagonal() -> None:

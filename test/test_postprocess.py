@@ -11,8 +11,18 @@ from duml_tracker_ros.tracker.config import PostprocessConfig
 from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.network.anchors import anchor_grid, anchor_shapes, encode
 from duml_tracker_ros.tracker.network.heads import OfflineOutput
+from duml_tracker_ros.tracker.peak import Peak
 from duml_tracker_ros.tracker.postprocess import hann_window, select, size_change
 from duml_tracker_ros.tracker.voting import Ballot, Votes
+
+
+def test_a_peak_comes_back_from_the_device_as_it_was_packed() -> None:
+    values = {name: 0.5 + i for i, name in enumerate(Peak._fields)}
+    scores = {name: torch.tensor(v) for name, v in values.items() if name not in "cx cy w h"}
+    box = torch.tensor([values[name] for name in ("cx", "cy", "w", "h")])
+    (peak,) = Peak.unpack(Peak.pack(box, **scores)[None])
+    assert peak._asdict() == values
+    assert peak.box == tuple(box.tolist())
 
 
 def test_vote_of_one_box_is_that_box() -> None:
