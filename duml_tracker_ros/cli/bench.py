@@ -255,7 +255,8 @@ def _profile(spec: TrackerSpec, args: argparse.Namespace) -> int:
         raise CliError(f"--profile is for CPUs; --device {args.device} takes --sweep")
     found = profile_update(spec, args.image, args.frames, args.threads)
     print("\n\n".join(table(*rows) for rows in profile_tables(found)))
-    print(f"\nmatrix products {found.flop_rate:.0f} GFLOP/s, reads {found.byte_rate:.0f} GB/s")
+    rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in found.flop_rates.items())
+    print(f"\nmatrix products {rates}; reads {found.byte_rate:.0f} GB/s")
     return 0
 
 

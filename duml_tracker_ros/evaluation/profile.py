@@ -38,11 +38,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Profile:
-    """Stages, and (operator, microseconds, calls) an update; speeds in GFLOP/s and GB/s."""
+    """Stages, and (operator, microseconds, calls) an update; speeds in GFLOP/s, by precision, and
+    GB/s."""
 
     stages: list[Stage]
     operators: list[tuple[str, float, float]]
-    flop_rate: float
+    flop_rates: dict[str, float]
     byte_rate: float
 
 
@@ -86,15 +87,20 @@ def profile_update(
     ]
     kept, rest = operators[:OPERATORS], operators[OPERATORS:]
     kept.append(("all others", sum(r[1] for r in rest), sum(r[2] for r in rest)))
-    flop_rate, byte_rate = speeds(tracker.net.dtype)
+    memory = "bf16" if tracker.net.memory_dtype is torch.bfloat16 else "fp32"
+    precisions = {"network": tracker.info()["precision"], "online": memory}
     costs = {"network": network_cost(tracker), "online": online_cost(tracker)}
+    rates = {p: product_rate(p) for p in dict.fromkeys(precisions.values())}
+    byte_rate = read_rate()
     stages = []
     for name, values in times.items():
         flops, size = costs.get(name, (0.0, 0.0))
-        floor = max(flops / flop_rate, size / byte_rate) / 1e6
+        floor = 0.0
+        if flops:
+            floor = max(flops / rates[precisions[name]], size / byte_rate) / 1e6
         stages.append(Stage(name, float(np.median(values)), flops, size, floor))
     torch.set_grad_enabled(True)
-    return Profile(stages, kept, flop_rate, byte_rate)
+    return Profile(stages, kept, rates, byte_rate)
 
 
 def network_cost(tracker: Any) -> tuple[float, float]:
@@ -117,7 +123,7 @@ def network_cost(tracker: Any) -> tuple[float, float]:
             kernels = made[: len(search.inputs) - 1]
         with FlopCounterMode(display=False) as counter:
             search(torch.zeros(1, 3, n.search_size, n.search_size), *kernels)
-    width = 2 if tracker.net.dtype is torch.bfloat16 else 4
+    width = {"int8": 1, "fp32": 4}.get(info["precision"], 2)
     return float(counter.get_total_flops()), float(width * net.learned)
 
 
@@ -137,15 +143,34 @@ def online_cost(tracker: Any) -> tuple[float, float]:
     return 2 * 2.0 * cells * block.shape[1] * taps, 2.0 * block.numel() * block.element_size()
 
 
-def speeds(dtype: object) -> tuple[float, float]:
-    """(GFLOP/s of a large matrix product of this type, GB/s of a large read), measured."""
+def product_rate(precision: str) -> float:
+    """GFLOP/s of a large matrix product in ``fp32``, ``bf16``, ``fp16`` or ``int8``, measured.
+
+    As oneDNN multiplies, the fastest of the libraries at hand: in floating point by a convolution.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    if precision == "int8":
+        n = 1024
+        matrix = torch.ones(n, n, dtype=torch.int8)
+        return 2 * n**3 / _best(lambda: torch._int_mm(matrix, matrix)) / 1e9
+    n, side, k = 256, 32, 3
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    last = torch.channels_last
+    pixels = torch.rand(1, n, side, side, dtype=dtype).to(memory_format=last)
+    weight = torch.rand(n, n, k, k, dtype=dtype).to(memory_format=last)
+    with torch.no_grad():
+        product = _best(lambda: F.conv2d(pixels, weight, padding=1))
+    return 2 * (n * k * side) ** 2 / product / 1e9
+
+
+def read_rate() -> float:
+    """GB/s of a large read, measured."""
     import torch
 
-    a = torch.rand(1536, 1536).to(dtype)  # type: ignore[call-overload]
     data = torch.rand(2**24)
-    product = _best(lambda: torch.mm(a, a))
-    read = _best(lambda: data.sum())
-    return 2 * 1536**3 / product / 1e9, data.numel() * 4 / read / 1e9
+    return data.numel() * 4 / _best(lambda: data.sum()) / 1e9
 
 
 def _best(work: Callable[[], object], repeats: int = 12) -> float:

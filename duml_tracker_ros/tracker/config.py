@@ -378,9 +378,9 @@ class TrackerConfig(Group):
     """Everything a tracker is made of.
 
     ``precision`` of backbone and heads: ``fp32``, ``bf16``, ``int8`` (of engines beside torch, with
-    a graph that `duml-tracker export --int8` made), or ``auto``: int8 where there is such a graph,
-    else bf16 where the processor multiplies it. Last layers and what is learned online are kept in
-    fp32; on matrix units the products with the memory are in bf16, too.
+    a graph that `duml-tracker export --int8` made), or ``auto``: 16 bits where the processor
+    multiplies them, else int8 where there is such a graph. Last layers and what is learned online
+    are kept in fp32, but for the products with the memory, in bf16 where the processor has that.
 
     ``engine`` runs the networks: ``torch``, or on a CPU ``openvino`` or ``onnxruntime``; ``auto``
     is the fastest that is installed (``engine.base.fastest_engine``). On CUDA ``cuda_graph``

@@ -2,7 +2,8 @@
 
 Weights have a scale a channel, activations one a tensor, from the range that they have on some
 crops. Only convolutions with learned weights are quantised: the last layers are matrix products,
-and what the online branch sees comes from a convolution in floating point.
+and what the online branch sees comes from a convolution in floating point. So does what sees few
+channels at a time, pixels and depth-wise convolutions: little of the arithmetic, most of the error.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from torch import Tensor
 from ..errors import TrackerError
 from ..network.graphs import Graph
 from .onnx_graph import to_onnx, without_traces
+
+FEW = 4
 
 
 def quantise_search(
@@ -137,11 +140,12 @@ def quantise(graph: Graph, examples: Iterable[Sequence[Tensor]]) -> bytes:
 
 
 def _exact(model: Any, modules: Sequence[str]) -> list[str]:
-    """Convolutions that stay in floating point: of these modules, and of kernels given as input."""
-    learned = {x.name for x in model.graph.initializer}
+    """Convolutions that stay in floating point: of these modules, of kernels given as input, and of
+    fewer than ``FEW`` channels a group."""
+    channels = {x.name: x.dims[1] for x in model.graph.initializer if len(x.dims) == 4}
     return [
         node.name
         for node in model.graph.node
         if node.op_type == "Conv"
-        and (node.input[1] not in learned or node.input[1].startswith(tuple(modules)))
+        and (channels.get(node.input[1], 0) < FEW or node.input[1].startswith(tuple(modules)))
     ]

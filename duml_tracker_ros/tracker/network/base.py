@@ -36,7 +36,7 @@ class CropNet(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.dtype = torch.float32
+        self.dtype = self.memory_dtype = torch.float32
         self.learned = 0
         self.backbone = build_backbone(config.backbone)
         for name, values in zip(("mean", "std"), NORMALISATIONS[config.pixels], strict=True):
@@ -58,7 +58,7 @@ class CropNet(nn.Module):
         """
         for part in (self.backbone, *self.half_parts()):
             part.to(torch.bfloat16)
-        self.dtype = torch.bfloat16
+        self.dtype = self.memory_dtype = torch.bfloat16
         return self
 
     def freeze(self: Net) -> Net:
@@ -69,11 +69,14 @@ class CropNet(nn.Module):
         fold_batch_norms(self)
         return self
 
-    def deploy(self: Net, device: torch.device, half: bool) -> Net:
+    def deploy(self: Net, device: torch.device, half: bool, half_memory: bool = False) -> Net:
         """Make a frozen network ready to track on a device, for good: it cannot be saved any more.
 
-        ``half`` computes in bf16; on a CPU weights are laid out as the processor wants them.
+        ``half`` computes in bf16, ``half_memory`` only the products of what is learned online with
+        its samples; on a CPU weights are laid out as the processor wants them.
         """
+        if half_memory:
+            self.memory_dtype = torch.bfloat16
         if half:
             self.half()
         self.to(device)

@@ -22,4 +22,4 @@ class DumlTracker(SiameseTracker[DualModalNet]):
     ) -> OnlineLocalizer:
         model, rule = self.net.online, self.config.online
         assert model is not None
-        return OnlineLocalizer(model, rule, features, cells, start[0], self.net.dtype)
+        return OnlineLocalizer(model, rule, features, cells, start[0], self.net.memory_dtype)

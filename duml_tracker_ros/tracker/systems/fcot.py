@@ -72,7 +72,7 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget, FcotLocated]):
         self._grids: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
     def begin(self, track: TargetTrack, image: Pixels, order: str) -> FcotTarget:
-        net, rule = self.net, self.config.online
+        net, rule, kept = self.net, self.config.online, self.net.memory_dtype
         crops, boxes = self.first_samples(track, image, order)
         features = OnlineFeatures(*self.search(crops))
         coarse, fine = self._cells(boxes, features)
@@ -82,8 +82,8 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget, FcotLocated]):
         regressor = net.regressor(net.extract(crops[:1]), fine[:1])
         return FcotTarget(
             track,
-            OnlineLocalizer(net.coarse_model, rule, features.coarse, coarse, starts[0], net.dtype),
-            OnlineLocalizer(net.fine_model, rule, features.fine, fine, starts[1], net.dtype),
+            OnlineLocalizer(net.coarse_model, rule, features.coarse, coarse, starts[0], kept),
+            OnlineLocalizer(net.fine_model, rule, features.fine, fine, starts[1], kept),
             BoxRegressor(net.box_model, rule, features.box, fine, regressor[:1], net.unit / FINE),
         )
 
