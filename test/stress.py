@@ -14,6 +14,7 @@ import fault_trials
 import stress_trials
 from stress_trials import Finding
 
+from duml_tracker_ros.arguments import Number, Parser, Whole
 from duml_tracker_ros.evaluation.bench import processor_ticks
 from duml_tracker_ros.evaluation.environment import processor_name
 from duml_tracker_ros.processors import usable_processors
@@ -111,14 +112,18 @@ def run_trial(name, options):
 
 def main():
     listed = "".join(f"\n  {name:<14}{text}" for name, (text, _) in TRIALS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__,
         epilog=f"trials:{listed}\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("trials", nargs="*", metavar="TRIAL", help="which; all without any")
-    parser.add_argument("--minutes", type=float, default=5.0, help="length of the soak (5)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of a spoilt trial at most (3)")
+    parser.add_argument(
+        "--minutes", type=Number(0.05, 10000), default=5.0, help="length of the soak (5)"
+    )
+    parser.add_argument(
+        "--repeats", type=Whole(1, 100), default=3, help="runs of a spoilt trial at most (3)"
+    )
     options = parser.parse_args()
     unknown = [name for name in options.trials if name not in TRIALS]
     if unknown:

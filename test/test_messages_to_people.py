@@ -84,6 +84,16 @@ def test_what_exists_is_no_camera_and_no_keyword(
     assert "is one picture (PNG)" in capsys.readouterr().err
 
 
+def test_a_camera_has_a_small_number(capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("9" * 30, "9" * 200):
+        assert track(text, "--box", "1,2,9,9") == 2
+        said = capsys.readouterr().err
+        assert f"there is no camera '{text[:30]}" in said
+        assert len(said) < 200
+    assert track("\u00b2", "--box", "1,2,9,9") == 2
+    assert "\u00b2 does not exist" in capsys.readouterr().err
+
+
 def test_bars_are_for_terminals(tmp_path: Path) -> None:
     write_sequence(tmp_path / "data" / "Seq")
     command = [sys.executable, "-m", "duml_tracker_ros.cli", "eval", "--root", tmp_path / "data"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import positive, shown
 from .common import (
     DEFAULT_TRACKER,
     HALF,
@@ -20,13 +21,14 @@ from .common import (
     add_tracker_options,
     epilog,
     parse_box,
-    positive,
     tracker_specs,
 )
 
 if TYPE_CHECKING:
     from ..messages.bag_images import BagImage
 
+LAST = Decimal(2**32 * 1_000_000_000)
+"""Nanoseconds beyond all stamps."""
 TOLD = 5
 """Problems that are told one by one."""
 DESCRIPTION = """\
@@ -95,9 +97,9 @@ def parse_stamp(text: str) -> int:
         value = Decimal(text) * 1_000_000_000
     except InvalidOperation:
         value = Decimal(-1)
-    if not value.is_finite() or value < 0 or value != value.to_integral_value():
+    if not value.is_finite() or not 0 <= value < LAST or value != value.to_integral_value():
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a stamp in seconds, for example 1763712000.25"
+            f"{shown(text)} is not a stamp in seconds, for example 1763712000.25"
         )
     return int(value)
 

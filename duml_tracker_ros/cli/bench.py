@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import Whole, positive, shown
 from ..outputs import write_text
 from ..vector_units import RESTRICTIONS, missing_for
 from .common import (
@@ -19,7 +20,6 @@ from .common import (
     add_tracker_options,
     epilog,
     open_outputs,
-    positive,
     printer,
     table,
     tracker_specs,
@@ -46,10 +46,10 @@ QUICK = ("image", "memory", "update", "peers")
 
 def image_size(text: str) -> tuple[int, int]:
     """argparse type: ``WIDTHxHEIGHT``."""
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
     size = (int(match[1]), int(match[2])) if match else (0, 0)
     if min(size) < 64 or max(size) > 16384:
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT of 64 to 16384 pixels")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not WIDTHxHEIGHT of 64 to 16384 pixels")
     return size
 
 
@@ -120,7 +120,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     parser.add_argument(
         "--repeats",
-        type=positive,
+        type=Whole(1, 1000),
         default=3,
         metavar="N",
         help="runs of a case at most, while the host of a virtual machine takes more than 1 %% of "

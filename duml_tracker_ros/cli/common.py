@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import Whole, shown
 from ..outputs import STANDARD_OUTPUT, Outputs
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ HALF = "half of the processors, at most 4"
 """Default of ``--threads`` as ``processors.tracker_threads`` makes it."""
 
 
+PROCESSES = Whole(1, 1024)
+"""argparse type of threads and processes."""
 OUT_HELP = "(default: a folder below runs/ for each --root)"
 
 
@@ -39,17 +42,6 @@ def epilog(*examples: tuple[str, str]) -> str:
     return "\n".join(lines).rstrip()
 
 
-def positive(text: str) -> int:
-    """argparse type: a whole number above 0."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return value
-
-
 def parse_box(text: str) -> tuple[float, float, float, float]:
     """argparse type: ``x,y,w,h`` in pixels."""
     fields = text.replace(",", " ").split()
@@ -59,10 +51,10 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
         values = []
     if len(values) != 4 or not all(map(math.isfinite, values)):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not x,y,w,h in pixels, for example 204,150,17,50"
+            f"{shown(text)} is not x,y,w,h in pixels, for example 204,150,17,50"
         )
     if values[2] <= 0 or values[3] <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} has no area: w and h must be above 0")
+        raise argparse.ArgumentTypeError(f"{shown(text)} has no area: w and h must be above 0")
     return (values[0], values[1], values[2], values[3])
 
 
@@ -76,7 +68,7 @@ def parse_levels(text: str) -> Levels:
         low = high = math.nan
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not low,high with low below high, for example 7000,8200"
+            f"{shown(text)} is not low,high with low below high, for example 7000,8200"
         )
     return Levels(low, high)
 
@@ -160,7 +152,7 @@ def add_tracker_options(parser: argparse._ActionsContainer) -> None:
 def add_threads(parser: argparse._ActionsContainer, otherwise: str = "processors / jobs") -> None:
     parser.add_argument(
         "--threads",
-        type=positive,
+        type=PROCESSES,
         metavar="N",
         help=f"threads of torch and OpenCV in each process (default: {otherwise})",
     )
@@ -171,7 +163,7 @@ def add_clips(parser: argparse._ActionsContainer, needed: bool = True) -> None:
     parser.add_argument("--dataset", default="folder", metavar="KIND", help="as in eval (folder)")
     parser.add_argument("--root", required=needed, metavar="DIR", help="folder of the clips")
     parser.add_argument("--sequences", metavar="GLOB", help="only these; commas between several")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="clips at a time")
+    parser.add_argument("--jobs", type=PROCESSES, default=1, metavar="N", help="clips at a time")
     add_threads(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 

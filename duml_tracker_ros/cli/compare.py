@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import positive
 from ..outputs import write_text
 from .common import (
     OUT_HELP,
@@ -17,7 +18,6 @@ from .common import (
     add_own_weights,
     epilog,
     parse_files,
-    positive,
     run_options,
     runs_folder,
     table,

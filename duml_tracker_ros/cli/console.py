@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..arguments import Number, Whole
 from .common import CliError, epilog, ros_parameters
 
 DESCRIPTION = """\
@@ -37,13 +38,19 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     parser.add_argument("--tracker", metavar="NODE", help="name of the node (duml_tracker)")
     parser.add_argument("--host", metavar="ADDR", help="address to serve on (127.0.0.1)")
-    parser.add_argument("--port", type=int, metavar="N", help="port to serve on (8090)")
+    parser.add_argument("--port", type=Whole(0, 65535), metavar="N", help="port to serve on (8090)")
     parser.add_argument(
         "--token-file", metavar="FILE", help="file whose first line browsers must know"
     )
-    parser.add_argument("--rate", type=float, metavar="HZ", help="most images a second (30)")
-    parser.add_argument("--max-width", type=int, metavar="PX", help="of the images (1280)")
-    parser.add_argument("--quality", type=int, metavar="Q", help="JPEG quality, 10 to 100 (80)")
+    parser.add_argument(
+        "--rate", type=Number(0.2, 120), metavar="HZ", help="most images a second (30)"
+    )
+    parser.add_argument(
+        "--max-width", type=Whole(64, 8192), metavar="PX", help="of the images (1280)"
+    )
+    parser.add_argument(
+        "--quality", type=Whole(10, 100), metavar="Q", help="JPEG quality, 10 to 100 (80)"
+    )
     return parser
 
 

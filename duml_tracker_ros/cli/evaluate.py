@@ -11,16 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import Whole
 from .common import (
     DEFAULT_TRACKER,
     OUT_HELP,
+    PROCESSES,
     CliError,
     add_threads,
     add_tracker_options,
     epilog,
     open_outputs,
     parse_settings,
-    positive,
     printer,
     runs_folder,
     table,
@@ -96,7 +97,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     data.add_argument("--root", metavar="DIR", help="folder of the data set")
     data.add_argument(
         "--scenes",
-        type=positive,
+        type=Whole(1, 10000),
         metavar="N",
         help="N generated clips of a minute in place of a data set: the camera looks away for 1 to "
         "20 s again and again, and the target comes back at another border and size",
@@ -108,7 +109,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     data.add_argument(
         "--starts",
-        type=positive,
+        type=Whole(1, 1000),
         default=1,
         metavar="N",
         help="runs of each sequence, from different frames, every other one backwards: one pass "
@@ -116,7 +117,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     data.add_argument(
         "--jitter",
-        type=positive,
+        type=Whole(1, 1000),
         default=0,
         metavar="N",
         help="runs of each sequence, each from a box as a hand draws it: the centre off by up to a "
@@ -124,7 +125,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     data.add_argument(
         "--stride",
-        type=positive,
+        type=Whole(1, 10000),
         default=1,
         metavar="N",
         help="play only every N-th frame, as of a camera that moves N times as fast (default: 1)",
@@ -176,7 +177,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     run_group = parser.add_argument_group("running")
     run_group.add_argument(
         "--jobs",
-        type=positive,
+        type=PROCESSES,
         default=1,
         metavar="N",
         help="sequences at the same time (default: 1; times are then truest)",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments import Whole, positive
 from ..outputs import unused, whole
 from .common import (
     DEFAULT_TRACKER,
@@ -23,7 +24,6 @@ from .common import (
     open_outputs,
     parse_box,
     parse_settings,
-    positive,
     tell_source,
 )
 
@@ -73,7 +73,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     target.add_argument("--truth", metavar="FILE", help="true boxes, x,y,w,h from 0 in each line")
     target.add_argument(
-        "--start", type=int, default=0, metavar="N", help="begin with this frame, from 0"
+        "--start", type=Whole(0), default=0, metavar="N", help="begin with this frame, from 0"
     )
     target.add_argument("--frames", type=positive, metavar="N", help="stop after that many frames")
     output = parser.add_argument_group("output")
@@ -127,8 +127,6 @@ def run(args: argparse.Namespace) -> int:
     from ..media.source import FrameSource
     from .clips import open_clip, truth_beside
 
-    if args.start < 0:
-        raise CliError(f"--start {args.start}: frames are counted from 0")
     outputs = open_outputs(args)
     outputs.reads("CLIP", args.clip)
     picture = outputs.file("--picture", args.picture) if args.picture else None

@@ -8,8 +8,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import Whole, positive
 from ..outputs import whole, write_text
-from .common import DEFAULT_TRACKER, CliError, epilog, positive
+from .common import DEFAULT_TRACKER, CliError, epilog
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,8 @@ With --int8 it writes instead the graph that precision=int8 runs, with the check
                            crops of the training data; a tracker finds it beside its weights
 """
 TOLERANCE = 1e-3
+LEAST = 97
+"""Pixels of a search crop."""
 CHECKED = 32
 """Pairs of crops that --int8 is compared with fp32 on."""
 
@@ -81,7 +84,10 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         "weights; of the package's, the best)",
     )
     parser.add_argument(
-        "--search-size", type=int, metavar="N", help="pixels, 32 k + 1 (default: the weights')"
+        "--search-size",
+        type=Whole(LEAST, 1025),
+        metavar="N",
+        help="pixels, 32 k + 1 (default: the weights')",
     )
     parser.add_argument("--int8", action="store_true", help="the quantised search graph")
     parser.add_argument(
@@ -106,8 +112,8 @@ def run(args: argparse.Namespace) -> int:
         raise CliError(f"{' and '.join(missing)} missing; pip install {' '.join(missing)}")
     overrides = {} if args.search_size is None else {"network.search_size": args.search_size}
     config, net, checkpoint = load_network(args.tracker, args.weights, args.size, overrides)
-    if config.network.search_size < 97:
-        raise CliError(f"--search-size {args.search_size}: must be at least 97, such as 193")
+    if config.network.search_size < LEAST:
+        raise CliError(f"--search-size {config.network.search_size}: must be at least {LEAST}")
     folder = Path(args.out).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)

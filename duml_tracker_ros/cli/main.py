@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any, NoReturn
 
+from ..arguments import Parser, positive
 from ..media.claims import ENVIRONMENT, MOST_PIXELS
 from ..needs import missing
 from . import (
@@ -30,7 +29,7 @@ from . import (
     train,
     tune,
 )
-from .common import CliError, epilog, positive
+from .common import CliError, epilog
 
 COMMANDS = (
     track,
@@ -52,23 +51,9 @@ COMMANDS = (
 )
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line instead of a screen of usage.
-
-    A box that begins with a minus is a value, and no option.
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._negative_number_matcher = re.compile(r"-[.\d]")
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help)\n")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `duml-tracker` with all commands."""
-    parser = _Parser(
+    parser = Parser(
         prog="duml-tracker",
         description="Follow one target through video: track, measure, train.",
         epilog=epilog(

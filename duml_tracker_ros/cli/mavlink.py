@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..arguments import Number, Whole
 from .common import CliError, epilog, ros_parameters
 
 DESCRIPTION = """\
@@ -45,17 +46,19 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         metavar="KIND:ADDR:PORT",
         help="udp:, udpout: or tcp: (udp:127.0.0.1:14560)",
     )
-    parser.add_argument("--system-id", type=int, metavar="N", help="that of the vehicle (1)")
-    parser.add_argument("--component-id", type=int, metavar="N", help="100 to 105 (100)")
+    parser.add_argument(
+        "--system-id", type=Whole(1, 255), metavar="N", help="that of the vehicle (1)"
+    )
+    parser.add_argument("--component-id", type=Whole(1, 255), metavar="N", help="100 to 105 (100)")
     parser.add_argument("--tracker", metavar="NODE", help="name of the node (duml_tracker)")
     parser.add_argument(
         "--signing-key-file", metavar="FILE", help="file whose first line is the passphrase"
     )
     parser.add_argument(
-        "--status-rate", type=float, metavar="HZ", help="of the tracking status (5)"
+        "--status-rate", type=Number(0, 50), metavar="HZ", help="of the tracking status (5)"
     )
     parser.add_argument(
-        "--video-latency", type=float, metavar="S", help="age of the image that is seen (0)"
+        "--video-latency", type=Number(0, 10), metavar="S", help="age of the image that is seen (0)"
     )
     parser.add_argument("--video-uri", metavar="URI", help="of the video, for ground stations")
     parser.add_argument("--gimbal", action="store_true", help="keep the target in the middle")

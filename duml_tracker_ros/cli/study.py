@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import positive
 from ..outputs import write_text
 from .common import (
     OUT_HELP,
@@ -13,7 +14,6 @@ from .common import (
     add_clips,
     add_tracker_options,
     epilog,
-    positive,
     run_options,
     runs_folder,
     table,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import Number, Whole, positive
 from ..outputs import open_text, unused, write_text
 from .common import (
     DEFAULT_TRACKER,
@@ -30,7 +31,6 @@ from .common import (
     epilog,
     open_outputs,
     parse_box,
-    positive,
     printer,
     tell_source,
     tracker_specs,
@@ -81,7 +81,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     target.add_argument("--box", type=parse_box, metavar="X,Y,W,H", help="target in pixels")
     target.add_argument("--select", action="store_true", help="draw the target in a window")
     target.add_argument(
-        "--start", type=int, default=0, metavar="N", help="begin with this frame, from 0"
+        "--start", type=Whole(0), default=0, metavar="N", help="begin with this frame, from 0"
     )
     target.add_argument("--frames", type=positive, metavar="N", help="stop after that many frames")
     output = parser.add_argument_group("output")
@@ -95,7 +95,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     output.add_argument("--show", action="store_true", help="watch in a window; q ends")
     output.add_argument("--heatmap", action="store_true", help="lay the score map over it")
     output.add_argument(
-        "--fps", type=float, metavar="N", help="of the video (default: as the source)"
+        "--fps", type=Number(0.01, 1000), metavar="N", help="of the video (default: as the source)"
     )
     add_levels(output)
     output.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -137,10 +137,6 @@ def run(args: argparse.Namespace) -> int:
 
     if (args.box is None) == (not args.select):
         raise CliError("give the target either as --box x,y,w,h or with --select")
-    if args.start < 0:
-        raise CliError(f"--start {args.start}: frames are counted from 0")
-    if args.fps is not None and not 0 < args.fps <= 1000:
-        raise CliError(f"--fps {args.fps}: must be above 0 and at most 1000")
     source = open_source(args.source, args.levels)
     if not (args.video or args.csv or args.json or args.show):
         args.video = str(unused(f"{source.stem}_tracked", ".mp4"))

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..arguments import Number
 from .common import (
     DEFAULT_TRACKER,
     OUT_HELP,
@@ -66,7 +67,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     parser.add_argument(
         "--margin",
-        type=float,
+        type=Number(0, 1),
         default=0.005,
         metavar="AUC",
         help="gain that a value must bring to be taken (default: 0.005)",

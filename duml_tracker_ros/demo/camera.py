@@ -6,7 +6,6 @@ stamp, like a paused video on which an operator selects the target; then the res
 
 from __future__ import annotations
 
-import argparse
 import array
 import json
 import os
@@ -20,9 +19,18 @@ from typing import Any
 
 import cv2
 
+from ..arguments import Parser
 from ..node.ending import interrupted_by_signals
 from ..viz import VideoSink
-from .sources import Source, SourceError, SourceFrame, add_source_options, open_source, parse_size
+from .sources import (
+    RATE,
+    Source,
+    SourceError,
+    SourceFrame,
+    add_source_options,
+    open_source,
+    parse_size,
+)
 
 FRAME_ID = "camera"
 # Frames are made before they are due, so that making them costs no time while they are shown.
@@ -177,14 +185,19 @@ class Camera:
         return due
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the camera; exit status 2 for a source that cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m duml_tracker_ros.demo.camera")
+def build_parser() -> Parser:
+    """The options of this process."""
+    parser = Parser(prog="python -m duml_tracker_ros.demo.camera")
     add_source_options(parser)
-    parser.add_argument("--rate", type=float, default=30.0, help="images per second (30)")
+    parser.add_argument("--rate", type=RATE, default=30.0, help="images per second (30)")
     parser.add_argument("--log", type=Path, help="JSON file for the headers that were published")
     parser.add_argument("--keep", type=Path, help="video file for what was published")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the camera; exit status 2 for a source that cannot be used."""
+    options = build_parser().parse_args(arguments)
     camera: Camera | None = None
     status = 0
     try:

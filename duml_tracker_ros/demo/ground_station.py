@@ -5,7 +5,6 @@ What it was answered and told goes into a JSON file.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
@@ -15,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..arguments import PORT, Parser
 from .sources import SourceError, add_source_options, open_source
 
 CAMERA = 100
@@ -126,14 +126,19 @@ def summarize(
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the ground station until the film is over; exit status 1 when it was not obeyed."""
-    parser = argparse.ArgumentParser(prog="python -m duml_tracker_ros.demo.ground_station")
+def build_parser() -> Parser:
+    """The options of this process."""
+    parser = Parser(prog="python -m duml_tracker_ros.demo.ground_station")
     add_source_options(parser)
-    parser.add_argument("--port", type=int, required=True, help="UDP port of the bridge")
+    parser.add_argument("--port", type=PORT, required=True, help="UDP port of the bridge")
     parser.add_argument("--log", type=Path, required=True, help="the camera's list of headers")
     parser.add_argument("--out", type=Path, required=True, help="JSON file for what it saw")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the ground station until the film is over; exit status 1 when it was not obeyed."""
+    options = build_parser().parse_args(arguments)
     try:
         source = open_source(options)
         frame = next(iter(source.frames()))

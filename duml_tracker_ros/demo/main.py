@@ -8,7 +8,6 @@ import importlib.util
 import json
 import os
 import random
-import re
 import signal
 import socket
 import subprocess
@@ -22,9 +21,10 @@ from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 
+from ..arguments import Parser
 from ..outputs import OutputError, Outputs
 from .recorder import NOT_CONNECTED, UNTRACKED
-from .sources import SourceError, add_source_options, open_source, source_arguments
+from .sources import RATE, SourceError, add_source_options, open_source, source_arguments
 from .summary import table
 
 STATION = "ground_station.json"
@@ -142,8 +142,9 @@ def last_words(processes: Processes, name: str) -> str:
     return (errors or lines or ["it said nothing"])[-1].strip()
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def build_parser() -> Parser:
+    """The options of the demo."""
+    parser = Parser(
         prog="python -m duml_tracker_ros.demo",
         description="Runs a camera, the tracker node and a recorder as processes over DDS.",
     )
@@ -161,11 +162,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="a ground station, MAVSDK, selects the target over MAVLink and stops it",
     )
-    parser.add_argument("--rate", type=float, default=30.0, help="images per second (30)")
+    parser.add_argument("--rate", type=RATE, default=30.0, help="images per second (30)")
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="results (demo_out)")
-    # A box that begins with a minus is a value, and no option.
-    parser._negative_number_matcher = re.compile(r"-[.\d]")
-    return parser.parse_args(arguments)
+    return parser
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    return build_parser().parse_args(arguments)
 
 
 def node_arguments(options: argparse.Namespace) -> list[str]:
@@ -181,8 +184,6 @@ def node_arguments(options: argparse.Namespace) -> list[str]:
 
 def prepare(options: argparse.Namespace) -> Path:
     """The folder of the results, without those of an earlier run."""
-    if not 0.5 <= options.rate <= 1000:
-        raise DemoError(f"--rate {options.rate:g}: use 0.5 to 1000 images per second")
     folder = Path(options.out)
     outputs = Outputs()
     for option in ("video", "seq"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import json
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import Parser
 from ..node.deadline import end_within
 from ..node.ending import interrupted_by_signals
 from ..outputs import write_text
@@ -334,15 +334,20 @@ def _nanoseconds(stamp: Any) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the recorder; exit status 1 when the run broke off, 3 when nothing was tracked."""
-    parser = argparse.ArgumentParser(prog="python -m duml_tracker_ros.demo.recorder")
+def build_parser() -> Parser:
+    """The options of this process."""
+    parser = Parser(prog="python -m duml_tracker_ros.demo.recorder")
     add_source_options(parser)
     parser.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for the results")
     parser.add_argument("--log", type=Path, required=True, help="the camera's list of headers")
     parser.add_argument("--keep", type=Path, help="what a live camera has shown, as a video file")
     parser.add_argument("--mavlink", action="store_true", help="a ground station selects")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the recorder; exit status 1 when the run broke off, 3 when nothing was tracked."""
+    options = build_parser().parse_args(arguments)
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 

@@ -15,12 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import Number, Whole
 from ..datasets import SequenceError, read_labels
 from ..media import source as media
 from ..media.source import FrameSource
 from ..scene import AerialScene
 
 Box = tuple[float, float, float, float]
+RATE = Number(0.5, 1000)
+"""argparse type of images per second."""
+
 Size = tuple[int, int]
 
 # Below this share of the target seen, a tracker is right to report nothing.
@@ -70,8 +74,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--video", metavar="FILE|CAMERA", help="video file, camera number or device")
     group.add_argument("--box", metavar="X,Y,W,H", help="target in the first image, pixels")
     group.add_argument("--size", metavar="WxH", help="size of the images (default: as they are)")
-    group.add_argument("--frames", type=int, metavar="N", help="use the first N frames")
-    group.add_argument("--seed", type=int, default=7, help="seed of the generated scene (7)")
+    group.add_argument("--frames", type=Whole(2), metavar="N", help="use the first N frames")
+    group.add_argument("--seed", type=Whole(0), default=7, help="seed of the generated scene (7)")
 
 
 def source_arguments(options: argparse.Namespace) -> list[str]:
@@ -89,8 +93,6 @@ def open_source(options: argparse.Namespace) -> Source:
     """Open what the options name; SourceError says in one line what is wrong with them."""
     size = parse_size(options.size) if options.size else None
     box = parse_box(options.box) if options.box else None
-    if options.frames is not None and options.frames < 2:
-        raise SourceError(f"--frames {options.frames}: use at least 2")
     if options.seq and options.video:
         raise SourceError("give either --seq or --video, not both")
     if options.seq:
@@ -133,8 +135,6 @@ class SceneSource:
     order, has_truth, live = "rgb", True, False
 
     def __init__(self, seed: int, size: Size, frames: int, box: Box | None = None) -> None:
-        if seed < 0:
-            raise SourceError(f"--seed {seed}: use 0 or above")
         self.name = f"generated scene (seed {seed})"
         self.count: int | None = frames
         # A shorter film is the beginning of the same one, not the same events in less time.

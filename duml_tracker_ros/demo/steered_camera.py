@@ -9,7 +9,6 @@ comes over MAVLink instead, see `mavlink_gimbal`.
 
 from __future__ import annotations
 
-import argparse
 import array
 import json
 import os
@@ -21,9 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import PORT, Parser, Whole
 from ..node.ending import interrupted_by_signals
 from ..scene import AerialScene, SceneSettings
 from .mavlink_gimbal import MavlinkGimbal
+from .sources import RATE
 
 FRAME_ID = "gimbal_camera"
 SCENE = (800, 600)
@@ -182,17 +183,22 @@ def scene(seed: int, frames: int) -> AerialScene:
     return AerialScene(seed, *SCENE, frames, settings)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the camera until its scene is over."""
-    parser = argparse.ArgumentParser(prog="python -m duml_tracker_ros.demo.steered_camera")
-    parser.add_argument("--frames", type=int, default=400, help="length of the scene (400)")
-    parser.add_argument("--rate", type=float, default=20.0, help="images per second (20)")
-    parser.add_argument("--seed", type=int, default=2, help="seed of the scene (2)")
+def build_parser() -> Parser:
+    """The options of this process."""
+    parser = Parser(prog="python -m duml_tracker_ros.demo.steered_camera")
+    parser.add_argument("--frames", type=Whole(2), default=400, help="length of the scene (400)")
+    parser.add_argument("--rate", type=RATE, default=20.0, help="images per second (20)")
+    parser.add_argument("--seed", type=Whole(0), default=2, help="seed of the scene (2)")
     parser.add_argument("--log", type=Path, required=True, help="JSON file for the truth")
     parser.add_argument(
-        "--mavlink", type=int, metavar="PORT", help="take rates over MAVLink from the bridge there"
+        "--mavlink", type=PORT, metavar="PORT", help="take rates over MAVLink from the bridge there"
     )
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the camera until its scene is over."""
+    options = build_parser().parse_args(arguments)
     manager = MavlinkGimbal(options.mavlink) if options.mavlink else None
     import rclpy
     from rclpy.signals import SignalHandlerOptions

@@ -14,10 +14,10 @@ In the workspace's ``trackers.ini``::
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
+from ..arguments import Number, Parser
 from ..datasets import read_image
 from .participants import TrackerSpec, create_participant
 from .runner import seed_all
@@ -65,15 +65,20 @@ def _color(images: Any) -> Any:
     return images["color"] if isinstance(images, dict) else images
 
 
-def main() -> None:
-    """Command line of the server."""
-    parser = argparse.ArgumentParser(description="Serve a tracker over TraX.")
+def build_parser() -> Parser:
+    """The options of the server."""
+    parser = Parser(description="Serve a tracker over TraX.")
     parser.add_argument("--tracker", default="duml")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--weights", default="default")
     parser.add_argument("--size")
-    parser.add_argument("--origin", type=float, default=ORIGIN, help="first pixel (VOT: 1)")
-    args = parser.parse_args()
+    parser.add_argument("--origin", type=Number(0, 1), default=ORIGIN, help="first pixel (VOT: 1)")
+    return parser
+
+
+def main() -> None:
+    """Command line of the server."""
+    args = build_parser().parse_args()
     serve(
         args.tracker,
         origin=args.origin,

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import shown
 from .folder import SUFFIXES, frames_of
 from .levels import Levels
 from .picture import PictureError, kind_of
@@ -38,6 +39,8 @@ VIDEO_SUFFIXES = frozenset(
 )
 GENERIC = frozenset({"img", "imgs", "images", "frames", "color", "rgb"})
 """Names of folders that say nothing of what is in them."""
+CAMERA_DIGITS = 4
+"""Of the number of a camera."""
 TOLD = 5
 """Problems that are told one by one."""
 
@@ -212,7 +215,9 @@ def open_source(text: str, levels: Levels | None = None) -> FrameSource:
         return FolderSource(path, levels)
     if path.is_file():
         return _open_file(path, levels)
-    if text.isdigit():
+    if text.isdecimal():
+        if len(text) > CAMERA_DIGITS:
+            raise SourceError(f"there is no camera {shown(text)}: give a small number, such as 0")
         return CaptureSource(f"camera {text}", int(text), live=True)
     if path.is_char_device():
         return CaptureSource(text, text, live=True)
