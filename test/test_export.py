@@ -265,7 +265,7 @@ def test_quantising_is_repeatable_and_leaves_exact_layers(calibration) -> None:
     assert len(quantised) == len(weights) - len(exact)
     assert min(channels[name] for name in quantised) >= 4
     spread = deviation(*graphs, model, calibration)
-    assert all(0 < v < 0.5 for v in spread.values()), spread
+    assert 0 < spread["features"] <= max(spread.values()) < 0.5, spread
 
 
 def test_the_fastest_engine_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
