@@ -91,7 +91,7 @@ def test_every_number_has_a_type_with_bounds(parser: argparse.ArgumentParser) ->
 @pytest.mark.skipif(not ROS, reason="needs ROS 2")
 @pytest.mark.parametrize("command", ["console", "mavlink"])
 def test_options_of_nodes_have_the_bounds_of_their_parameters(command: str) -> None:
-    table = importlib.import_module(f"duml_tracker_ros.node.{command}.settings").TABLE
+    table = importlib.import_module(f"duml_tracker_ros.{command}.settings").TABLE
     (parser,) = (p for p in commands(build_parser()) if p.prog.endswith(command))
     checked = 0
     for action in parser._actions:
