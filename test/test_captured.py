@@ -16,6 +16,7 @@ from duml_tracker_ros.tracker.captured.device_crop import crop_on_device, patch_
 from duml_tracker_ros.tracker.captured.staging import Outbox
 from duml_tracker_ros.tracker.colour import chroma, chroma_on_device
 from duml_tracker_ros.tracker.crop import crop_array
+from duml_tracker_ros.tracker.device import has_fast_bf16
 from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.systems.captured_duml import CapturedDuml
@@ -27,7 +28,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 def captured(**overrides) -> CapturedDuml:
     """The recorded tracker on a CPU, where each replay is a call."""
     config, net, checkpoint = factory.load_network("duml", "default", "compact", overrides)
-    net.deploy(CPU, factory.has_fast_bf16(CPU))
+    net.deploy(CPU, has_fast_bf16(CPU))
     return CapturedDuml(config, net, CPU, checkpoint)
 
 

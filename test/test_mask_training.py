@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 
@@ -20,8 +21,16 @@ from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.mask import box_of_mask
 from duml_tracker_ros.tracker.network.mask_net import MaskNet
 from duml_tracker_ros.tracker.settings import build
-from duml_tracker_ros.training.config import load_train_config
-from duml_tracker_ros.training.data import BatchStream, Kind, Shape, Synthesis, make_loader, warp
+from duml_tracker_ros.training.config import DataConfig, load_train_config
+from duml_tracker_ros.training.data import (
+    Batches,
+    BatchStream,
+    Kind,
+    Shape,
+    Synthesis,
+    make_loader,
+    warp,
+)
 from duml_tracker_ros.training.freeze import Frozen
 from duml_tracker_ros.training.loop import train_from_config
 from duml_tracker_ros.training.mask_labels import MaskLossConfig, chosen_cells, mask_labels
@@ -98,13 +107,13 @@ def test_masks_change_nothing_else() -> None:
 
 def test_only_targets_of_known_outline(tmp_path) -> None:
     root = write_root(tmp_path / "data", bank_with_red("video"))
-    options = {"workers": 0, "progress": False, "scene_clips": 0, "cache_dir": tmp_path}
-    loader = make_loader(root, masks="only", batch_size=16, **options)
+    data = DataConfig(str(root), str(tmp_path), workers=0, scene_clips=0, masks="only")
+    loader = make_loader(data, Batches(size=16), progress=False)
     batch = next(iter(loader))
     assert torch.equal(batch["outlined"], batch["visible"])
     assert Kind.PATCH not in batch["kind"]
-    with pytest.raises(ValueError, match="masks 'some': choose from none, known, only"):
-        make_loader(root, masks="some", **options)
+    with pytest.raises(ValueError, match="'some': choose from none, known, only"):
+        dataclasses.replace(data, masks="some")
 
 
 def rectangle() -> tuple[MaskNet, torch.Tensor]:

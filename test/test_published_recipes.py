@@ -13,8 +13,9 @@ from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.tracker import ConfigError, WeightsError, create_tracker
 from duml_tracker_ros.training import loop
 from duml_tracker_ros.training.config import CONFIG_DIR, load_train_config
+from duml_tracker_ros.training.ema import Ema
 from duml_tracker_ros.training.freeze import Frozen
-from duml_tracker_ros.training.loop import make_network
+from duml_tracker_ros.training.networks import make_network
 from duml_tracker_ros.training.schedule import learning_rate
 
 R50 = sorted(p.stem for p in CONFIG_DIR.glob("*_r50*.yaml"))
@@ -97,8 +98,8 @@ def test_every_r50_recipe_takes_a_step(name: str, data: Path, tmp_path: Path, mo
     changed |= {"network": {"template_size": 65, "search_size": 97}}
     taken: list[int] = []
     # It follows the weights only after a step with finite gradients.
-    monkeypatch.setattr(loop.Ema, "__init__", lambda *args: None)
-    monkeypatch.setattr(loop.Ema, "update", lambda self, net, step: taken.append(step))
+    monkeypatch.setattr(Ema, "__init__", lambda *args: None)
+    monkeypatch.setattr(Ema, "update", lambda self, net, step: taken.append(step))
 
     def stop(step: int) -> None:
         raise OneStepDone

@@ -79,7 +79,7 @@ def test_parts_resume_exactly_and_must_be_equal(tmp_path: Path) -> None:
 @pytest.mark.parametrize("optimiser", ["adamw", "adam", "sgd"])
 def test_optimisers_take_the_share_of_the_backbone(optimiser: str) -> None:
     from duml_tracker_ros.tracker.factory import SYSTEMS
-    from duml_tracker_ros.training.loop import make_network
+    from duml_tracker_ros.training.networks import make_network
     from duml_tracker_ros.training.schedule import make_optimiser
 
     config = load_train_config("duml_compact", {"optimiser": optimiser, "backbone_rate": 0.1})

@@ -14,7 +14,9 @@ import torch
 from duml_tracker_ros.datasets import Record, Target
 from duml_tracker_ros.scene import AerialScene
 from duml_tracker_ros.tracker.geometry import context_side
+from duml_tracker_ros.training.config import DataConfig
 from duml_tracker_ros.training.data import (
+    Batches,
     BatchStream,
     DataError,
     Kind,
@@ -345,8 +347,8 @@ def test_interface_of_a_batch() -> None:
 def test_batches_depend_on_seed_and_index_alone() -> None:
     synthesis = Synthesis(bank_with_red("video"), [red_cutout()], SHAPE)
 
-    def take(count: int, **options: int) -> list[dict[str, torch.Tensor]]:
-        stream = iter(loader_of(synthesis, batch_size=4, **options))
+    def take(count: int, workers: int, **options: int) -> list[dict[str, torch.Tensor]]:
+        stream = iter(loader_of(synthesis, Batches(size=4, **options), workers))
         return [next(stream) for _ in range(count)]
 
     here = take(5, workers=0, seed=9)
@@ -364,16 +366,8 @@ def test_batches_depend_on_seed_and_index_alone() -> None:
 
 def test_loader_from_disk(tmp_path: Path) -> None:
     root = write_root(tmp_path / "data", bank_with_red("video"))
-    loader = make_loader(
-        root,
-        template_size=65,
-        search_size=129,
-        batch_size=3,
-        workers=0,
-        cache_dir=tmp_path / "cache",
-        scene_clips=1,
-        progress=False,
-    )
+    data = DataConfig(str(root), str(tmp_path / "cache"), workers=0, scene_clips=1)
+    loader = make_loader(data, Batches(65, 129, size=3), progress=False)
     batch = next(iter(loader))
     assert batch["search"].shape == (3, 2, 3, 129, 129)
     assert set(batch["kind"].tolist()) <= {int(k) for k in Kind}

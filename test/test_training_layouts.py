@@ -15,8 +15,10 @@ from duml_tracker_ros.datasets.annotated import picture_size
 from duml_tracker_ros.datasets.got10k import forbidden_by_vot
 from duml_tracker_ros.tracker import ConfigError
 from duml_tracker_ros.tracker.checkpoint import load_checkpoint
+from duml_tracker_ros.training.config import DataConfig
 from duml_tracker_ros.training.data import (
     Bank,
+    Batches,
     DataError,
     Kind,
     Shape,
@@ -219,15 +221,9 @@ def test_loader_joins_layouts_and_index(tmp_path: Path) -> None:
     lines(root / "index.jsonl", [json.dumps(row)])
     make_lasot(tmp_path / "lasot")
     assert len(load_bank(root, progress=False)) == 1
-    loader = make_loader(
-        root,
-        layouts={"lasot": tmp_path / "lasot"},
-        batch_size=6,
-        workers=0,
-        grabcut_limit=0,
-        mix={"video": 1.0},
-        progress=False,
-    )
+    layouts = {"lasot": str(tmp_path / "lasot")}
+    data = DataConfig(str(root), workers=0, grabcut_limit=0, mix={"video": 1.0}, layouts=layouts)
+    loader = make_loader(data, Batches(size=6), progress=False)
     assert set(next(iter(loader))["kind"].tolist()) == {int(Kind.VIDEO)}
 
 

@@ -152,7 +152,8 @@ def _int8(
     from ..tracker.engine.quantise import deviation, quantise_search
     from ..tracker.engine.quantised import beside, save_quantised
     from ..tracker.factory import SYSTEMS
-    from ..training.data import make_loader
+    from ..training.config import DataConfig
+    from ..training.data import Batches, make_loader
 
     if checkpoint is None:
         raise CliError(
@@ -162,10 +163,10 @@ def _int8(
         raise CliError("--int8 calibrates with crops of the training data: add --data DIR")
     batch = min(16, args.crops)
     n = net.config
-    sizes: dict[str, Any] = {"template_size": n.template_size, "search_size": n.search_size}
+    crops = Batches(n.template_size, n.search_size, n_search=1, size=batch)
     # Cut-outs and scenes take minutes and are no other pictures.
-    few: dict[str, Any] = {"workers": 0, "grabcut_limit": 0, "scene_clips": 0, "progress": False}
-    batches = iter(make_loader(args.data, n_search=1, batch_size=batch, **sizes, **few))
+    data = DataConfig(args.data, workers=0, grabcut_limit=0, scene_clips=0)
+    batches = iter(make_loader(data, crops, progress=False))
     pairs: list[Any] = []
     while len(pairs) < args.crops + CHECKED:
         made = next(batches)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..vector_units import vector_units
 from .checkpoint import Checkpoint, default_weights, load_checkpoint, usual_size
 from .checkpoint.store import load_state
 from .config import TrackerConfig, load_config, sizes
+from .device import explicit_tf32, has_fast_bf16, resolve_device
 from .engine import make_engine
 from .engine.base import fastest_engine
 from .engine.quantise import quantise_search
@@ -50,39 +50,6 @@ CAPTURED: dict[str, type[FrameTracker[Any, Any, Any]]] = {CapturedDuml.name: Cap
 """Those that can be recorded as CUDA graphs."""
 
 
-def resolve_device(name: str) -> torch.device:
-    """``auto``: CUDA where there is some, else the CPU. Raises ConfigError if it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"device = {name!r}: auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device = {name!r}: no CUDA device is usable here; take device='cpu'")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device = {name!r}: there are {torch.cuda.device_count()} CUDA devices")
-    return device
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Does the device multiply bf16 matrices in hardware (tensor cores, AMX)?"""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return "AMX" in vector_units()
-
-
-def explicit_tf32(device: torch.device, precision: str) -> None:
-    """Say for the process what fp32 means on CUDA.
-
-    The online step and the last layers are exact; convolutions may use TF32 unless fp32 is asked
-    for.
-    """
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = precision != "fp32"
-
-
 def create_tracker(
     name: str = "duml",
     weights: str = "default",
@@ -112,7 +79,7 @@ def create_tracker(
     config, plain, checkpoint = load_network(name, weights, size, overrides)
     wish, matrices = config.precision, has_fast_bf16(place)
     half = wish == "bf16" or (wish in ("auto", "int8") and matrices)
-    vectors = place.type == "cpu" and wish != "fp32" and "AVX512-BF16" in vector_units()
+    vectors = place.type == "cpu" and wish != "fp32" and has_fast_bf16(place, vectors=True)
     quantised = _quantised(config, plain, checkpoint, place)
     if config.engine == "auto":
         chosen = fastest_engine(place, quantised is not None)
@@ -243,4 +210,4 @@ def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:
         )
 
 
-__all__ = ["TRACKERS", "create_tracker", "resolve_device"]
+__all__ = ["TRACKERS", "create_tracker"]

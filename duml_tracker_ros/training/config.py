@@ -24,11 +24,21 @@ MANY = 10**9
 
 @dataclass(frozen=True)
 class DataConfig(Group, path="data"):
-    """Where the images come from and how many batches are prepared ahead.
+    """Where the images come from and how they are mixed.
 
-    ``drawn`` is the share of templates cut around a box as a hand draws it instead of the exact
-    one, ``zoom`` the greatest change of scale between template and search crop, as a logarithm. Of
-    ``root`` only the ``sources`` are taken, if any are named.
+    ``root`` is a folder with index.jsonl, of which only the ``sources`` are taken, if any are
+    named; ``layouts`` are public data sets to draw from as well, name (see ``datasets.TRAINING``)
+    to top folder, whose pictures are decoded when drawn. ``exclude_videos`` are held out of all of
+    them, as ``video`` or ``source/video``. ``mix`` says how often a kind of sample is drawn,
+    ``shares`` how often a data set is (see ``data.Synthesis``). ``workers`` processes prepare
+    batches (0: the training itself); ``cache`` keeps cut-outs and scenes between runs.
+
+    ``grabcut_limit`` 0 does without the cut-outs that take minutes at the first start,
+    ``scene_clips`` without the generated aerial ones. ``distractors`` is the greatest number of
+    look-alikes pasted around a pasted target. ``masks``: none, those that are known, or only
+    targets of known outline. ``drawn`` is the share of templates cut around a box as a hand draws
+    it instead of the exact one, ``zoom`` the greatest change of scale between template and search
+    crop, as a logarithm.
     """
 
     root: str = ""

@@ -19,10 +19,13 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..tracker.device import resolve_device
 from .config import TrainConfig
-from .loop import has_fast_bf16, make_network, pick_device, train
+from .loop import train
+from .networks import make_network
 from .objectives import objective
 from .replicas import Replicas
+from .trainer import in_bf16
 
 TIMED = 10
 COUNTED = 2
@@ -76,7 +79,7 @@ def estimate(config: TrainConfig) -> Estimate:
         marks = _marks(config, SKIPPED + COUNTED, lambda: (calls.count, flops.get_total_flops()))
     before, after = marks[SKIPPED], marks[-1]
     counted, flop = ((b - a) // COUNTED for a, b in zip(before, after, strict=True))
-    device = str(pick_device(config.device))
+    device = str(resolve_device(config.device))
     return Estimate(device, statistics.median(seconds), counted, flop, config.steps)
 
 
@@ -115,8 +118,7 @@ def memory(config: TrainConfig, replicas: Replicas | None = None) -> Memory:
 
     Needs no data, and no memory of that size. Raises ConfigError.
     """
-    device = pick_device(config.device)
-    half = config.precision == "bf16" or (config.precision == "auto" and has_fast_bf16(device))
+    half = in_bf16(config, resolve_device(config.device))
     frames = config.support + config.query
     kept: dict[int, int] = {}
 

@@ -15,8 +15,8 @@ import torch
 from ..tracker.errors import ConfigError
 
 
-def save_resume_point(state: dict[str, Any], path: Path) -> None:
-    """Write it whole or not at all. Raises ConfigError that says what stays, and the remedy."""
+def save_whole(state: dict[str, Any], path: Path) -> None:
+    """Write a resume point whole or not at all. Raises ConfigError that says what stays."""
     partial = path.with_suffix(".partial")
     failed: list[OSError] = []
     try:

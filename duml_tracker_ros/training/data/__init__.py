@@ -3,7 +3,7 @@
 from ...datasets import Record, Target
 from .bank import Bank, load_bank
 from .errors import DataError
-from .sampler import BatchStream, loader_of, make_loader
+from .sampler import Batches, BatchStream, loader_of, make_loader
 from .samples import Kind, Sample, Shape
 from .synthesis import DEFAULT_MIX, Synthesis
 
@@ -11,6 +11,7 @@ __all__ = [
     "DEFAULT_MIX",
     "Bank",
     "BatchStream",
+    "Batches",
     "DataError",
     "Kind",
     "Record",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,15 +12,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from ..config import DataConfig
 from .bank import load_bank
 from .cutouts import load_cutouts
 from .errors import DataError
 from .samples import Shape
 from .scenes import load_scenes
-from .synthesis import Synthesis
+from .synthesis import DEFAULT_MIX, Synthesis
 
 Batch = dict[str, Tensor]
-MASKS = ("none", "known", "only")
 
 
 @dataclass(frozen=True)
@@ -113,59 +112,49 @@ def _single_threaded(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def loader_of(
-    synthesis: Synthesis,
-    *,
-    batch_size: int = 32,
-    workers: int = 1,
-    seed: int = 0,
-    start: int = 0,
-    part: Part | None = None,
-    pin_memory: bool = False,
-) -> DataLoader:
+@dataclass(frozen=True)
+class Batches:
+    """What batches are like, and which of an endless row of them are made.
+
+    Attributes:
+        template_size, search_size: sides of the crops, pixels.
+        n_search: search crops of a sample, of which the first `n_support` always show the target.
+        size: samples in a batch.
+        start: number of steps already made by an interrupted run.
+        part: of a step's batch that is made here.
+    """
+
+    template_size: int = 97
+    search_size: int = 193
+    n_search: int = 2
+    n_support: int = 1
+    size: int = 32
+    seed: int = 0
+    start: int = 0
+    part: Part = Part()
+    pin_memory: bool = False
+
+
+def loader_of(synthesis: Synthesis, batches: Batches, workers: int = 1) -> DataLoader:
     """An endless iterable of batches, made in `workers` processes (0: in this one)."""
     if workers < 0:
         raise DataError(f"workers {workers}: need 0 or more")
     return DataLoader(
-        BatchStream(synthesis, batch_size, seed, start, part),
+        BatchStream(synthesis, batches.size, batches.seed, batches.start, batches.part),
         batch_size=None,
         num_workers=workers,
         # fork shares the decoded pictures with the workers instead of copying them.
         multiprocessing_context="fork" if workers else None,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_single_threaded,
-        pin_memory=pin_memory,
+        pin_memory=batches.pin_memory,
     )
 
 
 def make_loader(
-    root: str | Path | None,
-    *,
-    template_size: int = 97,
-    search_size: int = 193,
-    n_search: int = 2,
-    n_support: int = 1,
-    batch_size: int = 32,
-    workers: int = 1,
-    seed: int = 0,
-    mix: Mapping[str, float] | None = None,
-    cache_dir: str | Path | None = None,
-    layouts: Mapping[str, str | Path] | None = None,
-    exclude_videos: Sequence[str] = (),
-    sources: Sequence[str] = (),
-    grabcut_limit: int = 2500,
-    distractors: int = 4,
-    scene_clips: int = 150,
-    masks: str = "none",
-    drawn: float = 0.0,
-    zoom: float = 0.6,
-    start: int = 0,
-    part: Part | None = None,
-    shares: Mapping[str, float] | None = None,
-    pin_memory: bool = False,
-    progress: bool = True,
+    data: DataConfig, batches: Batches | None = None, progress: bool = True
 ) -> DataLoader:
-    """Loads the data of `root`, if any, and returns an endless iterable of batches (dict):
+    """Load the data and return an endless iterable of batches (dict):
 
     - template uint8 [B, 3, Z, Z] and template_box float32 [B, 4]: x, y, w, h in template pixels
     - search uint8 [B, S, 3, X, X]; the first n_support crops always show the target
@@ -174,45 +163,30 @@ def make_loader(
     - with masks: mask uint8 [B, S, X, X], what is seen of the target, and outlined bool [B, S],
       false where the mask means nothing as the outline is not known or the target absent
 
-    - layouts: public data sets to draw from as well, name (see `datasets.TRAINING`) to top folder;
-      their pictures are decoded when drawn
-    - exclude_videos: held-out videos of all of these, as `video` or `source/video`
-    - sources: of `root` only these; empty: all
-    - grabcut_limit: 0 does without the cut-outs that take minutes at the first start
-    - distractors: the greatest number of look-alikes pasted around a pasted target
-    - masks: "none", "known" (where the data have outlines), or "only" (targets of known outline)
-    - drawn, zoom: see `Shape`
-    - scene_clips: number of generated aerial clips, rendered at the first start; 0 for none
-    - start: number of steps already made by an interrupted run
-    - part: of a step's batch that is made here; all of it without one
-    - shares: how often each data set is drawn from, see `Synthesis`
-
     Raises DataError when the data cannot be used.
     """
-    if masks not in MASKS:
-        raise DataError(f"masks {masks!r}: choose from {', '.join(MASKS)}")
-    shape = Shape(template_size, search_size, n_search, n_support, masks != "none", drawn, zoom)
+    batches = batches or Batches()
+    shape = Shape(
+        *(batches.template_size, batches.search_size, batches.n_search, batches.n_support),
+        *(data.masks != "none", data.drawn, data.zoom),
+    )
     bank = load_bank(
-        root,
-        layouts=layouts,
-        exclude_videos=exclude_videos,
-        sources=sources,
+        data.root or None,
+        layouts=data.layouts,
+        exclude_videos=data.exclude_videos,
+        sources=data.sources,
         progress=progress,
     )
-    cutouts = load_cutouts(
-        bank, cache_dir=cache_dir, grabcut_limit=grabcut_limit, progress=progress
-    )
+    cache = data.cache or None
+    limit = data.grabcut_limit
+    cutouts = load_cutouts(bank, cache_dir=cache, grabcut_limit=limit, progress=progress)
+    mix = data.mix or None
     scenes = None
-    wanted = mix if mix is not None or not shares else {}
-    if scene_clips > 0 and (wanted is None or wanted.get("scene", 0) > 0):
-        scenes = load_scenes(scene_clips, cache_dir=cache_dir, progress=progress)
-    synthesis = Synthesis(bank, cutouts, shape, mix, scenes, distractors, masks == "only", shares)
-    return loader_of(
-        synthesis,
-        batch_size=batch_size,
-        workers=workers,
-        seed=seed,
-        start=start,
-        part=part,
-        pin_memory=pin_memory,
+    wanted = mix or ({} if data.shares else DEFAULT_MIX)
+    if data.scene_clips > 0 and wanted.get("scene", 0) > 0:
+        scenes = load_scenes(data.scene_clips, cache_dir=cache, progress=progress)
+    outlined = data.masks == "only"
+    synthesis = Synthesis(
+        bank, cutouts, shape, mix, scenes, data.distractors, outlined, data.shares or None
     )
+    return loader_of(synthesis, batches, data.workers)
