@@ -21,8 +21,8 @@ from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
 from duml_tracker_ros.tracker.settings import build
 from duml_tracker_ros.training.assignment import assign
-from duml_tracker_ros.training.config import LossConfig, load_train_config
-from duml_tracker_ros.training.estimate import estimate
+from duml_tracker_ros.training.config import CONFIG_DIR, LossConfig, load_train_config
+from duml_tracker_ros.training.estimate import estimate, memory
 from duml_tracker_ros.training.loop import train_from_config
 from duml_tracker_ros.training.losses import (
     focal_loss,
@@ -256,6 +256,12 @@ def test_estimate_counts_and_times_a_step(tmp_path, monkeypatch, capsys) -> None
     assert f"{options['steps']} steps" in printed
     assert "GFLOP" in printed
     assert not list(empty.iterdir())
+
+
+@pytest.mark.parametrize("recipe", sorted(p.stem for p in CONFIG_DIR.glob("*_r50.yaml")))
+def test_memory_of_every_large_recipe_is_counted_without_data(recipe: str) -> None:
+    counted = memory(load_train_config(recipe))
+    assert 2**30 < counted.sample * counted.samples < counted.total < 70 * 2**30
 
 
 def test_a_resumed_run_logs_no_row_twice_and_leaves_its_weights(tmp_path) -> None:

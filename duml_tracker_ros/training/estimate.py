@@ -107,7 +107,9 @@ class _Made(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         if func is Tensor.nonzero:
-            return args[0].new_zeros((64, args[0].dim()), dtype=torch.int64)
+            count = min(args[0].numel(), 64)
+            found = args[0].new_zeros((count, args[0].dim()), dtype=torch.int64)
+            return found.unbind(1) if (kwargs or {}).get("as_tuple") else found
         if func is Tensor.item:
             return 0
         return func(*args, **(kwargs or {}))
