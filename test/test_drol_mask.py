@@ -24,9 +24,9 @@ from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.mask import bounds, box_of_mask, largest_part, upright
 from duml_tracker_ros.tracker.network.heads import OfflineOutput
 from duml_tracker_ros.tracker.network.mask_net import MaskNet, windows
+from duml_tracker_ros.tracker.results import TargetMask
 from duml_tracker_ros.tracker.settings import build
 from duml_tracker_ros.tracker.systems.siamese import SiameseLocated
-from duml_tracker_ros.tracker.types import TargetMask
 
 # Little is learned from the first frame: these tests look at other things.
 QUICK = {"online.init_samples": 3, "classifier.first_steps": 1, "classifier.first_iterations": 3}

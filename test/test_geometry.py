@@ -26,7 +26,7 @@ from duml_tracker_ros.tracker.geometry import (
     template_window,
 )
 from duml_tracker_ros.tracker.network.anchors import anchor_grid, anchor_shapes, decode, encode
-from duml_tracker_ros.tracker.types import ScoreMaps
+from duml_tracker_ros.tracker.results import ScoreMaps
 
 
 def test_context_side_of_a_square_is_twice_its_side() -> None:

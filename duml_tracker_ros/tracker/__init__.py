@@ -10,16 +10,10 @@ result = tracker.update(rgb)
 from .egomotion import Attitude
 from .errors import BoxError, ConfigError, ImageError, TrackerError, WeightsError
 from .factory import TRACKERS, create_tracker
-from .geometry import validate_box, visible_part
-from .types import (
-    Box,
-    MultiTargetTracker,
-    ScoreMaps,
-    TargetMask,
-    Tracker,
-    TrackResult,
-    TrackState,
-)
+from .geometry import Box, validate_box, visible_part
+from .interface import MultiTargetTracker, Tracker
+from .localize import TrackState
+from .results import ScoreMaps, TargetMask, TrackResult
 
 __all__ = [
     "TRACKERS",

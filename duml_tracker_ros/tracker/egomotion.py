@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..pixels import LazyImage, Pixels
 from .crop import to_grey
-from .types import Box
+from .geometry import Box
 
 LONG_SIDE = 160
 """Pixels of the small image along its longer side."""

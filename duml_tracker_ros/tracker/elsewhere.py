@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from .config import LocalizeConfig, NetworkConfig, ReacquireConfig
 from .egomotion import Motion
-from .geometry import Window, search_window
-from .types import Box
+from .geometry import Box, Window, search_window
 
 STEP = 0.6
 """Distance between tiles as a share of their side: a target at the border of one is well inside of

@@ -5,12 +5,11 @@ from __future__ import annotations
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from .geometry import Window
+from .geometry import Box, Window
 from .localize import Finding
 from .online.memory import SampleMemory
 from .online.policy import Decision
 from .peak import Peak
-from .types import Box
 
 
 @dataclass(frozen=True)

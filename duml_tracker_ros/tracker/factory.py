@@ -19,6 +19,7 @@ from .engine.base import fastest_engine
 from .engine.quantise import quantise_search
 from .engine.quantised import beside, load_quantised, untrained
 from .errors import ConfigError, TrackerError, WeightsError
+from .interface import Tracker
 from .network.base import CropNet
 from .settings import groups
 from .systems.captured_duml import CapturedDuml
@@ -29,7 +30,6 @@ from .systems.fcot import FcotTracker
 from .systems.frame_loop import FrameTracker
 from .systems.siamrcr import SiamRcrTracker
 from .systems.tlpg import TlpgTracker
-from .types import Tracker
 
 SYSTEMS: dict[str, type[FrameTracker[Any, Any, Any]]] = {
     system.name: system

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from .errors import BoxError
-from .types import Box
+
+Box = tuple[float, float, float, float]
+"""(x, y, w, h) in pixels, 0-based and continuous: pixel (0, 0) covers [0, 1) x [0, 1)."""
 
 Sides = tuple[float, float] | tuple[Tensor, Tensor] | Tensor
 """Width and height: of the host, or on the device, for a graph that has no numbers of the host."""

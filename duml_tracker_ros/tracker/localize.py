@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from dataclasses import dataclass
 
@@ -9,7 +10,15 @@ import torch
 from torch import Tensor
 
 from .config import LocalizeConfig
-from .types import TrackState
+
+
+class TrackState(enum.Enum):
+    """What the tracker says of its target."""
+
+    IDLE = "idle"
+    TRACKING = "tracking"
+    UNCERTAIN = "uncertain"
+    LOST = "lost"
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import MaskConfig
-from .geometry import overlap
-from .types import Box
+from .geometry import Box, overlap
 
 ENLARGE = 2
 """A mask is resampled this many times finer before its bounds are taken."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from .egomotion import Motion
-from .types import Box
+from .geometry import Box
 
 FOLLOW = 0.5
 """How fast the velocities follow what is seen."""

@@ -13,10 +13,9 @@ from .colour import UsualColour
 from .config import LocalizeConfig, NetworkConfig, PostprocessConfig, ReacquireConfig
 from .egomotion import Motion, View
 from .elsewhere import Elsewhere
-from .geometry import Sides, Window, overlap, search_window
-from .localize import Finding, neighbourhood
+from .geometry import Box, Sides, Window, overlap, search_window
+from .localize import Finding, TrackState, neighbourhood
 from .prediction import Prediction
-from .types import Box, TrackState
 
 NOWHERE_ELSE = ReacquireConfig()
 ASTRAY = 2.0

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .geometry import Window
-from .types import Box
+from .geometry import Box, Window
 
 
 @dataclass(frozen=True)

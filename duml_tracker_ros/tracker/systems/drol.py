@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...pixels import Pixels
 from ..geometry import cxcywh_to_xyxy, iou, search_window, template_window
-from ..localize import Finding
+from ..localize import Finding, TrackState
 from ..network.anchors import decode
 from ..network.base import CropNet
 from ..network.dual_modal import DualModalNet
@@ -27,7 +27,6 @@ from ..network.siamese import SiameseNet
 from ..online.classifier import OnlineClassifier
 from ..online.policy import Surest
 from ..target import TargetTrack
-from ..types import TrackState
 from .frame_loop import Observation
 from .siamese import SiameseLocated, SiameseTarget, SiameseTracker
 

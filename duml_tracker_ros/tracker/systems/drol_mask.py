@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from ..evidence import Evidence
-from ..geometry import Window, cell_centres
+from ..geometry import Box, Window, cell_centres
+from ..localize import TrackState
 from ..mask import box_of_mask
 from ..network.graphs import SiameseGraph, TemplateGraph
 from ..network.heads import OfflineOutput
 from ..network.mask_net import MaskNet
 from ..network.siamese import SiameseNet
-from ..types import Box, TargetMask, TrackResult, TrackState
+from ..results import TargetMask, TrackResult
 from .drol import DrolTracker
 from .frame_loop import Observation
 from .siamese import SiameseLocated, SiameseTarget

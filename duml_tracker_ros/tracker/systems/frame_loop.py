@@ -27,20 +27,20 @@ from ..egomotion import between, view_of
 from ..engine.base import Engine, compile_graph
 from ..errors import TrackerError
 from ..evidence import Evidence
-from ..geometry import Window, map_region, overlap, search_window, validate_box
-from ..localize import Finding, judge
+from ..geometry import Box, Window, map_region, overlap, search_window, validate_box
+from ..interface import WARM_FRAMES, MultiTargetTracker, noise_image
+from ..localize import Finding, TrackState, judge
 from ..network.base import CropNet
 from ..network.graphs import Graph
 from ..online.memory import SampleMemory
 from ..online.policy import Decision, trustworthy
 from ..peak import Peak
 from ..postprocess import best_views
+from ..results import ScoreMaps, TrackResult
 from ..target import SAME, Expectation, TargetTrack
 from ..timing import StageClock
 from ..transfer import numbers, to_device
-from ..types import Box, MultiTargetTracker, ScoreMaps, TrackResult, TrackState
 from ..voting import Ballot, Votes
-from ..warming import WARM_FRAMES, noise_image
 
 
 @dataclass

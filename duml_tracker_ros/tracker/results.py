@@ -1,36 +1,18 @@
-"""Typed results of a tracker and the interface that all trackers share."""
+"""What a tracker tells of a frame."""
 
 from __future__ import annotations
 
-import enum
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import cv2
 import numpy as np
 import torch
 
-from ..pixels import Pixels
-from .warming import WARM_FRAMES, noise_image
-
-if TYPE_CHECKING:
-    from .egomotion import Attitude
-    from .evidence import Evidence
-    from .voting import Votes
-
-Box = tuple[float, float, float, float]
-"""(x, y, w, h) in pixels, 0-based and continuous: pixel (0, 0) covers [0, 1) x [0, 1)."""
-
-
-class TrackState(enum.Enum):
-    """What the tracker says of its target."""
-
-    IDLE = "idle"
-    TRACKING = "tracking"
-    UNCERTAIN = "uncertain"
-    LOST = "lost"
+from .evidence import Evidence
+from .geometry import Box
+from .localize import TrackState
+from .voting import Votes
 
 
 class ScoreMaps:
@@ -117,71 +99,3 @@ class TrackResult:
     votes: Votes | None = None
     mask: TargetMask | None = None
     evidence: Evidence | None = field(default=None, kw_only=True)
-
-
-class Tracker(ABC):
-    """A single-object tracker: ``init`` on one image, then ``update`` on each next one.
-
-    Images are uint8 arrays [H, W, C] (or [H, W] for ``mono``), views included; ``order`` is one
-    of ``rgb``, ``bgr``, ``rgba``, ``bgra``, ``mono``. Only the search region is ever copied.
-    """
-
-    name: str
-    device: torch.device
-    attitude: Attitude | None = None
-    """How the camera is turned at the image that comes next; None where nobody measures it."""
-    has_mask: ClassVar[bool] = False
-    """Whether results carry a mask."""
-
-    @abstractmethod
-    def init(self, image: Pixels, box: Box, order: str = "rgb") -> None:
-        """Select the target. Raises BoxError or ImageError and then keeps the former target."""
-
-    @abstractmethod
-    def update(self, image: Pixels, order: str = "rgb") -> TrackResult:
-        """Locate the target in the next image. Raises ImageError, TrackerError before init."""
-
-    @abstractmethod
-    def reset(self) -> None:
-        """Forget the target; weights stay loaded."""
-
-    def warm_up(self, targets: int = 1) -> None:
-        """Do once what frames need for the first time, so that none in flight waits; ends a target.
-
-        Args:
-            targets: how many are followed at a time at most.
-        """
-        image, box = noise_image()
-        self.init(image, box)
-        for _ in range(WARM_FRAMES):
-            self.update(image)
-        self.reset()
-
-    @abstractmethod
-    def stage_times(self) -> dict[str, float]:
-        """Milliseconds of each stage of the last update; empty unless built with profile=True."""
-
-    @abstractmethod
-    def info(self) -> dict[str, Any]:
-        """Describe tracker, size, parameters, weights, checksum, device and configuration."""
-
-
-Handle = TypeVar("Handle")
-
-
-class MultiTargetTracker(Tracker, Generic[Handle]):
-    """A tracker that follows any number of targets through the same images.
-
-    A target is a handle: ``start`` makes it, ``track`` moves it on, letting go of it ends it.
-    Handles know nothing of each other or of the target of ``init`` and ``update``.
-    """
-
-    @abstractmethod
-    def start(self, image: Pixels, box: Box, order: str = "rgb") -> Handle:
-        """Make a target from its first image. Raises BoxError or ImageError."""
-
-    @abstractmethod
-    def track(
-        self, image: Pixels, targets: Sequence[Handle], order: str = "rgb"
-    ) -> list[TrackResult]:
-        """Locate these targets in the next image, in one pass. Raises ImageError."""
