@@ -17,7 +17,8 @@ from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.explain.trace import Trace, TraceError
 from duml_tracker_ros.media import picture
 from duml_tracker_ros.media.claims import ENVIRONMENT, MOST_PIXELS, excess
-from duml_tracker_ros.media.source import SourceError, open_source
+from duml_tracker_ros.media.opening import open_source
+from duml_tracker_ros.media.source import SourceError
 from duml_tracker_ros.messages.image_codec import ImageError, ImageReader
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (37, 53, 3), np.uint8)

@@ -19,7 +19,7 @@ from generated_sequence import write_sequence
 
 from duml_tracker_ros.cli.common import CliError, parse_settings, table
 from duml_tracker_ros.cli.main import COMMANDS, build_parser, main
-from duml_tracker_ros.media.source import open_source
+from duml_tracker_ros.media.opening import open_source
 from duml_tracker_ros.tracker.checkpoint import save_checkpoint
 from duml_tracker_ros.tracker.config import load_config
 from duml_tracker_ros.tracker.network.siamese import SiameseNet

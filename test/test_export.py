@@ -19,7 +19,7 @@ from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.tracker import ConfigError, WeightsError, create_tracker
 from duml_tracker_ros.tracker.checkpoint import default_weights, load_checkpoint
 from duml_tracker_ros.tracker.config import load_config
-from duml_tracker_ros.tracker.engine import base
+from duml_tracker_ros.tracker.engine import choice
 from duml_tracker_ros.tracker.engine.quantise import deviation, quantise_search
 from duml_tracker_ros.tracker.engine.quantised import (
     beside,
@@ -106,7 +106,7 @@ def test_other_trackers_export(tmp_path: Path, name: str) -> None:
     [("openvino", "fp32"), ("openvino", "int8"), ("onnxruntime", "int8")],
 )
 def test_engine_finds_the_boxes_of_torch(engine: str, precision: str) -> None:
-    for package in base.NEEDS[engine]:
+    for package in choice.NEEDS[engine]:
         pytest.importorskip(package)
     images, box = clip(21)
     boxes, states = {}, {}
@@ -130,7 +130,7 @@ def test_engine_finds_the_boxes_of_torch(engine: str, precision: str) -> None:
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_engine_takes_larger_crops_and_several_targets(engine: str) -> None:
-    for package in base.NEEDS[engine]:
+    for package in choice.NEEDS[engine]:
         pytest.importorskip(package)
     torch.manual_seed(0)
     own = create_tracker(device="cpu", engine="torch", precision="fp32", size="compact")
@@ -177,7 +177,7 @@ def test_the_shipped_int8_graph_is_of_the_shipped_weights() -> None:
     assert model is not None
     # The exporter would tell where the source lies.
     assert b"site-packages" not in model
-    assert str(Path(base.__file__).parents[2]).encode() not in model
+    assert str(Path(choice.__file__).parents[2]).encode() not in model
 
 
 @pytest.fixture
@@ -270,22 +270,22 @@ def test_quantising_is_repeatable_and_leaves_exact_layers(calibration) -> None:
 
 def test_the_fastest_engine_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu, there = torch.device("cpu"), ["torch", "openvino", "onnxruntime"]
-    monkeypatch.setattr(base, "usable_engines", lambda device: there)
-    monkeypatch.setattr(base, "vector_units", lambda: units)
+    monkeypatch.setattr(choice, "usable_engines", lambda device: there)
+    monkeypatch.setattr(choice, "vector_units", lambda: units)
     units: tuple[str, ...] = ("AVX2", "AVX512")
-    assert base.fastest_engine(cpu, True) == base.fastest_engine(cpu, False) == "openvino"
-    assert base.fastest_engine(torch.device("cuda"), True) == "torch"
+    assert choice.fastest_engine(cpu, True) == choice.fastest_engine(cpu, False) == "openvino"
+    assert choice.fastest_engine(torch.device("cuda"), True) == "torch"
     there.remove("openvino")
-    assert base.fastest_engine(cpu, True) == base.fastest_engine(cpu, False) == "onnxruntime"
+    assert choice.fastest_engine(cpu, True) == choice.fastest_engine(cpu, False) == "onnxruntime"
     units = ("AVX2", "AVX512", "AMX")
-    assert base.fastest_engine(cpu, True) == "onnxruntime"
-    assert base.fastest_engine(cpu, False) == "torch"
+    assert choice.fastest_engine(cpu, True) == "onnxruntime"
+    assert choice.fastest_engine(cpu, False) == "torch"
     there.insert(1, "openvino")
     units = ("NEON", "DOT")
-    assert base.fastest_engine(cpu, True) == "onnxruntime"
-    assert base.fastest_engine(cpu, False) == "openvino"
+    assert choice.fastest_engine(cpu, True) == "onnxruntime"
+    assert choice.fastest_engine(cpu, False) == "openvino"
     there[1:] = []
-    assert base.fastest_engine(cpu, True) == "torch"
+    assert choice.fastest_engine(cpu, True) == "torch"
 
 
 FASTEST = """
@@ -369,10 +369,10 @@ def test_engine_mistakes_name_the_remedy(monkeypatch: pytest.MonkeyPatch) -> Non
         create_tracker(device="cpu", engine="abacus")
     with pytest.raises(ConfigError, match="'int8' is not for engine = 'torch'; take engine=openv"):
         create_tracker(device="cpu", engine="torch", precision="int8")
-    monkeypatch.setattr(base.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(choice.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="pip install openvino"):
         create_tracker(device="cpu", engine="openvino")
     with pytest.raises(ConfigError, match="pip install onnxruntime onnx onnxscript"):
         create_tracker(device="cpu", engine="onnxruntime")
     with pytest.raises(ConfigError, match="for CPUs"):
-        base.make_engine("openvino", torch.device("cuda"), True)
+        choice.make_engine("openvino", torch.device("cuda"), True)

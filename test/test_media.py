@@ -15,8 +15,9 @@ from media_files import BOXES, IMAGES, encoded, exif, films, jpeg, thermal
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.media.folder import FolderError, frames_of
 from duml_tracker_ros.media.levels import Levels, choose_levels
+from duml_tracker_ros.media.opening import open_source
 from duml_tracker_ros.media.picture import PictureError, decode, kind_of
-from duml_tracker_ros.media.source import SourceError, open_source
+from duml_tracker_ros.media.source import SourceError
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "media.md"
 

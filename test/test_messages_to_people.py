@@ -13,7 +13,7 @@ from generated_sequence import render, write_sequence
 
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.evaluation.peers import PeerError, create_peer
-from duml_tracker_ros.media.source import without_password
+from duml_tracker_ros.media.opening import without_password
 
 ADDRESS = "rtsp://operator:hush@127.0.0.1:1/stream?channel=2&password=hush"
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ..datasets import read_labels
 from ..media.levels import Levels
-from ..media.source import Frame, FrameSource, open_source
+from ..media.opening import open_source
+from ..media.source import Frame, FrameSource
 from ..scene import AerialScene
 from .common import CliError
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..arguments import Number, Whole
 from ..datasets import SequenceError, read_labels
-from ..media import source as media
+from ..media import opening as media
 from ..media.source import FrameSource
 from ..scene import AerialScene
 

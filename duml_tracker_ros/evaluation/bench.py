@@ -416,7 +416,7 @@ def plan(
 def engines(device: str) -> list[str]:
     """Engines that can run on a device, as far as they are installed."""
     from ..tracker.device import resolve_device
-    from ..tracker.engine.base import usable_engines
+    from ..tracker.engine import usable_engines
 
     return usable_engines(resolve_device(device))
 

@@ -383,7 +383,7 @@ class TrackerConfig(Group):
     are kept in fp32, but for the products with the memory, in bf16 where the processor has that.
 
     ``engine`` runs the networks: ``torch``, or on a CPU ``openvino`` or ``onnxruntime``; ``auto``
-    is the fastest that is installed (``engine.base.fastest_engine``). On CUDA ``cuda_graph``
+    is the fastest that is installed (``engine.fastest_engine``). On CUDA ``cuda_graph``
     replays the whole frame of ``duml`` as one recorded graph.
 
     ``preset`` ``paper`` leaves out what this package adds to the papers (``presets/paper.yaml``);

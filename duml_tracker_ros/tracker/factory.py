@@ -14,8 +14,7 @@ from .checkpoint import Checkpoint, default_weights, load_checkpoint, usual_size
 from .checkpoint.store import load_state
 from .config import TrackerConfig, load_config, sizes
 from .device import explicit_tf32, has_fast_bf16, resolve_device
-from .engine import make_engine
-from .engine.base import fastest_engine
+from .engine import fastest_engine, make_engine
 from .engine.quantise import quantise_search
 from .engine.quantised import beside, load_quantised, untrained
 from .errors import ConfigError, TrackerError, WeightsError

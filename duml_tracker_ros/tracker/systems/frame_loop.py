@@ -24,7 +24,7 @@ from ..colour import chroma
 from ..config import TrackerConfig
 from ..crop import check_image, crop_array, crop_whole, mean_colour
 from ..egomotion import between, view_of
-from ..engine.base import Engine, compile_graph
+from ..engine import Engine, compile_graph
 from ..errors import TrackerError
 from ..evidence import Evidence
 from ..geometry import Box, Window, map_region, overlap, search_window, validate_box

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...pixels import Pixels
-from ..engine.base import Engine, compile_graph
+from ..engine import Engine, compile_graph
 from ..geometry import box_cells, template_window
 from ..localize import Finding, second_peak
 from ..network.correlation import centre
