@@ -13,7 +13,9 @@ from duml_tracker_ros import tracker
 ROOT = Path(tracker.__file__).resolve().parents[1]
 PACKAGE = ROOT.name
 LAYERS = (
-    ("cli", "console", "demo", "mavlink", "node"),
+    ("cli", "demo"),
+    ("console", "mavlink"),
+    ("node",),
     ("explain", "training"),
     ("evaluation", "messages", "scene", "viz"),
     ("datasets", "tracker"),
