@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import time
 from pathlib import Path
 
-from node_harness import SEEN, TARGET, NodeProcess, nanoseconds, scene, stamp_of
-from stress_trials import Bench, Camera, Finding, at_least, counted, own_namespace
+import numpy as np
+from node_harness import SEEN, TARGET, WAIT, NodeProcess, nanoseconds, scene, stamp_of
+from stress_trials import (
+    Bench,
+    Camera,
+    Finding,
+    at_least,
+    at_most,
+    counted,
+    flood,
+    own_namespace,
+)
 
 LIGHT = {"weights": "random", "overrides": SEEN, "num_threads": 1}
 
@@ -183,3 +194,45 @@ def large_ring(seconds):
         Finding(name, "age of the image selected on", f"{(newest - old[0]) / 1e9:.1f} s", "", True),
         counted(name, "selection on that image", exact, True),
     ]
+
+
+def uhd(seconds, rate=15.0):
+    """3840x2160 in nv12, sent reliably: as many are tracked as a subscriber gets that does nothing.
+
+    One after the other, each alone with the camera.
+    """
+    name = f"3840x2160 nv12 at {rate:g} Hz, reliable"
+    reliable = f"qos_overrides.{own_namespace('uhd')}/image.subscription.reliability"
+    with Bench("uhd", **{reliable: "reliable"}) as (talker, process):
+        size = 3840, 2160, rate
+        with Camera(talker, *size, 2 * seconds + WAIT, "nv12"):
+            bare = flood(talker.namespace, seconds)
+            try:
+                got = float(bare.communicate(timeout=WAIT + seconds)[0])
+            finally:
+                bare.kill()
+        talker.bring_to("active")
+        with Camera(talker, *size, 2 * seconds + WAIT, "nv12"):
+            talker.spin_until(lambda: talker.targets, "images")
+            assert talker.init(TARGET).success
+            talker.targets.clear()
+            before, began = ticks(process.pid), time.monotonic()
+            talker.spin_for(seconds)
+            lasted, used = time.monotonic() - began, ticks(process.pid) - before
+            targets = list(talker.targets)
+    tracked = len(targets) / lasted
+    each = f"{1e3 * used / len(targets):.0f} ms"
+    late = 1e3 * float(np.quantile([target.latency for target in targets], 0.95))
+    return [
+        Finding(name, "images that a bare subscriber gets", f"{got:.2f} Hz", "", True),
+        at_least(name, "images that are tracked", tracked, round(0.9 * got, 1), "Hz"),
+        at_most(name, "latency, 95 %", late, 2e3 / rate, "ms"),
+        Finding(name, "processor time of an image", each, "", True),
+        counted(name, "targets that were not seen", sum(t.state != 1 for t in targets), 0),
+    ]
+
+
+def ticks(pid):
+    """Processor time of a process in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

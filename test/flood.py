@@ -1,15 +1,18 @@
 """A camera as a process: the harness's scene with a moving target and others, at any size and rate.
 
-python flood.py NAMESPACE WIDTH HEIGHT RATE SECONDS
+python flood.py NAMESPACE WIDTH HEIGHT RATE SECONDS [nv12]        nv12: reliably, too
+python flood.py NAMESPACE SECONDS                                 counts them instead, reliably
 """
 
+import array
 import sys
 import time
 
 import numpy as np
 import rclpy
+from camera_formats import nv12
 from node_harness import scene
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -30,20 +33,49 @@ def picture(width, height, x):
     return image
 
 
+def nv12_message(image):
+    rows = nv12(image)
+    height, width = image.shape[:2]
+    message = Image(encoding="nv12", width=width, height=height, step=rows.shape[1])
+    message.header.frame_id = "camera"
+    message.data = array.array("B", rows.tobytes())
+    return message
+
+
+def count(namespace, seconds):
+    """Print how many images a second came, from the first one on: it does nothing with them."""
+    rclpy.init()
+    node = rclpy.create_node("bare", namespace=namespace)
+    came = []
+    node.create_subscription(
+        Image, "image", lambda message: came.append(time.monotonic()), QoSProfile(depth=1)
+    )
+    while not came or time.monotonic() - came[0] < seconds:
+        rclpy.spin_once(node)
+    print(f"{(len(came) - 1) / (came[-1] - came[0]):.2f}", flush=True)
+    node.destroy_node()
+    rclpy.shutdown()
+
+
 def main():
-    namespace, width, height, rate, seconds = sys.argv[1:]
+    if len(sys.argv) == 3:
+        count(sys.argv[1], float(sys.argv[2]))
+        return
+    namespace, width, height, rate, seconds, *encoding = sys.argv[1:]
     width, height, rate = int(width), int(height), float(rate)
     rclpy.init()
     node = rclpy.create_node("flood", namespace=namespace)
-    publisher = node.create_publisher(Image, "image", qos_profile_sensor_data)
+    qos = QoSProfile(depth=5) if encoding else qos_profile_sensor_data
+    publisher = node.create_publisher(Image, "image", qos)
     # There and back, so that the target can be followed for ever.
     steps = [*range(POSITIONS), *range(POSITIONS, 0, -1)]
     if width * height > 4_000_000:
         # All of them would take more than a GB; a larger image is looked at for other reasons.
         steps = steps[:4] + steps[4:0:-1]
+    pictures = (picture(width, height, 300 + step) for step in steps)
     messages = [
-        write_image(picture(width, height, 300 + step), "bgr8", Header(frame_id="camera"))
-        for step in steps
+        nv12_message(image) if encoding else write_image(image, "bgr8", Header(frame_id="camera"))
+        for image in pictures
     ]
     while publisher.get_subscription_count() == 0:
         time.sleep(0.01)

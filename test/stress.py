@@ -73,6 +73,10 @@ TRIALS = {
         "a selection on an old image of 3840x2160",
         lambda options: fault_trials.large_ring(15.0),
     ),
+    "uhd": (
+        "3840x2160 in nv12 at 15 Hz, reliable, beside a subscriber that does nothing",
+        lambda options: fault_trials.uhd(20.0),
+    ),
     "soak": (
         "ordinary work for --minutes: selections, viewers that come and go",
         lambda options: stress_trials.soak(60.0 * options.minutes),

@@ -143,19 +143,23 @@ def transitions(count, seed=3):
     return found
 
 
+def flood(*arguments):
+    """A process of flood.py."""
+    return subprocess.Popen(
+        [sys.executable, "-P", str(Path(__file__).with_name("flood.py")), *map(str, arguments)],
+        env=dict(os.environ, ROS_DOMAIN_ID=str(DOMAIN), PYTHONPATH=_path()),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
 class Camera:
     """A process that publishes images in place of the talker; the end of the block ends it."""
 
-    def __init__(self, talker, width, height, rate, seconds):
+    def __init__(self, talker, width, height, rate, seconds, *encoding):
         talker.node.destroy_publisher(talker.images)
         self._seconds = seconds
-        numbers = (talker.namespace, width, height, rate, seconds)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("flood.py")), *map(str, numbers)],
-            env=dict(os.environ, ROS_DOMAIN_ID=str(DOMAIN), PYTHONPATH=_path()),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._process = flood(talker.namespace, width, height, rate, seconds, *encoding)
 
     def __enter__(self):
         return self

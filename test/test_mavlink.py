@@ -23,7 +23,7 @@ from duml_tracker_ros.cli.mavlink import ros_arguments
 from duml_tracker_ros.demo.steered_camera import Gimbal
 from duml_tracker_ros.mavlink import commands, geo
 from duml_tracker_ros.mavlink.codec import Codec, read_key
-from duml_tracker_ros.mavlink.commands import Denied, NotMeant
+from duml_tracker_ros.mavlink.commands import Denied, Later, NotMeant
 from duml_tracker_ros.mavlink.gimbal import GimbalPointer
 from duml_tracker_ros.mavlink.peers import MOST_PEERS, OFF, SILENT_FOR, Peer, Peers
 from duml_tracker_ros.mavlink.settings import TABLE, MavlinkError, Settings
@@ -173,7 +173,12 @@ def test_points():
     )
     for radius in (0.0, 0.001, math.nan):
         assert commands.read_point((0.5, 0.25, radius), (640, 480))[2] == 0.0
-    assert commands.read_point((0.5, 0.25, 0.05), (0, 0))[2] == 0.0
+    # The click of QGroundControl: 20 pixels of the video as it is shown.
+    click = commands.read_point((0.5, 0.25, 20 / 1280), (640, 480))
+    assert click == pytest.approx((0.5, 0.25, 20 / 480))
+    assert commands.read_point((0.5, 0.25, 0.0), (0, 0)) == (0.5, 0.25, 0.0)
+    with pytest.raises(Later, match="how many pixels the radius has is not known"):
+        commands.read_point((0.5, 0.25, 0.05), (0, 0))
     for wrong in ((1.2, 0.5, 0), (0.5, math.nan, 0), (0.5, 0.5, -1), (0.5, 0.5, math.inf)):
         with pytest.raises(Denied):
             commands.read_point(wrong, (640, 480))
@@ -211,7 +216,11 @@ def sight(stamp, target, followed=1, state=TRACKING):
 
 def test_a_target_is_told_where_it_is_and_only_while_it_is_seen():
     tracking = Tracking(timeout=1.0)
-    assert tracking.status(0, 0.0).tracking_status == IDLE
+    # Of a tracker that was not heard of nobody can say that it follows nothing.
+    unknown = tracking.status(0, 0.0)
+    assert (unknown.tracking_status, unknown.tracking_mode) == (ERROR, 0)
+    tracking.take(sight(0, 0, 0, IDLE), 9.0)
+    assert tracking.status(0, 9.5).tracking_status == IDLE
     tracking.take(sight(1, 5), 10.0)
     status = tracking.status(0, 10.5)
     assert (status.tracking_status, status.tracking_mode, status.target_data) == (ACTIVE, 2, 4)

@@ -12,9 +12,12 @@ import pytest
 
 pytest.importorskip("launch_ros", reason="launch_ros is not installed (it is not on PyPI)")
 
+from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, RegisterEventHandler
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
-from node_harness import DOMAIN, NAMESPACE, Talker
+from node_harness import DOMAIN, NAMESPACE, WAIT, Talker
+from rcl_interfaces.srv import GetParameters
+from rclpy.parameter import parameter_value_to_python
 
 from launch import LaunchContext
 
@@ -86,12 +89,84 @@ def test_console_and_bridge_end_with_the_tracker_or_all_respawn():
     assert len(file.nodes(configured(file))) == 1
 
 
-@pytest.mark.skipif(shutil.which("ros2") is None, reason="ros2 launch is not installed")
-def test_ros2_launch_finds_the_file_after_any_install():
-    command = ["ros2", "launch", "duml_tracker_ros", "tracker.launch.py", "max_target:=3"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+@pytest.fixture(scope="module", params=["links", "copies"])
+def installed(request, tmp_path_factory):
+    """Environment of `ros2` where the package is installed by links, as here, or by copies."""
+    if shutil.which("ros2") is None:
+        pytest.skip("ros2 launch is not installed (it is not on PyPI)")
+    environment = dict(os.environ, ROS_DOMAIN_ID=str(DOMAIN))
+    share = Path(get_package_share_directory("duml_tracker_ros"))
+    if request.param == "links":
+        if not (share / "launch" / LAUNCH_FILE.name).is_symlink():
+            pytest.skip("it is installed by copies here")
+        return environment
+    folder = tmp_path_factory.mktemp("copies")
+    prefix = folder / "prefix with space"
+    options = [f"-DCMAKE_INSTALL_PREFIX={prefix}", f"-DCMAKE_PREFIX_PATH={sys.prefix}"]
+    options += [f"-DPython3_EXECUTABLE={sys.executable}", "-DBUILD_TESTING=OFF"]
+    for command in (
+        ["cmake", "-S", LAUNCH_FILE.parents[1], "-B", folder / "build", *options],
+        ["cmake", "--build", folder / "build", "--parallel", "2"],
+        ["cmake", "--install", folder / "build"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+    (modules,) = prefix.glob("lib/python*/site-packages")
+    added = {"AMENT_PREFIX_PATH": prefix, "PYTHONPATH": modules, "LD_LIBRARY_PATH": prefix / "lib"}
+    for name, value in added.items():
+        parts = str(value), environment.get(name, "")
+        environment[name] = os.pathsep.join(filter(None, parts))
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", "import duml_tracker_ros.node as n; print(n.__file__)"],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert found.stdout.startswith(str(prefix)), found.stderr
+    return environment
+
+
+COMMAND = ("ros2", "launch", "duml_tracker_ros", "tracker.launch.py")
+
+
+def test_ros2_launch_refuses_what_it_does_not_know(installed, tmp_path):
+    environment = dict(installed, ROS_LOG_DIR=str(tmp_path))
+    done = subprocess.run(
+        [*COMMAND, "max_target:=3"], capture_output=True, text=True, env=environment, timeout=WAIT
+    )
     assert done.returncode != 0
     assert "did you mean max_targets:=?" in done.stdout + done.stderr
+    assert "process started" not in done.stdout + done.stderr
+
+
+def test_ros2_launch_does_what_the_arguments_say(installed, tmp_path):
+    given = {"max_targets": 3, "tracker": "siamrcr", "use_sim_time": True}
+    words = [f"{name}:={str(value).lower()}" for name, value in given.items()]
+    with (tmp_path / "log").open("w+") as log:
+        process = subprocess.Popen(
+            [*COMMAND, *words, f"namespace:={OWN}", "device:=cpu"],
+            env=dict(installed, ROS_LOG_DIR=str(tmp_path)),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        talker = Talker(OWN)
+        try:
+            talker.spin_until(lambda: talker.state() == "active", "an active node")
+            talker.add_clients(get_parameters=GetParameters)
+            request = GetParameters.Request(names=[*given, "device", "size"])
+            values = talker.call("get_parameters", request).values
+            told = [parameter_value_to_python(value) for value in values]
+            assert told == [*given.values(), "cpu", "auto"]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(WAIT) == 0
+        finally:
+            talker.close()
+            if process.poll() is None:
+                process.kill()
+        log.seek(0)
+        text = log.read()
+    assert "siamrcr" in text
+    assert "process has finished cleanly" in text
 
 
 def test_every_argument_is_described():

@@ -147,6 +147,48 @@ def test_what_qgroundcontrol_does_with_a_box(station, tracker):
     assert not [m for m in station.got if m.get_msgId() == STATUS]
 
 
+def test_what_is_asked_of_it_while_there_is_no_tracker():
+    """The frames of QGroundControl and of ArduPilot's MAVLinkCamV2 when they meet a camera."""
+    video, legacy = (
+        dialect.MAVLINK_MSG_ID_VIDEO_STREAM_INFORMATION,
+        {
+            dialect.MAV_CMD_REQUEST_VIDEO_STREAM_INFORMATION: "VIDEO_STREAM_INFORMATION",
+            dialect.MAV_CMD_REQUEST_VIDEO_STREAM_STATUS: "VIDEO_STREAM_STATUS",
+        },
+    )
+    uri = "rtsp://127.0.0.1:8554/main"
+    with (
+        bridge(namespace=f"{OWN}_alone", video_uri=uri) as (port, _),
+        Station(port) as ground,
+        Station(port, ids=(1, 1)) as pilot,
+    ):
+        assert pilot.ask(REQUEST, dialect.MAVLINK_MSG_ID_CAMERA_INFORMATION) == ACCEPTED
+        told = pilot.message("CAMERA_INFORMATION")
+        assert told.flags & dialect.CAMERA_CAP_FLAGS_HAS_VIDEO_STREAM
+        # Where it is not told which of them, all; then by number; QGroundControl the old way, too.
+        for stream in (0, 1):
+            assert pilot.ask(REQUEST, video, stream) == ACCEPTED
+            told = pilot.message("VIDEO_STREAM_INFORMATION")
+            assert (told.count, told.stream_id, told.uri) == (1, 1, uri)
+            for kind, name in legacy.items():
+                assert ground.ask(kind, stream) == ACCEPTED
+                assert ground.message(name).stream_id == 1
+        assert pilot.ask(REQUEST, video, 2) == DENIED
+        assert pilot.texts()[-1] == "video stream 2: there is only 1"
+        # Nothing is known of the tracker: no target is not what is told.
+        assert ground.ask(INTERVAL, STATUS, 500_000) == ACCEPTED
+        told = ground.message("CAMERA_TRACKING_IMAGE_STATUS")
+        assert (told.tracking_status, told.tracking_mode, told.camera_device_id) == (2, 0, 0)
+        assert math.isnan(told.point_x)
+        # A click has a radius, which has no size without an image; ArduPilot sends none.
+        assert ground.ask(POINT, 0.5, 0.25, 20 / 1280) == REJECTED
+        assert ground.texts()[-1].startswith("no news of the tracker yet")
+        assert pilot.ask(POINT, 0.5, 0.25) == REJECTED
+        assert pilot.texts()[-1].startswith("there is no service")
+        answers = [m for m in (*pilot.got, *ground.got) if m.get_type() == "COMMAND_ACK"]
+        assert {(m.target_system, m.target_component) for m in answers} == {(1, 1), (255, 190)}
+
+
 def test_points_and_what_the_tracker_refuses(station, tracker):
     assert station.ask(POINT, 0.5, 0.25, 0.05) == ACCEPTED
     request = tracker.asked[-1]

@@ -242,6 +242,9 @@ class Camera:
                     return
             except Denied as reason:
                 result = self._refuse(peer, str(reason))
+            except commands.Later as reason:
+                self._tell(peer, str(reason))
+                result = int(commands.REJECTED)
         if result is not None:
             self._acknowledge(command, peer, result)
 
@@ -351,19 +354,21 @@ class Camera:
             dialect.MAVLINK_MSG_ID_CAMERA_INFORMATION: lambda: [
                 information(self._set, self.tracking.size)
             ],
-            dialect.MAVLINK_MSG_ID_VIDEO_STREAM_INFORMATION: lambda: video_information(
-                self._set, self.tracking.size
+            dialect.MAVLINK_MSG_ID_VIDEO_STREAM_INFORMATION: lambda: self._video(
+                video_information, command.numbers[1]
             ),
-            dialect.MAVLINK_MSG_ID_VIDEO_STREAM_STATUS: lambda: video_status(
-                self._set, self.tracking.size
+            dialect.MAVLINK_MSG_ID_VIDEO_STREAM_STATUS: lambda: self._video(
+                video_status, command.numbers[1]
             ),
             dialect.MAVLINK_MSG_ID_MESSAGE_INTERVAL: lambda: self._intervals(command, peer),
             IMAGE_STATUS: lambda: self._image_status(now),
             GEO_STATUS: lambda: self._geo_status(now),
         }.get(wanted)
-        if make is None:
-            return int(commands.UNSUPPORTED)
-        made = make()
+        return (
+            int(commands.UNSUPPORTED) if make is None else self._send_asked(command, peer, make())
+        )
+
+    def _send_asked(self, command: Command, peer: Peer, made: list[Any]) -> int | None:
         if not made:
             return int(commands.REJECTED)
         # The acknowledgement comes first: some wait for it before they look for the message.
@@ -371,6 +376,18 @@ class Camera:
         for message in made:
             self._send(peer, message)
         return None
+
+    def _video(self, make: Callable[[Settings, tuple[int, int]], list[Any]], stream: float) -> Any:
+        """What is told of a video stream: 0 is all of them, 1 the only one."""
+        if stream not in (0, 1):
+            raise Denied(f"video stream {stream:g}: there is only 1")
+        return make(self._set, self.tracking.size)
+
+    def _request_video_information(self, command: Command, peer: Peer) -> int | None:
+        return self._send_asked(command, peer, self._video(video_information, command.numbers[0]))
+
+    def _request_video_status(self, command: Command, peer: Peer) -> int | None:
+        return self._send_asked(command, peer, self._video(video_status, command.numbers[0]))
 
     def _request_information(self, command: Command, peer: Peer) -> int | None:
         if command.numbers[0] != 1:
@@ -414,6 +431,8 @@ _COMMANDS: dict[int, _Command] = {
     dialect.MAV_CMD_CAMERA_STOP_TRACKING: Camera._stop_tracking,
     dialect.MAV_CMD_REQUEST_MESSAGE: Camera._request_message,
     dialect.MAV_CMD_REQUEST_CAMERA_INFORMATION: Camera._request_information,
+    dialect.MAV_CMD_REQUEST_VIDEO_STREAM_INFORMATION: Camera._request_video_information,
+    dialect.MAV_CMD_REQUEST_VIDEO_STREAM_STATUS: Camera._request_video_status,
     dialect.MAV_CMD_SET_MESSAGE_INTERVAL: Camera._set_interval,
     dialect.MAV_CMD_GET_MESSAGE_INTERVAL: Camera._get_interval,
 }

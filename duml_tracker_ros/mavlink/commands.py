@@ -28,6 +28,10 @@ class Denied(Exception):  # noqa: N818 - it is the command that is denied
     """A command that asks for what cannot be; the text says what."""
 
 
+class Later(Exception):  # noqa: N818
+    """A command that cannot be obeyed yet; the text says why."""
+
+
 class NotMeant(Exception):  # noqa: N818
     """A command to all that means another camera."""
 
@@ -110,6 +114,7 @@ def read_point(numbers: tuple[float, ...], size: tuple[int, int]) -> tuple[float
 
     Raises:
         Denied: a number is no share.
+        Later: there is a radius, and the size of the image is not known.
     """
     x, y, radius = numbers
     if not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):
@@ -119,6 +124,11 @@ def read_point(numbers: tuple[float, ...], size: tuple[int, int]) -> tuple[float
     if not 0.0 <= radius <= 1.0:
         raise Denied(f"radius {radius:g}: give a share of the image's width, from 0 to 1")
     width, height = size
+    if radius > 0.0 and not width:
+        raise Later(
+            "no news of the tracker yet, so how many pixels the radius has is not known: "
+            "send it again, or without a radius"
+        )
     if radius * width <= 1.0:
         return x, y, 0.0
     return x, y, min(2.0 * radius * width / min(width, height), 1.0)

@@ -150,7 +150,8 @@ class Tracking:
         """CAMERA_TRACKING_STATUS_FLAGS of a slot: what cannot be seen now is an error."""
         sight = self.sight(slot)
         if sight is None:
-            failed = self._failed and slot == 0
+            # Of a tracker that was never heard of it is not known that it follows nothing.
+            failed = (self._failed and slot == 0) or self._heard == -math.inf
             return int(
                 dialect.CAMERA_TRACKING_STATUS_FLAGS_ERROR
                 if failed

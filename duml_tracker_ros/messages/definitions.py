@@ -42,6 +42,7 @@ DEFINITIONS = {
         uint8 STATE_ERROR=4
         uint8 state
         uint32 target_id
+        string class_id
         uint32 targets
         uint32 image_width
         uint32 image_height

@@ -38,17 +38,19 @@ def fill_detection(
     box: Box,
     size: tuple[int, int],
     confidence: float,
+    class_id: str = "",
 ) -> None:
     """A vision_msgs/Detection2D of a target, with an empty ObjectHypothesisWithPose to fill.
 
     Args:
         size: (width, height) of the image, in which the box that is told lies.
+        class_id: what the target is; empty: not known, told as "target".
     """
     (x, y, w, h), _ = visible_part(box, *size)
     detection.header, detection.id = header, str(target_id)
     detection.bbox.center.position.x = float(x + w / 2)
     detection.bbox.center.position.y = float(y + h / 2)
     detection.bbox.size_x, detection.bbox.size_y = float(w), float(h)
-    hypothesis.hypothesis.class_id = "target"
+    hypothesis.hypothesis.class_id = class_id or "target"
     hypothesis.hypothesis.score = float(confidence)
     detection.results.append(hypothesis)

@@ -32,11 +32,13 @@ class Sighting:
     Attributes:
         target_id: 0 when there is no target.
         result: None when there is no target, or it has just ended; the status is IDLE or ERROR.
+        class_id: what it is, of who handed it over; empty: nobody said.
     """
 
     target_id: int
     status: Status
     result: TrackResult | None = None
+    class_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def target_message(outcome: Outcome, sighting: Sighting, now: float) -> Target:
     """Target message; `now` is the monotonic time at which it is published."""
     message = Target(header=outcome.frame.header)
     message.target_id, message.targets = sighting.target_id, outcome.followed
+    message.class_id = sighting.class_id
     message.image_width, message.image_height = outcome.view.width, outcome.view.height
     result, state = sighting.result, sighting.status.value
     if result is None:
@@ -79,6 +80,7 @@ def _detection(outcome: Outcome, sighting: Sighting) -> Any:
         result.box,
         (view.width, view.height),
         result.confidence,
+        sighting.class_id,
     )
     return detection
 

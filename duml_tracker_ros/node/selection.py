@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # A simulated clock may stand still; waits must end all the same.
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+# Characters; it goes into every message of the target.
+LONGEST_CLASS = 200
 # Id to give the target, and id of the target it replaces; 0: any, none.
 ANY_ID = (0, 0)
 QUEUE = QoSProfile(
@@ -131,7 +133,17 @@ class Selector:
         centre, w, h = message.bbox.center.position, message.bbox.size_x, message.bbox.size_y
         box = (centre.x - w / 2, centre.y - h / 2, w, h)
         stamp = message.header.stamp
-        await self._select("~/init_detection", box, pixel_box(*box), stamp, ANY_ID, Init.Response())
+        guesses = [result.hypothesis for result in message.results]
+        best = max(guesses, key=lambda guess: guess.score, default=None)
+        await self._select(
+            "~/init_detection",
+            box,
+            pixel_box(*box),
+            stamp,
+            ANY_ID,
+            Init.Response(),
+            best.class_id if best is not None else "",
+        )
 
     # -- both ---------------------------------------------------------------------------------
 
@@ -152,7 +164,8 @@ class Selector:
                 f"{name} with w and h: they are called width and height, and will go", once=True
             )
         box = (asked.x, asked.y, *sides)
-        return await self._select(name, box, make(*box), stamp, ids, response)
+        made = make(*box)
+        return await self._select(name, box, made, stamp, ids, response, asked.class_id)
 
     def _refuse(self, name: str, reason: str, response: Any, often: bool = False) -> None:
         """Answer with the reason, and keep it for log and diagnostics."""
@@ -171,16 +184,23 @@ class Selector:
         stamp: Any,
         ids: tuple[int, int],
         response: Any,
+        class_id: str = "",
     ) -> Any:
         try:
             if not all(math.isfinite(number) for number in numbers):
                 raise WorkerError(f"{numbers} is not finite: give x, y and the size as numbers")
+            if len(class_id) > LONGEST_CLASS:
+                raise WorkerError(
+                    f"class_id has {len(class_id)} characters: use at most {LONGEST_CLASS}"
+                )
             worker, ring = self._node.active_worker(), self._node.ring
             assert ring is not None
             stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec if stamp is not None else 0
             frame = self._frame(ring, stamp_ns)
             target_id, replaces = ids
-            selection = await self._answer(worker.init(frame, box_of, target_id, ring, replaces))
+            selection = await self._answer(
+                worker.init(frame, box_of, target_id, ring, replaces, class_id)
+            )
         except Exception as error:
             # Clicks and detectors overtake themselves many times a second.
             self._refuse(name, self._reason(error), response, isinstance(error, Overtaken))

@@ -36,6 +36,7 @@ class Followed:
         size: (width, height) of the images it is followed in.
         source: their frame_id.
         seq: number of the last frame it was followed in.
+        class_id: what it is, of who handed it over; empty: nobody said.
         behind: what it has to catch up on; None when it is at the newest frame.
     """
 
@@ -44,6 +45,7 @@ class Followed:
     size: tuple[int, int]
     source: str
     seq: int
+    class_id: str = ""
     behind: CatchUp | None = None
     status: Status = Status.TRACKING
     lost_since: float | None = None
@@ -190,7 +192,7 @@ class TargetBook:
             self._logger.info(f"target {target.target_id} dropped: {reason}")
             # Who listens for one target of several cannot tell its end from the others' images.
             if self.limit > 1:
-                self._ended.append(Sighting(target.target_id, status))
+                self._ended.append(Sighting(target.target_id, status, class_id=target.class_id))
         if not self._targets:
             self.resting = status
         return tuple(target.target_id for target in ended)

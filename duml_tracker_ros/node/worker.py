@@ -125,6 +125,7 @@ class TrackerWorker:
         target_id: int = 0,
         ring: FrameRing | None = None,
         replaces: int = 0,
+        class_id: str = "",
     ) -> Command:
         """Select a target in `frame`; the result is a `Selection`.
 
@@ -136,9 +137,10 @@ class TrackerWorker:
             box_of: makes the box from the size of the frame's image.
             target_id: 0 = the worker chooses; it must not be that of the last selection.
             replaces: id of the target that is given up for it; 0 = none.
+            class_id: what it is; it goes with the target.
         """
         command = Command(
-            lambda: self._do_init(command, frame, box_of, target_id, ring, replaces),
+            lambda: self._do_init(command, frame, box_of, target_id, ring, replaces, class_id),
             place=replaces if self.book.limit > 1 else 0,
         )
         return self._post(command)
@@ -325,7 +327,7 @@ class TrackerWorker:
             self.book.judge(target, result, frame.arrival, self.lost_timeout)
         self._tidy()
         return [
-            Sighting(target.target_id, target.status, result)
+            Sighting(target.target_id, target.status, result, target.class_id)
             for target, result in zip(targets, results, strict=True)
             if self.book.follows(target)
         ]
@@ -344,6 +346,7 @@ class TrackerWorker:
         target_id: int,
         ring: FrameRing | None,
         replaces: int,
+        class_id: str,
     ) -> Selection:
         if self._follower is None:
             raise WorkerError("there is no tracker")
@@ -373,7 +376,13 @@ class TrackerWorker:
             raise WorkerError("it was given up")
         behind = CatchUp(ring, self.catch_up) if ring is not None else None
         target = Followed(
-            target_id, handle, (view.width, view.height), frame.source, frame.seq, behind
+            target_id,
+            handle,
+            (view.width, view.height),
+            frame.source,
+            frame.seq,
+            class_id,
+            behind,
         )
         self.book.add(target, former)
         del former

@@ -1,0 +1,185 @@
+"""Messages of other packages over DDS: video packets, and what a detector hands over."""
+
+import array
+import random
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from generated_sequence import render
+from node_harness import NAMESPACE, TARGET, NodeProcess, Talker, nanoseconds, reset, stamp_of
+from other_interfaces import other_interfaces
+from rclpy.qos import QoSProfile
+from video_packets import encode
+
+from duml_tracker_ros.msg import Target
+from duml_tracker_ros.srv import Init
+from duml_tracker_ros.tracker.geometry import overlap
+
+OWN = f"{NAMESPACE}_packages"
+FRAMES = 30
+IMAGES, BOXES = render(FRAMES)
+LOST = set(random.Random(1).sample(range(1, FRAMES), 2))
+
+
+@pytest.fixture(scope="module")
+def node():
+    # Each packet must come: those that shall be lost are not sent.
+    reliable = {
+        f"qos_overrides.{OWN}/image/{transport}.subscription.reliability": "reliable"
+        for transport in ("ffmpeg", "foxglove")
+    }
+    with (
+        other_interfaces(),
+        NodeProcess(namespace=OWN, device="cpu", diagnostics_period=0.2, **reliable) as process,
+    ):
+        process.wait_for_log("unconfigured; waiting")
+        talker = Talker(OWN)
+        yield talker, process
+        talker.close()
+        assert process.end() == 0, process.log()
+
+
+def ffmpeg(header, data, key, codec):
+    from ffmpeg_image_transport_msgs.msg import FFMPEGPacket
+
+    sent = array.array("B", data)
+    size = {"width": IMAGES[0].shape[1], "height": IMAGES[0].shape[0]}
+    return FFMPEGPacket(header=header, encoding=codec, flags=int(key), data=sent, **size)
+
+
+def foxglove(header, data, key, codec):
+    from foxglove_msgs.msg import CompressedVideo
+
+    stamp, frame = header.stamp, header.frame_id
+    return CompressedVideo(
+        timestamp=stamp, frame_id=frame, format=codec, data=array.array("B", data)
+    )
+
+
+def shown(packets):
+    """Indices of the images that a decoder shows: none from a loss to the next key frame."""
+    whole, found = False, []
+    for index, key, _ in packets:
+        whole = index not in LOST and (key or whole)
+        found += [index] if whole else []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("transport", "make", "encoder", "codec", "decoded"),
+    [
+        ("ffmpeg", ffmpeg, "libx264", "libx264", "h264"),
+        ("foxglove", foxglove, "libx265", "h265", "hevc"),
+    ],
+)
+def test_target_is_kept_though_video_packets_are_lost(
+    node, transport, make, encoder, codec, decoded
+):
+    pytest.importorskip("av", reason="PyAV is not installed")
+    talker, process = node
+    reset(talker)
+    for name, value in (("image_transport", transport), ("weights", "default"), ("overrides", "")):
+        assert talker.set_parameter(name, value).successful
+    assert talker.set_parameter("size", "lite").successful
+    talker.bring_to("active")
+    packets = encode(IMAGES, encoder, gop=10)
+    kind = type(make(talker.image().header, b"", False, codec))
+    publisher = talker.node.create_publisher(kind, f"image/{transport}", QoSProfile(depth=32))
+    stamps = {}
+
+    def publish(index=0):
+        header = talker.image().header
+        stamps[nanoseconds(header.stamp)] = index
+        _, key, data = packets[index]
+        publisher.publish(make(header, data, key, codec))
+        return nanoseconds(header.stamp)
+
+    def answered(stamp):
+        return any(stamp_of(target) == stamp for target in talker.targets)
+
+    # A key frame, until the node and this have found each other.
+    talker.targets.clear()
+    talker.spin_until(lambda: talker.targets, "a first image", meanwhile=publish)
+    answer = talker.init(BOXES[0], stamp_ns=stamp_of(talker.targets[-1]))
+    assert answer.success, answer.message
+    expected = shown(packets)
+    assert 0 < len(expected) < FRAMES - len(LOST)
+    for index in range(1, FRAMES):
+        if index in LOST:
+            continue
+        stamp = publish(index)
+        if index in expected:
+            talker.spin_until(lambda stamp=stamp: answered(stamp), f"image {index}")
+    found = {stamps[stamp_of(target)]: target for target in talker.targets}
+    assert sorted(found)[1:] == expected[1:]
+    followed = [found[index] for index in expected[1:]]
+    assert {target.target_id for target in followed} == {answer.target_id}
+    assert followed[-1].state == Target.STATE_TRACKING
+    boxes = [(t.x, t.y, t.width, t.height) for t in followed]
+    seen = [
+        overlap(np.array(box), BOXES[index])
+        for box, index in zip(boxes, expected[1:], strict=True)
+        if box[0] == box[0]
+    ]
+    assert len(seen) > 0.8 * len(followed)
+    assert np.mean(seen) > 0.6
+    process.wait_for_log("video: packets were lost")
+    talker.spin_until(lambda: decoded in talker.values().get("image", ""), "codec in diagnostics")
+    talker.node.destroy_publisher(publisher)
+
+
+def test_class_of_a_detection_goes_with_the_target(node):
+    from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
+
+    talker, process = node
+    reset(talker)
+    talker.bring_to("active")
+    detections = []
+    watch = talker.node.create_subscription(
+        Detection2DArray, f"{talker.name}/detections", detections.append, 50
+    )
+    publisher = talker.node.create_publisher(Detection2D, f"{talker.name}/init_detection", 1)
+
+    def told(class_id):
+        """Wait for a target of this class, and for what is told of it to those of vision_msgs."""
+        target = talker.fresh_target(lambda t: t.target_id and t.class_id == class_id)
+        detections.clear()
+        talker.stream_until(lambda: any(d.detections for d in detections), "detections")
+        (found,) = next(d.detections for d in detections if d.detections)
+        assert found.id == str(target.target_id)
+        return found.results[0].hypothesis.class_id
+
+    x, y, w, h = TARGET
+    offered = Detection2D()
+    offered.bbox.center.position.x, offered.bbox.center.position.y = x + w / 2, y + h / 2
+    offered.bbox.size_x, offered.bbox.size_y = w, h
+    for class_id, score in (("bus", 0.2), ("car", 0.7), ("van", 0.1)):
+        guess = ObjectHypothesisWithPose()
+        guess.hypothesis.class_id, guess.hypothesis.score = class_id, score
+        offered.results.append(guess)
+
+    def offer():
+        talker.publish()
+        publisher.publish(offered)
+
+    talker.fresh_target()
+    talker.targets.clear()
+    talker.spin_until(
+        lambda: any(t.target_id for t in talker.targets), "the detection", meanwhile=offer
+    )
+    assert told("car") == "car"
+    # Who selects by hand names it, or does not.
+    request = Init.Request(x=x, y=y, width=w, height=h, class_id="boat")
+    assert talker.call("init", request, meanwhile=talker.publish).success
+    assert told("boat") == "boat"
+    assert talker.init(TARGET, meanwhile=talker.publish).success
+    assert told("") == "target"
+    request.class_id = "x" * 201
+    refused = talker.call("init", request, meanwhile=talker.publish)
+    assert not refused.success
+    assert refused.message == "class_id has 201 characters: use at most 200"
+    talker.node.destroy_subscription(watch)
+    talker.node.destroy_publisher(publisher)
