@@ -18,6 +18,7 @@ LAYERS = (
     ("node",),
     ("explain", "training"),
     ("evaluation", "messages", "scene", "viz"),
+    ("estimation",),
     ("datasets", "tracker"),
     ("media",),
 )

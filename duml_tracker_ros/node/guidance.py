@@ -22,7 +22,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
-from duml_tracker_ros.msg import Bearing
+from duml_tracker_ros.msg import Bearing, Motion
 
 from ..tracker import Box
 from .camera_model import CameraModel, CameraModelError
@@ -30,6 +30,7 @@ from .camera_source import CameraSource, GuidanceError
 from .cloud import make_cloud
 from .depth import DepthError, depth_view, surface
 from .markers import TargetMarkers
+from .motion import MotionOutput
 from .outcome import Outcome, Sighting, Status
 from .pairing import Pairing
 from .parameters import Settings
@@ -40,7 +41,7 @@ from .texts import cut
 KEPT = 8
 # Nothing is missing before it had this time to come, seconds.
 GRACE = 1.5
-PROBLEMS = ("bearing", "position", "markers")
+PROBLEMS = ("bearing", "position", "markers", "motion")
 
 Make = Callable[[Any, str, int], Any]
 
@@ -56,7 +57,7 @@ class _Waiting:
 
 
 class Guidance:
-    """Makes `~/bearing`, `~/position`, `~/points` and `~/markers`.
+    """Makes `~/bearing`, `~/position`, `~/points`, `~/markers` and `~/motion`.
 
     Args:
         make: makes a managed publisher from type, topic and depth of the queue.
@@ -78,6 +79,9 @@ class Guidance:
         self.position = make(PointStamped, "~/position", 10)
         self.points = make(PointCloud2, "~/points", 1)
         self.markers = make(MarkerArray, "~/markers", 1)
+        self.motion = MotionOutput(
+            make(Motion, "~/motion", 10), send, lambda: settings().camera_latency
+        )
         self._subscriptions: dict[str, Any] = {}
         self._since: dict[str, float] = {}
         self._sources: dict[str, tuple[float, str]] = {}
@@ -97,6 +101,7 @@ class Guidance:
             "bearing": bool(self.bearing.get_subscription_count()),
             "position": position,
             "markers": bool(self.markers.get_subscription_count()),
+            "motion": self.motion.wanted,
         }
         self._want("camera_info", CameraInfo, any(wanted.values()), self._source.take)
         self._want("depth", Image, position, self._on_depth)
@@ -109,6 +114,7 @@ class Guidance:
             self._node.destroy_subscription(subscription)
             self._forget(topic)
         self._shown = TargetMarkers()
+        self.motion.forget()
         self.problems = dict.fromkeys(PROBLEMS, "")
 
     def describe(self) -> dict[str, str]:
@@ -118,6 +124,7 @@ class Guidance:
             "bearing": self._describe("bearing", self.bearing),
             "position": self._describe("position", self.position, self.points),
             "markers": self._describe("markers", self.markers),
+            "motion": self._describe("motion", self.motion.publisher),
         }
 
     def _describe(self, name: str, *publishers: Any) -> str:
@@ -167,6 +174,10 @@ class Guidance:
             self._tell("bearing", next(filter(None, problems), ""))
         if self.markers.get_subscription_count():
             self._publish_markers(outcome, bool(seen))
+        if self.motion.wanted:
+            self._publish_motion(outcome, bool(seen))
+        else:
+            self.motion.forget()
         box = next(
             (
                 s.result.box
@@ -249,6 +260,17 @@ class Guidance:
         message.width, message.height = _angle(rays[1], rays[2]), _angle(rays[3], rays[4])
         self._send(lambda: self.bearing.publish(message))
         return ""
+
+    def _publish_motion(self, outcome: Outcome, seen: bool) -> None:
+        camera = None
+        if seen:
+            problem = ""
+            try:
+                camera = self._camera(outcome.frame.header, outcome.view.width, outcome.view.height)
+            except (GuidanceError, CameraModelError) as error:
+                problem = f"{error}; without the lens there is no angular velocity"
+            self._tell("motion", problem)
+        self.motion.publish(outcome, camera)
 
     def _publish_markers(self, outcome: Outcome, seen: bool) -> None:
         camera = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..messages.image_codec import ImageView
 from ..tracker import Box, TrackResult
+from ..tracker.egomotion import Attitude
 from .frame_ring import Frame
 
 
@@ -50,6 +51,7 @@ class Outcome:
         selected: id of the last selection, whether that target is still followed or not.
         dropped: frames that were skipped since the outcome before this one.
         processing_time: seconds the tracker worked on this frame.
+        attitude: how the camera was turned, where that is measured.
     """
 
     frame: Frame
@@ -58,6 +60,7 @@ class Outcome:
     selected: int
     dropped: int
     processing_time: float
+    attitude: Attitude | None = None
 
     @property
     def followed(self) -> int:

@@ -274,6 +274,15 @@ class Settings:
         high=86400.0,
         unit="s",
     )
+    camera_latency: float = _parameter(
+        0.0,
+        ANY_TIME,
+        "time from the exposure of an image to its arrival at the node, which ~/motion predicts "
+        "beside what passes in the node",
+        low=0.0,
+        high=5.0,
+        unit="s",
+    )
     depth_tolerance: float = _parameter(
         0.02,
         ANY_TIME,

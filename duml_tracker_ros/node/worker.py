@@ -304,7 +304,8 @@ class TrackerWorker:
         with self._wake:
             skipped, self._skipped = self._skipped, 0
         sightings = (*self.book.take_ended(), *seen) or (Sighting(0, self.book.resting),)
-        outcome = Outcome(frame, view, sightings, self.book.selected, skipped, seconds)
+        attitude = self._tracker.attitude if seen and self._tracker is not None else None
+        outcome = Outcome(frame, view, sightings, self.book.selected, skipped, seconds, attitude)
         try:
             self._publish(outcome)
         except Exception as error:

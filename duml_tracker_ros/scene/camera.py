@@ -48,6 +48,21 @@ class Camera:
         intrinsic = np.array([[cr, -sr, self.width / 2], [sr, cr, self.height / 2], [0, 0, 1]])
         return intrinsic @ view @ turn
 
+    def in_space(self, pose: CameraPose) -> tuple[Matrix, Matrix]:
+        """Rotation [3, 3] from the optical frame, and place [3], in metres: x right, y and z up."""
+        distance = self.focal / pose.pixels_per_metre
+        c, s = np.cos(pose.tilt), np.sin(pose.tilt)
+        cy, sy = np.cos(pose.yaw), np.sin(pose.yaw)
+        cr, sr = np.cos(pose.roll), np.sin(pose.roll)
+        tilt = np.array([[1, 0, 0], [0, c, s], [0, -s, c]])
+        turn = np.array([[cy, sy, 0], [-sy, cy, 0], [0, 0, 1]])
+        roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+        from_ground = roll @ tilt @ turn
+        ahead = np.array([0.0, 0.0, distance])
+        place = np.array([*pose.look_at, 0.0]) - (tilt @ turn).T @ ahead
+        up = np.diag([1.0, -1.0, -1.0])
+        return up @ from_ground.T, up @ place
+
     def ground_corners(self, pose: CameraPose) -> Matrix:
         """The four image corners on the ground [4, 2], metres."""
         w, h = self.width, self.height

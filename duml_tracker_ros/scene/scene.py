@@ -73,6 +73,21 @@ class SceneFrame:
 
 
 @dataclass(frozen=True)
+class SceneSpace:
+    """One frame in space: metres, x right and y up on the map, z up from the ground.
+
+    camera: where it is [3]. rotation: from its optical frame to the map [3, 3].
+    target: the middle of the target [3]. box: as in `SceneFrame`. focal: in pixels.
+    """
+
+    camera: Matrix
+    rotation: Matrix
+    target: Matrix
+    box: Box
+    focal: float
+
+
+@dataclass(frozen=True)
 class _Actor:
     model: sprites.Model
     track: Matrix  # [frames, 3]: x, y in metres, heading
@@ -512,6 +527,14 @@ class AerialScene:
         model = self._target.model
         x0, y0, x1, y1 = sprites.extent(model, model.placement(x, y, heading), self._plane(index))
         return float(x0), float(y0), float(x1 - x0), float(y1 - y0)
+
+    def in_space(self, index: int) -> SceneSpace:
+        """Camera and target of a frame in space, without rendering it."""
+        pose, camera = self._poses[index], self._camera
+        rotation, camera_at = camera.in_space(pose)
+        x, y, _ = self._target.track[index]
+        target = np.array([x, -y, self._target.model.height / 2])
+        return SceneSpace(camera_at, rotation, target, self.box(index), camera.focal)
 
     def _plane(self, index: int) -> sprites.PlaneOf:
         pose = self._poses[index]

@@ -1,0 +1,1 @@
+"""How a target moves, in the image and in the world, with honest covariances; free of ROS."""
