@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
 
+from .whole_set import remove_left_behind
+
 STANDARD_OUTPUT = "-"
+LONG = 200
+"""Bytes of a name beside which one for its draft would be too long."""
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 LABELS = frozenset({".txt", ".label", ".value", ".tag", ".ini", ".m", ".xml", ".jsonl", ".yaml"})
@@ -105,25 +111,65 @@ def _is_input(place: Path) -> bool:
     return suffix in PICTURES or (suffix in INPUTS and place.exists())
 
 
+_group: ContextVar[list[tuple[Path, Path]] | None] = ContextVar("group", default=None)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Files that `whole` makes in this block belong together and take their places at its end.
+
+    The former ones go before the first new one comes, and these come in the order in which they
+    were made: whoever finds the last one finds them all, and new ones never lie beside old ones.
+    After an error nothing has changed.
+    """
+    made: list[tuple[Path, Path]] = []
+    token = _group.set(made)
+    try:
+        yield
+        for partial, place in made:
+            if place.exists():
+                partial.chmod(place.stat().st_mode)
+        for _, place in reversed(made):
+            if len(made) > 1:
+                place.unlink(missing_ok=True)
+        for partial, place in made:
+            partial.replace(place)
+    finally:
+        _group.reset(token)
+        for partial, _ in made:
+            partial.unlink(missing_ok=True)
+
+
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
     """A path beside ``path`` to write to; it takes that place when the block ends without error.
 
     What stood there stays until then, and for good after an error. Links are followed. What is no
-    plain file (``/dev/null``, a pipe) is written to itself.
+    plain file (``/dev/null``, a pipe) is written to itself. Within `together` it takes its place
+    with the others.
     """
     place = Path(path).resolve()
     if place.exists() and not place.is_file():
         yield place
         return
-    partial = place.with_name(f".{place.stem}.{os.getpid()}.part{place.suffix}")
+    stem = place.stem
+    if len(os.fsencode(place.name)) > LONG:
+        stem = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:16]
+    start, end = f".{stem}.", f".part{place.suffix}"
+    remove_left_behind(place.parent, start, end)
+    partial = place.with_name(f"{start}{os.getpid()}{end}")
+    group = _group.get()
     try:
         yield partial
+        if group is not None and partial.exists():
+            group.append((partial, place))
+            return
         if place.exists():
             partial.chmod(place.stat().st_mode)
         partial.replace(place)
     finally:
-        partial.unlink(missing_ok=True)
+        if group is None or (partial, place) not in group:
+            partial.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

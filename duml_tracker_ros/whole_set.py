@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -20,7 +21,7 @@ def whole_set(folder: Path, last: str) -> Iterator[Path]:
     Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _remove_left_behind(folder, last)
+    remove_left_behind(folder, f".{last}.", ".part")
     draft = folder / f".{last}.{os.getpid()}.part"
     draft.mkdir()
     try:
@@ -32,12 +33,35 @@ def whole_set(folder: Path, last: str) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _remove_left_behind(folder: Path, last: str) -> None:
-    """Remove the drafts of processes that were killed."""
-    for draft in folder.glob(f".{last}.*.part"):
-        process = draft.name.split(".")[-2]
-        if not process.isdecimal() or int(process) == os.getpid() or not _runs(int(process)):
-            shutil.rmtree(draft, ignore_errors=True)
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside ``folder`` to write into; it takes that name when the block ends without
+    error, and is removed after one.
+
+    Raises OSError, FileExistsError too.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    start, end = f".{folder.name}.", ".part"
+    remove_left_behind(folder.parent, start, end)
+    draft = folder.with_name(f"{start}{os.getpid()}{end}")
+    draft.mkdir()
+    try:
+        yield draft
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def remove_left_behind(folder: Path, start: str, end: str) -> None:
+    """Remove drafts, named ``START<process>END``, of processes that were killed."""
+    for draft in folder.glob(f"{glob.escape(start)}*{glob.escape(end)}"):
+        process = draft.name.removeprefix(start).removesuffix(end)
+        if process.isdecimal() and (int(process) == os.getpid() or not _runs(int(process))):
+            with suppress(OSError):
+                if draft.is_dir():
+                    shutil.rmtree(draft)
+                else:
+                    draft.unlink()
 
 
 def _runs(process: int) -> bool:

@@ -24,7 +24,7 @@ from media_files import BOXES, COUNT, HIGH, WIDE, Clip, Film, films, pictures
 from duml_tracker_ros.cli.common import table
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.evaluation.metrics import iou
-from duml_tracker_ros.evaluation.sections import fill_section
+from duml_tracker_ros.evaluation.sections import fill_sections
 
 WRONG = "SILENTLY WRONG"
 TOPIC = "/camera/image/compressed"
@@ -218,6 +218,6 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         text = as_markdown(rows(Path(folder)))
     if len(sys.argv) > 1:
-        fill_section(Path(sys.argv[1]), "media", text)
+        fill_sections(Path(sys.argv[1]), {"media": text})
     else:
         print(text)

@@ -11,7 +11,7 @@ from generated_sequence import write_sequence
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.datasets import load_folder
 from duml_tracker_ros.evaluation import ablations, comparison
-from duml_tracker_ros.evaluation.sections import SectionError, check_sections, fill_section
+from duml_tracker_ros.evaluation.sections import SectionError, check_sections, fill_sections
 from duml_tracker_ros.evaluation.variants import Outcome
 from duml_tracker_ros.tracker import TRACKERS
 from duml_tracker_ros.tracker.checkpoint import default_weights
@@ -164,7 +164,7 @@ def test_base_alone_and_with_the_online_module(clips: Path, tmp_path: Path) -> N
 def test_a_page_without_a_place_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     with pytest.raises(SectionError, match="cannot be read"):
-        fill_section(page, "compare", "x")
+        fill_sections(page, {"compare": "x"})
     page.write_text("<!-- compare -->")
     with pytest.raises(SectionError, match="exactly one place"):
-        fill_section(page, "compare", "x")
+        fill_sections(page, {"compare": "x"})

@@ -14,8 +14,12 @@ import numpy as np
 import pytest
 import torch
 from generated_sequence import render
+from kill_harness import kills
+from test_killed import put, tree
 
+from duml_tracker_ros.cli import export
 from duml_tracker_ros.cli.main import main
+from duml_tracker_ros.digest import file_digest
 from duml_tracker_ros.tracker import ConfigError, WeightsError, create_tracker
 from duml_tracker_ros.tracker.checkpoint import default_weights, load_checkpoint
 from duml_tracker_ros.tracker.config import load_config
@@ -37,6 +41,36 @@ ONNX = ("onnx", "onnxscript", "onnxruntime")
 def clip(count: int) -> tuple[list[np.ndarray], tuple]:
     images, boxes = render(count, size=(320, 240), seed=5)
     return [np.ascontiguousarray(i[..., ::-1]) for i in images], tuple(boxes[0])
+
+
+def test_graphs_killed_while_they_are_written_are_the_old_or_none(tmp_path: Path) -> None:
+    for package in ONNX:
+        pytest.importorskip(package)
+    _, net, _ = load_network("drol_fc", "random", "compact", {})
+    made = export.make_graphs(net, *SYSTEMS["drol_fc"].graphs(net))
+    export.write_graphs(made, tmp_path, "net", {"weights": "old"})
+    before = tree(tmp_path)
+    seen = set()
+
+    def write() -> None:
+        export.write_graphs(made, tmp_path, "net", {"weights": "new"})
+
+    def check() -> str:
+        """Which set is there whole: its manifest has the checksums of its graphs."""
+        manifest = tmp_path / "net.json"
+        if not manifest.exists():
+            return "none"
+        described = json.loads(manifest.read_text())
+        for graph in described["graphs"].values():
+            assert file_digest(tmp_path / graph["file"]) == graph["sha256"]
+        return str(described["weights"])
+
+    for _ in kills(write, tmp_path):
+        seen.add(check())
+        put(tmp_path, before)
+    assert check() == "new"
+    assert {"old", "none"} <= seen
+    assert set(tree(tmp_path)) == set(before)
 
 
 def test_files_feed_each_other_and_compute_what_torch_does(tmp_path: Path) -> None:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from generated_sequence import write_sequence
 from kill_harness import killed_within, kills, on_full_disk
 from torch import nn
 
-from duml_tracker_ros.datasets import Sequence
+from duml_tracker_ros.cli import compare
+from duml_tracker_ros.cli.main import build_parser
+from duml_tracker_ros.cli.study import write as write_study
+from duml_tracker_ros.datasets import Sequence, load_folder
 from duml_tracker_ros.datasets.region import rectangle
+from duml_tracker_ros.evaluation import comparison
 from duml_tracker_ros.evaluation.runner import Run, load_run, save_run
 from duml_tracker_ros.evaluation.vot_runs import Trajectory, VotRun, load_vot_run, save_vot_run
+from duml_tracker_ros.outputs import write_text
 from duml_tracker_ros.tracker.checkpoint import load_checkpoint, save_checkpoint
 from duml_tracker_ros.tracker.config import NetworkConfig
 from duml_tracker_ros.training.kept import Log, save_resume_point
-from duml_tracker_ros.whole_set import whole_set
+from duml_tracker_ros.whole_set import new_folder, whole_set
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -37,6 +47,7 @@ def put(folder: Path, files: dict[str, bytes]) -> None:
         path.write_bytes(data)
 
 
+BOXES = ("30,40,30,24", "32,41,28,22")
 CLIP = Sequence("set/clip", (Path("1.jpg"), Path("2.jpg"), Path("3.jpg")), np.ones((3, 4)))
 
 
@@ -102,6 +113,132 @@ def test_what_a_killed_process_left_behind_goes_with_the_next_set(tmp_path: Path
     with pytest.raises(ZeroDivisionError), whole_set(tmp_path, "b.txt") as draft:
         (draft / "a.txt").write_text(str(1 // 0))
     assert tree(tmp_path) == {"a.txt": b"y", "b.txt": b"y"}
+
+
+def killed_command(folder: Path, first: list[object], second: list[object]) -> dict[str, Any]:
+    """What `killed_commands.py` found of a command that writes into a folder twice."""
+    script = Path(__file__).with_name("killed_commands.py")
+    argv = [json.dumps([str(word) for word in words]) for words in (first, second)]
+    done = subprocess.run(
+        [sys.executable, script, folder, *argv], capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_files_of_one_command_are_the_old_or_the_new(tmp_path: Path) -> None:
+    """Of each command that writes several: which come last, and no old one beside a new one."""
+    folder, root = tmp_path / "out", tmp_path / "data"
+    write_sequence(root / "glide", 6)
+    peer = ["--tracker", "opencv_kcf", "--threads", "1", "--quiet"]
+    into = [f"--{kind}={folder / f'b.{kind}'}" for kind in ("csv", "json")]
+    into += [f"--video={folder / 'b.avi'}"]
+    track = [["track", root / "glide", "--box", box, *peer, *into] for box in BOXES]
+    scores = ["--out", tmp_path / "runs", "--json", folder / "b.json", "--report", folder]
+    score = [["eval", "--root", root, *peer, *more, *scores] for more in ([], ["--stride", "2"])]
+    for commands, last in ((track, "b.json"), (score, "b.json")):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        result = killed_command(folder, *commands)
+        states = [(bool(step["old"]), bool(step["new"])) for step in result["steps"]]
+        assert (True, True) not in states
+        # The old ones go, and then the new ones come.
+        assert states == sorted(states, key=lambda state: (not state[0], state[1]))
+        assert {(True, False), (False, False), (False, True)} == set(states)
+        whole = result["end"]["new"]
+        assert result["end"]["old"] == result["left"] == []
+        assert len(whole) == 3 if commands is track else 2
+        assert all(step["new"] == whole for step in result["steps"] if last in step["new"])
+
+
+def test_a_page_and_its_plots_belong_together(tmp_path: Path) -> None:
+    out, page = tmp_path / "out", tmp_path / "docs" / "page.md"
+    page.parent.mkdir()
+    page.write_text("a\n<!-- compare -->\n<!-- /compare -->\n<!-- guide -->\n<!-- /guide -->\nz\n")
+    peers, _ = comparison.peer_contestants({})
+    made = []
+    for name, frames in (("first", 12), ("second", 9)):
+        write_sequence(tmp_path / name / name, frames)
+        argv = ["compare", "--root", str(tmp_path / name), "--docs", str(page)]
+        clips = load_folder(tmp_path / name)
+        kcf = [p for p in peers if p.label == "opencv_kcf"]
+        entries, _ = comparison.compare(kcf, clips, tmp_path / "runs" / name, progress=False)
+        made.append((build_parser().parse_args(argv), out, entries, {}, {}))
+    compare._write(*made[0])
+    before = tree(tmp_path)
+    old = {name for name in before if name.startswith(("out", "docs"))}
+    states = []
+    for _ in kills(lambda: compare._write(*made[1]), tmp_path):
+        states.append({n: data for n, data in tree(tmp_path).items() if "/." not in n})
+        put(tmp_path, before)
+    after = tree(tmp_path)
+    assert set(after) == set(before)
+    changed = {n for n in old if before[n] != after[n]}
+    assert {"out/compare.md", "docs/page.md", "docs/images/compare_success.svg"} <= changed
+    seen = set()
+    for now in states:
+        text = now["docs/page.md"].decode()
+        assert text.startswith("a\n")
+        assert text.endswith("z\n")
+        kinds = {now[n] == before[n] for n in changed - {"docs/page.md"} if n in now}
+        assert len(kinds) <= 1, "files of two runs"
+        if text.count(compare.CHANGING) == 2:
+            seen.add("says so")
+        else:
+            wanted, said = (before, "old") if "| first |" in text else (after, "new")
+            assert {n: now.get(n) for n in old} == {n: wanted[n] for n in old}
+            seen.add(said)
+    assert {"old", "says so"} <= seen
+
+
+def test_a_study_is_the_old_one_or_none(tmp_path: Path) -> None:
+    write_study(tmp_path, "old", "<svg>old</svg>")
+    before = tree(tmp_path)
+    seen = set()
+    for _ in kills(lambda: write_study(tmp_path, "new", "<svg>new</svg>"), tmp_path):
+        now = {n: data for n, data in tree(tmp_path).items() if not n.startswith(".")}
+        values = {b"old" in data for data in now.values()}
+        assert len(values) <= 1
+        assert b"new" not in now.get("study.md", b"") or len(now) == 2
+        seen.add((values == {True}, len(now)))
+        put(tmp_path, before)
+    assert {(True, 2), (True, 1), (False, 0), (False, 1)} <= seen
+    assert b"new" in b"".join(tree(tmp_path).values())
+    assert set(tree(tmp_path)) == set(before)
+
+
+def test_a_new_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    folder = tmp_path / "trace"
+
+    def write() -> None:
+        with new_folder(folder) as draft:
+            for name in ("trace.json", "000001.npz"):
+                (draft / name).write_text(name)
+
+    whole = {"trace/trace.json", "trace/000001.npz"}
+    seen = []
+    for _ in kills(write, tmp_path):
+        found = {name for name in tree(tmp_path) if not name.startswith(".")}
+        assert found in (set(), whole)
+        seen.append(found == whole)
+        shutil.rmtree(folder, ignore_errors=True)
+    assert False in seen
+    assert set(tree(tmp_path)) == whole
+    with pytest.raises(OSError, match="not empty"):
+        write()
+    assert set(tree(tmp_path)) == whole
+
+
+def test_long_names_and_drafts_of_the_killed(tmp_path: Path) -> None:
+    for name in ("x" * 251 + ".txt", "\u00fc" * 120 + ".txt", "[a]*.txt"):
+        path = tmp_path / name
+        for _ in kills(lambda path=path: write_text(path, "whole"), tmp_path):
+            assert not path.exists() or path.read_text() == "whole"
+            path.unlink(missing_ok=True)
+        assert path.read_text() == "whole"
+        assert os.listdir(tmp_path) == [name]
+        path.unlink()
 
 
 def network_of(value: float) -> nn.Module:

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.comparison import own_contestants
     from ..evaluation.measures import CORRELATION, measures
     from ..evaluation.participants import TrackerSpec
-    from ..evaluation.sections import check_sections, fill_section
+    from ..evaluation.sections import check_sections, fill_sections
     from ..tracker import TRACKERS
     from ..tracker.checkpoint import usual_size
 
@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
         text = _table(done, lacking, columns)
         write_text(out / f"{name}.md", text + "\n")
         if args.docs:
-            fill_section(Path(args.docs).expanduser(), f"ablation {name}", text)
+            fill_sections(Path(args.docs).expanduser(), {f"ablation {name}": text})
         print(f"### {name}\n\n{text}\n")
     return 0
 

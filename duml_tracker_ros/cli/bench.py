@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import Whole, positive, shown
-from ..outputs import write_text
+from ..outputs import together, write_text
 from ..vector_units import RESTRICTIONS, missing_for
 from .common import (
     DEFAULT_TRACKER,
@@ -202,13 +202,18 @@ def run(args: argparse.Namespace) -> int:
 
     results, problems = bench(cases, tell, args.repeats)
     environment = {**describe_environment(args.device), "threads": args.threads}
-    if json_file is not None:
-        document = {
-            "results": [r.as_dict() for r in results],
-            "problems": problems,
-            "environment": environment,
-        }
-        write_text(json_file, json.dumps(document, indent=1, default=str) + "\n")
+    page = Path(args.report).expanduser() / "index.html" if args.report else None
+    with together():
+        if page is not None:
+            page.parent.mkdir(parents=True, exist_ok=True)
+            write_text(page, render_bench(results, problems, environment))
+        if json_file is not None:
+            document = {
+                "results": [r.as_dict() for r in results],
+                "problems": problems,
+                "environment": environment,
+            }
+            write_text(json_file, json.dumps(document, indent=1, default=str) + "\n")
     if results:
         say(f"{environment['processor']}: {' '.join(environment['vector_units'])}\n")
         say(table(*bench_table(results, results)))
@@ -221,11 +226,7 @@ def run(args: argparse.Namespace) -> int:
                 f"\n{r.case.frames} frames: first tenth {_mean(r.curve[:tenth]):.2f} ms, "
                 f"last tenth {_mean(r.curve[-tenth:]):.2f} ms, memory {r.growth:+.1f} MiB"
             )
-    if args.report:
-        folder = Path(args.report).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
-        page = folder / "index.html"
-        write_text(page, render_bench(results, problems, environment))
+    if page is not None:
         say(f"report: {page}")
     for name, reason in problems.items():
         print(f"not measured: {name}: {reason}", file=sys.stderr)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import positive
-from ..outputs import write_text
+from ..outputs import together, write_text
 from .common import (
     OUT_HELP,
     CliError,
@@ -36,6 +36,8 @@ Finished runs under --out are not made again: run once on a busy machine with --
 on a quiet one for the times. --docs writes tables, plots and the guide into a Markdown page.
 """
 IMAGES = "images"
+SECTIONS = ("compare", "guide")
+CHANGING = "`duml-tracker compare` was cut off while it wrote this part: run it once more."
 UNSEEN = "Nothing was chosen on these"
 CHOSEN = "Settings and weights were chosen on these"
 
@@ -99,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
             known = ", ".join((*TRACKERS, "opencv", *PEERS))
             raise CliError(f"--tracker {name!r} is not known; choose from {known}")
     if args.docs:
-        check_sections(Path(args.docs).expanduser(), ("compare", "guide"))
+        check_sections(Path(args.docs).expanduser(), SECTIONS)
     clips = load_dataset(args.dataset, args.root, args.sequences)
     own, missing = own_contestants(
         [n for n in TRACKERS if n in wanted], parse_files(args.weights), args.device
@@ -137,7 +139,7 @@ def _write(
 ) -> None:
     """Print the tables, and write them and the plots."""
     from ..evaluation.comparison import clip_table, comparison_plots, comparison_table, guide, split
-    from ..evaluation.sections import fill_section
+    from ..evaluation.sections import fill_sections
 
     origin = _origin(args, entries)
     parts = [table(*comparison_table(entries))]
@@ -159,18 +161,21 @@ def _write(
     plots = comparison_plots(unseen)
     text = "\n\n".join([*parts, chosen, by_clip])
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "compare.md", f"{origin}\n\n{text}\n")
-    folder = out
-    if args.docs:
-        page = Path(args.docs).expanduser()
-        folder = page.parent / IMAGES
-        folder.mkdir(parents=True, exist_ok=True)
+    page = Path(args.docs).expanduser() if args.docs else None
+    folder = out if page is None else page.parent / IMAGES
+    folder.mkdir(parents=True, exist_ok=True)
+    if page is not None:
+        # The page is not only ours and cannot go while its plots change: it says so meanwhile.
+        fill_sections(page, dict.fromkeys(SECTIONS, CHANGING))
+    with together():
+        for name, svg in plots.items():
+            write_text(folder / f"compare_{name}.svg", svg + "\n")
+        write_text(out / "compare.md", f"{origin}\n\n{text}\n")
+    if page is not None:
         shown = [f"![{name}]({IMAGES}/compare_{name}.svg)" for name in plots]
         whole = [origin, *parts, *shown, "AUC on each clip:", by_clip]
-        fill_section(page, "compare", "\n\n".join(whole))
-        fill_section(page, "guide", f"{origin}\n\n{chosen}")
-    for name, svg in plots.items():
-        write_text(folder / f"compare_{name}.svg", svg + "\n")
+        filled = ("\n\n".join(whole), f"{origin}\n\n{chosen}")
+        fill_sections(page, dict(zip(SECTIONS, filled, strict=True)))
     print(text)
     print(f"\nwritten: {out / 'compare.md'}" + (f", {args.docs}" if args.docs else ""))
 

@@ -197,10 +197,9 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.runner import Evaluation, evaluate
     from ..evaluation.splices import absent_pairs, every, returns
     from ..evaluation.starts import more_starts
-    from ..evaluation.submission import entry_doubts, write_submission
     from ..evaluation.variants import slug
     from ..evaluation.vot_runs import VotEvaluation, evaluate_vot
-    from ..outputs import write_text
+    from ..outputs import together, write_text
 
     if not args.root and not args.scenes:
         raise CliError("--root names the folder of the data set; or take --scenes N")
@@ -265,29 +264,45 @@ def run(args: argparse.Namespace) -> int:
         "threads": args.threads,
         "resumed": sum(r.resumed for t in result.trackers.values() for r in t.runs.values()),
     }
-    if json_file is not None:
-        document = as_document(result, environment)
-        write_text(json_file, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    page, submitted = None, []
+    with together():
+        if isinstance(result, Evaluation):
+            submitted = _submit(result, options["out"])
+            page = write_report(Path(args.report), result, environment) if args.report else None
+        if json_file is not None:
+            document = as_document(result, environment)
+            write_text(json_file, json.dumps(document, indent=1, allow_nan=False) + "\n")
     if isinstance(result, VotEvaluation):
         say(vot_summary(result, per_sequence=args.per_sequence))
     else:
         say(summary(result, per_sequence=args.per_sequence))
     for name, reason in result.problems.items():
         print(f"not scored: {name}: {reason}", file=sys.stderr)
-    if isinstance(result, Evaluation):
-        if dataset.submission is not None:
-            for name in result.trackers:
-                try:
-                    file = write_submission(result, name, options["out"] / f"{name}.zip")
-                    say(f"to submit: {file}")
-                    doubts = entry_doubts(result, name)
-                    if doubts:
-                        print(f"no valid entry: {doubts}", file=sys.stderr)
-                except ValueError as error:
-                    print(f"no file to submit for {name}: {error}", file=sys.stderr)
-        if args.report:
-            say(f"report: {write_report(Path(args.report), result, environment)}")
+    for file, doubts in submitted:
+        if file is not None:
+            say(f"to submit: {file}")
+        if doubts:
+            print(doubts, file=sys.stderr)
+    if page is not None:
+        say(f"report: {page}")
     return 1 if result.problems else 0
+
+
+def _submit(result: Evaluation, folder: Path) -> list[tuple[Path | None, str]]:
+    """Write the files for the data set's server, where it has one: each, and what speaks against
+    it."""
+    from ..evaluation.submission import entry_doubts, write_submission
+
+    made: list[tuple[Path | None, str]] = []
+    for name in result.trackers if result.dataset.submission is not None else ():
+        try:
+            file = write_submission(result, name, folder / f"{name}.zip")
+        except ValueError as error:
+            made.append((None, f"no file to submit for {name}: {error}"))
+        else:
+            doubts = entry_doubts(result, name)
+            made.append((file, f"no valid entry: {doubts}" if doubts else ""))
+    return made
 
 
 def switched(specs: Sequence[TrackerSpec], changed: dict[str, Any]) -> list[TrackerSpec]:

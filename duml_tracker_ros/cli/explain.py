@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import re
 import tempfile
 from contextlib import ExitStack
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arguments import Whole, positive
-from ..outputs import unused, whole
+from ..outputs import together, unused, whole
+from ..whole_set import new_folder
 from .common import (
     DEFAULT_TRACKER,
     CliError,
@@ -150,11 +152,13 @@ def run(args: argparse.Namespace) -> int:
         raise CliError(f"--truth: {error}") from None
     stem = re.sub(r"[^\w.+-]+", "_", f"explain_{name}")
     out = Path(args.out).expanduser() if args.out else unused(stem)
-    page = write_page(out, story)
+    with together():
+        if picture is not None:
+            write_picture(picture, story, args.failure)
+        page = write_page(out, story)
     print(verdict(story))
     print(f"page: {page}")
     if picture is not None:
-        write_picture(picture, story, args.failure)
         print(f"picture: {picture}")
     return status
 
@@ -171,17 +175,18 @@ def follow(args: argparse.Namespace, clip: Clip) -> Trace:
     with ExitStack() as stack:
         if args.trace:
             folder = Path(args.trace).expanduser()
-            if folder.exists():
+            if os.path.lexists(folder):
                 raise CliError(f"--trace {folder} exists already: name another folder")
+            folder = stack.enter_context(new_folder(folder))
         else:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "trace"
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         return track(args, clip, box, folder)
 
 
 def track(args: argparse.Namespace, clip: Clip, box: Any, folder: Path) -> Trace:
     """Follow the target and write its trace."""
     from ..evaluation.runner import seed_all
-    from ..explain.trace import Budget, TraceWriter, read_trace
+    from ..explain.trace import Budget, TraceWriter, is_trace, read_trace
     from ..media.source import FrameSource
     from ..progress import progress
     from ..tracker import create_tracker
@@ -216,7 +221,7 @@ def track(args: argparse.Namespace, clip: Clip, box: Any, folder: Path) -> Trace
                 writer.add(0, frame.image, "bgr", tracker.update(frame.image, "bgr"))
             bar.update()
     writer.flush()
-    if not folder.exists():
+    if not is_trace(folder):
         raise CliError(f"{clip.name} has one frame only: there is nothing to explain")
     if clip.truth is not None:
         np.savetxt(folder / TRUTH_FILE, clip.truth, fmt="%.6g", delimiter=",")

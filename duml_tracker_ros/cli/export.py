@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import Whole, positive
-from ..outputs import whole, write_text
+from ..digest import file_digest
+from ..outputs import write_text
+from ..whole_set import whole_set
 from .common import DEFAULT_TRACKER, CliError, epilog
 
 if TYPE_CHECKING:
@@ -26,8 +29,8 @@ Write the learned networks of a tracker as ONNX graphs of fixed shapes, for othe
                        (once a target; trackers without a template have none)
   NAME_search.onnx     search crop and kernels -> dense predictions and the features of the online
                        branch (every frame)
-  NAME.json            sizes, inputs and outputs, anchors, checksum of the weights; the graphs carry
-                       the same as metadata
+  NAME.json            sizes, inputs and outputs, anchors, checksums of the weights and of the
+                       graphs, which carry the same as metadata; written last
 
 What is learned online, the localisation and the score voting are no networks and are not in the
 graphs. Needs the packages onnx and onnxscript; onnxruntime, where installed, checks the graphs.
@@ -130,9 +133,7 @@ def run(args: argparse.Namespace) -> int:
         **describe(net),
     }
     template, search = SYSTEMS[args.tracker].graphs(net)
-    described = {"graphs": export_graphs(net, template, search, folder, name, about), **about}
-    manifest = folder / f"{name}.json"
-    write_text(manifest, json.dumps(described, indent=1) + "\n")
+    described = write_graphs(make_graphs(net, template, search), folder, name, about)
     for graph in described["graphs"].values():
         size = (folder / graph["file"]).stat().st_size / 2**20
         difference = graph["difference"]
@@ -142,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
             else f"onnxruntime differs by at most {difference:.1e}"
         )
         print(f"{folder / graph['file']}: {size:.1f} MiB, {checked}")
-    print(manifest)
+    print(folder / f"{name}.json")
     return 0
 
 
@@ -201,15 +202,18 @@ def describe(net: CropNet) -> dict[str, Any]:
     }
 
 
-def export_graphs(
-    net: CropNet,
-    template: Graph | None,
-    search: Graph,
-    folder: Path,
-    name: str,
-    about: dict[str, Any],
-) -> dict[str, Any]:
-    """Write the graphs and return their descriptions."""
+@dataclass(frozen=True)
+class Made:
+    """A graph in ONNX, with what it is checked against."""
+
+    graph: Graph
+    program: Any
+    example: tuple[torch.Tensor, ...]
+    expected: tuple[torch.Tensor, ...]
+
+
+def make_graphs(net: CropNet, template: Graph | None, search: Graph) -> dict[str, Made]:
+    """The graphs of a network by their names."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
@@ -217,40 +221,56 @@ def export_graphs(
     def crop(size: int) -> torch.Tensor:
         return torch.rand(1, 3, size, size, generator=generator) * 255
 
-    graphs, kernels = {}, ()
+    made: dict[str, Made] = {}
+    kernels: tuple[torch.Tensor, ...] = ()
     if template is not None:
-        example = (crop(net.config.template_size),)
-        with torch.no_grad():
-            kernels = template(*example)[: len(search.inputs) - 1]
-        graphs["template"] = export_graph(
-            template, example, folder / f"{name}_template.onnx", about
-        )
-    example = (crop(net.config.search_size), *kernels)
-    graphs["search"] = export_graph(search, example, folder / f"{name}_search.onnx", about)
-    return graphs
+        made["template"] = _make(template, (crop(net.config.template_size),))
+        kernels = made["template"].expected[: len(search.inputs) - 1]
+    made["search"] = _make(search, (crop(net.config.search_size), *kernels))
+    return made
 
 
-def export_graph(
-    graph: Graph, example: tuple[torch.Tensor, ...], path: Path, about: dict[str, Any]
-) -> dict[str, Any]:
-    """Write one graph; raises CliError when it does not compute what torch does."""
+def _make(graph: Graph, example: tuple[torch.Tensor, ...]) -> Made:
     import torch
 
-    from ..tracker.engine.onnx_graph import OPSET, to_onnx
+    from ..tracker.engine.onnx_graph import to_onnx
 
-    program = to_onnx(graph, example)
-    program.model.metadata_props.update({k: str(v) for k, v in about.items()})
     with torch.no_grad():
-        expected = graph(*example)
-    with whole(path) as partial:
-        program.save(str(partial))
-        difference = _difference(partial, graph.inputs, example, expected)
+        expected = tuple(graph(*example))
+    return Made(graph, to_onnx(graph, example), example, expected)
+
+
+def write_graphs(
+    made: dict[str, Made], folder: Path, name: str, about: dict[str, Any]
+) -> dict[str, Any]:
+    """Write graphs and manifest into a folder, which hold the old ones or the new ones; returns
+    what the manifest says.
+
+    Raises CliError when a graph does not compute what torch does.
+    """
+    with whole_set(folder, f"{name}.json") as draft:
+        graphs = {
+            kind: _write_graph(graph, draft / f"{name}_{kind}.onnx", about)
+            for kind, graph in made.items()
+        }
+        described = {"graphs": graphs, **about}
+        write_text(draft / f"{name}.json", json.dumps(described, indent=1) + "\n")
+    return described
+
+
+def _write_graph(made: Made, path: Path, about: dict[str, Any]) -> dict[str, Any]:
+    from ..tracker.engine.onnx_graph import OPSET
+
+    graph, expected = made.graph, made.expected
+    made.program.model.metadata_props.update({k: str(v) for k, v in about.items()})
+    made.program.save(str(path))
     return {
         "file": path.name,
+        "sha256": file_digest(path),
         "opset": OPSET,
-        "inputs": {n: list(t.shape) for n, t in zip(graph.inputs, example, strict=True)},
+        "inputs": {n: list(t.shape) for n, t in zip(graph.inputs, made.example, strict=True)},
         "outputs": {n: list(t.shape) for n, t in zip(graph.outputs, expected, strict=True)},
-        "difference": difference,
+        "difference": _difference(path, graph.inputs, made.example, expected),
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import positive
-from ..outputs import write_text
+from ..outputs import together, write_text
 from .common import (
     OUT_HELP,
     CliError,
@@ -140,12 +140,18 @@ def run(args: argparse.Namespace) -> int:
             title = f"One branch alone, mean over {len(study.grid())} settings (Table 1)"
             sections.append((title, rows))
     text = "\n\n".join(f"### {title}\n\n{_rows(rows, shown)}" for title, rows in sections)
-    out.mkdir(parents=True, exist_ok=True)
-    write_text(out / "study.md", text + "\n")
-    write_text(out / "mu.svg", study.mu_chart(mu, main_measure(clips)) + "\n")
+    write(out, text, study.mu_chart(mu, main_measure(clips)))
     print(text)
     print(f"\nwritten: {out / 'study.md'}, {out / 'mu.svg'}")
     return 0
+
+
+def write(out: Path, text: str, chart: str) -> None:
+    """Write the tables and the plot that belongs to them."""
+    out.mkdir(parents=True, exist_ok=True)
+    with together():
+        write_text(out / "mu.svg", chart + "\n")
+        write_text(out / "study.md", text + "\n")
 
 
 def _paper_tables() -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import Number, Whole, positive
-from ..outputs import open_text, unused, write_text
+from ..outputs import open_text, together, unused, write_text
 from .common import (
     DEFAULT_TRACKER,
     HALF,
@@ -161,6 +161,7 @@ def run(args: argparse.Namespace) -> int:
         raise CliError(f"{source.name}: frame {args.start} cannot be used: {first.problem}")
     record = _Record()
     with ExitStack() as stack:
+        stack.enter_context(together())
         window = None
         if args.select or args.show:
             window = Window(f"duml-tracker: {source.name}", "give --box and --video instead")
@@ -178,23 +179,22 @@ def run(args: argparse.Namespace) -> int:
         begin = time.perf_counter()
         tracker.init(first.image, box)
         record.init_ms = (time.perf_counter() - begin) * 1e3
-        sinks = stack.enter_context(_Sinks(args, files, source.rate, window))
-        # Ctrl-C is the usual way to end a camera; what was found is kept.
-        with suppress(KeyboardInterrupt):
+        with _Sinks(args, files, source.rate, window) as sinks, suppress(KeyboardInterrupt):
+            # Ctrl-C is the usual way to end a camera; what was found is kept.
             _follow(args, source, frames, first, box, tracker, record, sinks)
-    summary = record.summary()
-    if "json" in files:
-        document = {
-            "source": without_password(args.source),
-            "start": args.start,
-            "box": list(box),
-            "tracker": tracker.describe(),
-            "summary": summary,
-            "notes": source.notes,
-            "problems": source.problems,
-            "frames": [_as_dict(row) for row in record.rows],
-        }
-        write_text(files["json"], json.dumps(document, indent=1, default=str) + "\n")
+        summary = record.summary()
+        if "json" in files:
+            document = {
+                "source": without_password(args.source),
+                "start": args.start,
+                "box": list(box),
+                "tracker": tracker.describe(),
+                "summary": summary,
+                "notes": source.notes,
+                "problems": source.problems,
+                "frames": [_as_dict(row) for row in record.rows],
+            }
+            write_text(files["json"], json.dumps(document, indent=1, default=str) + "\n")
     states = ", ".join(f"{n} {s}" for s, n in summary["states"].items())
     speed = f"{summary['ms_median']:.1f} ms per frame" if summary["ms_median"] else "no update"
     say(f"{summary['frames']} frames ({states or 'first only'}), {speed}")

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from ..media.picture import PictureError, as_bgr, decode
+from ..outputs import write_text
 from ..pixels import Pixels
 from ..tracker import Box, TrackResult
 from .record import COLUMNS, MAPS, RAGGED, SIZES, STATES, record
@@ -88,7 +89,7 @@ class TraceWriter:
                 raise FileExistsError(errno.EEXIST, "a trace is there already", str(self.folder))
             self.folder.mkdir(parents=True, exist_ok=True)
             document = {"format": FORMAT, **self._about}
-            (self.folder / META).write_text(json.dumps(document, indent=1, default=str) + "\n")
+            write_text(self.folder / META, json.dumps(document, indent=1, default=str) + "\n")
         self._rows.append(record(self._next, stamp_ns, image, order, result))
         self._next += 1
         if len(self._rows) >= FRAMES_A_FILE:
