@@ -84,6 +84,8 @@ def test_recorded_frames_track_as_plain_ones(update: str) -> None:
     # Gone for a while: larger crops, and the way back.
     images[18:24] = [np.full_like(images[0], 90)] * 6
     rules = {"online.update": update, "online.interval": 4}
+    # Further peaks come in the same copy.
+    rules |= {"lookalikes.active": update == "never"}
     plain, recorded = (
         create_tracker("duml", device="cpu", size="compact", **rules),
         captured(**rules),

@@ -186,6 +186,24 @@ def test_a_lost_target_is_kept_at_its_place_in_the_world() -> None:
     assert box[0] - 100 < 5.0 / (1 - 0.8) + 1, "the velocity dies away"
 
 
+def test_a_camera_that_comes_nearer_to_the_ground_need_not_come_nearer_to_its_target() -> None:
+    """A car is followed by another one: all that stands still grows, and the car does not."""
+    nearer = Motion(np.array([[1.04, 0, -4.4], [0, 1.04, -4.4], [0, 0, 1]]))
+    sides = {}
+    for name, grows in (("car", 1.0), ("house", 1.04)):
+        box, seen = (100.0, 100.0, 20.0, 20.0), Prediction()
+        for _ in range(8):
+            seen.ahead(box, nearer, False)
+            box = (100.0, 100.0, box[2] * grows, box[3] * grows)
+            seen.learn(box)
+        former = box[2]
+        for _ in range(10):
+            box = seen.ahead(box, nearer, True)
+        sides[name] = box[2] / former
+    assert sides["car"] == pytest.approx(1.0)
+    assert sides["house"] == pytest.approx(1.04**10, rel=1e-6)
+
+
 def test_errors_of_many_frames_do_not_lead_a_lost_target_astray() -> None:
     """A minute of estimates that are off by a little, each time the same way."""
     track = TargetTrack((100.0, 100.0, 40.0, 20.0), (0.0, 0.0, 0.0))

@@ -314,6 +314,18 @@ class MotionConfig(Group, path="motion"):
 
 
 @dataclass(frozen=True)
+class LookAlikesConfig(Group, path="lookalikes"):
+    """Look-alikes as tracks of their own.
+
+    With ``active`` up to three further peaks of the scores that stay are followed, and what is seen
+    in a frame is shared out among them and the target together (``lookalikes``): what has gone its
+    own way is not taken for the target.
+    """
+
+    active: bool = False
+
+
+@dataclass(frozen=True)
 class ReacquireConfig(Group, path="reacquire"):
     """The search of the whole image for a target that is lost (``elsewhere``).
 
@@ -403,6 +415,7 @@ class TrackerConfig(Group):
     mask: MaskConfig = field(default_factory=MaskConfig)
     localize: LocalizeConfig = field(default_factory=LocalizeConfig)
     motion: MotionConfig = field(default_factory=MotionConfig)
+    lookalikes: LookAlikesConfig = field(default_factory=LookAlikesConfig)
     reacquire: ReacquireConfig = field(default_factory=ReacquireConfig)
 
     def __post_init__(self) -> None:

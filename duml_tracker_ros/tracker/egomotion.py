@@ -48,9 +48,12 @@ class Motion:
 
     Attributes:
         matrix: homography of image coordinates, float64 [3, 3].
+        turn_only: it is that of a camera that was measured to turn, so that things far and near
+            change alike; what is seen to grow may do so because the camera comes nearer to it.
     """
 
     matrix: NDArray[np.float64]
+    turn_only: bool = False
 
     def move(self, box: Box) -> Box:
         """Where a box would be, had it stood still; where it is, if that is behind the camera."""
@@ -202,4 +205,4 @@ def _turned(former: Attitude, now: Attitude, size: tuple[int, int]) -> Motion | 
     """What a turn of the camera does to its image; None where nothing of the former one is left."""
     matrix = now.camera @ now.rotation.T @ former.rotation @ np.linalg.inv(former.camera)
     depth = matrix[2] @ (size[0] / 2, size[1] / 2, 1)
-    return Motion(matrix) if np.isfinite(matrix).all() and depth > BEHIND else None
+    return Motion(matrix, True) if np.isfinite(matrix).all() and depth > BEHIND else None

@@ -21,6 +21,14 @@ class TrackState(enum.Enum):
     LOST = "lost"
 
 
+class Claim(enum.Enum):
+    """Whose the chosen place is, as far as look-alikes are followed."""
+
+    OWN = "the target's"
+    SHARED = "a look-alike is at the same place"
+    OTHERS = "a look-alike's"
+
+
 @dataclass(frozen=True)
 class Finding:
     """Verdict on one frame.
@@ -80,6 +88,7 @@ def judge(
     strange: bool = False,
     trial: int = 0,
     usual_accurate: float = 0.0,
+    claim: Claim = Claim.OWN,
 ) -> Finding:
     """Turn the scores at the peak into a state.
 
@@ -93,6 +102,7 @@ def judge(
         strange: it has another colour than the target: not what was lost.
         trial: frames of proof that are still wanted of what was found again, this one included.
         usual_accurate: mean offline score of this target while it is tracked.
+        claim: whose the place is.
     """
     again = former is TrackState.LOST
     bar = config.found_above if again else config.lost_below
@@ -100,11 +110,11 @@ def judge(
     share = config.found_share if again else config.lost_share
     score = 0.5 * (robust + accurate)
     lost = robust < bar or accurate < accurate_bar or score < share * usual
-    lost = lost or (again and strange)
+    lost = lost or (again and strange) or claim is Claim.OTHERS
     weak = robust < config.found_above or score < config.unsure_share * usual
     plain = min(config.proof_accurate, config.proof_share * usual_accurate)
     proof = accurate >= plain and score >= config.found_share * usual
-    weak = weak or trial > (1 if proof else 0)
+    weak = weak or trial > (1 if proof else 0) or claim is Claim.SHARED
     distractor = second > config.distractor_ratio * robust
     state = TrackState.UNCERTAIN if weak or distractor else TrackState.TRACKING
     if lost:

@@ -48,6 +48,17 @@ class Peak(NamedTuple):
         return torch.cat((box, scores))
 
     @staticmethod
+    def pack_others(chosen: Tensor, rows: Tensor) -> Tensor:
+        """Further peaks beside a packed one [N, 10].
+
+        Args:
+            rows: box, penalty, fused, robust and accurate score of each [N, 8].
+        """
+        # Beside another one the chosen one is the second peak.
+        second = chosen[6].expand(len(rows), 1)
+        return torch.cat((rows, second, rows[:, 6:7]), 1)
+
+    @staticmethod
     def unpack(rows: Tensor) -> list[Peak]:
         """Packed peaks [N, 10] on the host; waits for the device."""
         return [Peak(*row) for row in rows.tolist()]

@@ -26,6 +26,8 @@ class Candidate(NamedTuple):
         cell: index of the chosen cell in the flattened map [1].
         fused_map, robust_map, accurate_map: [H, W], highest over anchors.
         ballot: what the box was voted from; None without voting.
+        others: the highest peaks of the fused map, this one among them: box, penalty, fused, robust
+            and accurate score of each [P, 8]; None unless asked for.
     """
 
     box: Tensor
@@ -38,6 +40,7 @@ class Candidate(NamedTuple):
     robust_map: Tensor
     accurate_map: Tensor
     ballot: Ballot | None = None
+    others: Tensor | None = None
 
 
 def hann_window(cells: int, closed: bool = False) -> Tensor:
@@ -93,6 +96,8 @@ def select(
     window: Tensor,
     config: PostprocessConfig,
     influence: float | Tensor | None = None,
+    peaks: int = 0,
+    radius: int = 1,
 ) -> Candidate:
     """Choose the target's box.
 
@@ -104,6 +109,8 @@ def select(
         last: (w, h) of the last box in crop pixels.
         window: cosine window [H, W].
         influence: its share of the ranking, if not that of the configuration.
+        peaks: how many peaks of the fused map are wanted beside that,
+        radius: cells within which there is but one.
     """
     quality = torch.sigmoid(out.iou[0].float())
     boxes = decode(out.deltas[0].float(), anchors)
@@ -128,6 +135,15 @@ def select(
         chosen = ballot.elect()
     cell = best % window.numel()
     fused_map, robust_map, accurate_map = (highest(scores) for scores in (fused, robust, accurate))
+    others = None
+    if peaks:
+        scores, anchor = fused.expand(quality.shape).max(0)
+        cells = highest_peaks(scores, peaks, radius)
+        index = anchor.flatten()[cells] * window.numel() + cells
+        maps = (penalty, fused_map, robust_map, accurate_map)
+        at = (index, cells, cells, cells)
+        told = [m.flatten()[i][:, None] for m, i in zip(maps, at, strict=True)]
+        others = torch.cat((flat[index], *told), 1)
     return Candidate(
         chosen,
         pick(penalty, best),
@@ -139,7 +155,20 @@ def select(
         robust_map,
         accurate_map,
         ballot,
+        others,
     )
+
+
+def highest_peaks(scores: Tensor, count: int, radius: int) -> Tensor:
+    """Cells of the highest local maxima of a map [H, W], indices of the flattened map [count].
+
+    Where there are fewer, the rest are cells that are no maxima.
+
+    Args:
+        radius: cells within which there is but one.
+    """
+    around = torch.nn.functional.max_pool2d(scores[None, None], 2 * radius + 1, 1, radius)[0, 0]
+    return torch.where(scores >= around, scores, scores - 2).flatten().topk(count).indices
 
 
 def pick(values: Tensor, index: Tensor) -> Tensor:

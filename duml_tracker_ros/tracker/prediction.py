@@ -33,15 +33,18 @@ class Prediction:
     Attributes:
         drift, slide: pixels a frame in the world, as the camera sees it, and in the image.
         errors: mean error of each guess, in sides of the target.
+        sizes: the same of its size, had it stayed the same or followed the camera's scale (log).
         frames: in which they were compared with what was seen.
     """
 
     drift: Point = (0.0, 0.0)
     slide: Point = (0.0, 0.0)
     errors: list[float] = field(default_factory=lambda: [0.0] * 4)
+    sizes: list[float] = field(default_factory=lambda: [0.0] * 2)
     frames: int = 0
     _guesses: list[Box] | None = None
     _former: Point = (0.0, 0.0)
+    _scales: tuple[float, float] = (1.0, 1.0)
 
     def ahead(self, box: Box, motion: Motion | None, lost: bool) -> Box:
         """Where the box will be, if that is sure enough; where it is, otherwise.
@@ -51,6 +54,12 @@ class Prediction:
             lost: the target was not seen in the former image.
         """
         stands = box if motion is None else motion.move(box)
+        side = math.sqrt(box[2] * box[3])
+        self._scales = side, math.sqrt(stands[2] * stands[3])
+        # A camera that comes nearer to what stands still need not come nearer to its target.
+        follows = self.frames >= FRAMES and self.sizes[1] < SURER * self.sizes[0]
+        if motion is not None and not (motion.turn_only or follows):
+            stands = _sized(stands, box)
         if motion is not None:
             self.drift = motion.turn(self.drift, box)
         guesses = [box, stands, _moved(stands, self.drift), _moved(box, self.slide)]
@@ -88,6 +97,9 @@ class Prediction:
             gx, gy = _centre(guess)
             error = math.hypot(x - gx, y - gy) / side
             self.errors[index] = keep * self.errors[index] + (1 - keep) * error
+        for index, former in enumerate(self._scales):
+            error = abs(math.log(side / former))
+            self.sizes[index] = keep * self.sizes[index] + (1 - keep) * error
         stands = _centre(guesses[STANDS])
         self.drift = _toward(self.drift, (x - stands[0], y - stands[1]))
         self.slide = _toward(self.slide, (x - self._former[0], y - self._former[1]))
@@ -95,6 +107,12 @@ class Prediction:
 
 def _centre(box: Box) -> Point:
     return box[0] + box[2] / 2, box[1] + box[3] / 2
+
+
+def _sized(box: Box, like: Box) -> Box:
+    """A box of another's size at its place."""
+    x, y = _centre(box)
+    return x - like[2] / 2, y - like[3] / 2, like[2], like[3]
 
 
 def _slower(velocity: Point) -> Point:

@@ -15,6 +15,7 @@ from .egomotion import Motion, View
 from .elsewhere import Elsewhere
 from .geometry import Box, Sides, Window, overlap, search_window
 from .localize import Finding, TrackState, neighbourhood
+from .lookalikes import LookAlikes
 from .prediction import Prediction
 
 NOWHERE_ELSE = ReacquireConfig()
@@ -62,6 +63,7 @@ class TargetTrack:
         style: width and height of the box that was drawn, as shares of those that the network gave
             in the same frame: whoever drew it had the arms in it, or not. Later boxes keep to it.
         elsewhere: the search of the whole image while it is lost.
+        look_alikes: what is like it and not it.
         view, prediction: the image it was last looked for in, and how it moves; used only where the
             camera's motion is followed.
     """
@@ -77,6 +79,7 @@ class TargetTrack:
     colour: UsualColour = field(default_factory=UsualColour)
     style: tuple[float, float] = (1.0, 1.0)
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    look_alikes: LookAlikes = field(default_factory=LookAlikes)
     view: View | None = None
     prediction: Prediction = field(default_factory=Prediction)
     _sizes: list[float] = field(init=False)
@@ -164,6 +167,7 @@ class TargetTrack:
         """
         lost = self.state is TrackState.LOST
         self.elsewhere.stand_still(motion)
+        self.look_alikes.stand_still(motion)
         box = self.prediction.ahead(self.box, motion, lost)
         self.box = self._bounded(box, view.size) if lost else box
         self.view = view

@@ -28,7 +28,7 @@ from ..peak import Peak
 from ..target import Expectation
 from ..voting import Ballot
 from .duml import DumlTracker
-from .frame_loop import Observation, Search
+from .frame_loop import PEAKS, Observation, Search
 from .siamese import SiameseLocated, SiameseTarget
 
 ROOM = 4 * 3840 * 2160
@@ -39,7 +39,7 @@ class Seen(NamedTuple):
     """What a recorded frame leaves on the device, until the next one.
 
     Attributes:
-        told: ``Peak`` and the candidate's chroma [12].
+        told: ``Peak`` and chroma of the candidate and of each further peak [1 or 1 + `PEAKS`, 12].
         sight: score maps and ballot, one after the other.
         cells: of the score maps along each side.
     """
@@ -79,7 +79,8 @@ class CapturedDuml(DumlTracker):
         self._features = features[0].clone()
         self._scores = self._online.scores(features)[0].clone()
         self._owner: weakref.ref[SiameseTarget] | None = None
-        self._inbox = Inbox(len(Peak._fields) + 2, device)
+        count = 1 + PEAKS if self.config.lookalikes.active else 1
+        self._inbox = Inbox(count * (len(Peak._fields) + 2), device)
         self._lesson = Outbox(8 + rule.memory, 0, device)
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         steps = {0, rule.iterations, rule.distractor_iterations, 1}
@@ -121,7 +122,8 @@ class CapturedDuml(DumlTracker):
         if found.ballot is not None:
             ballot = found.ballot
             parts += [ballot.boxes.T, ballot.scores, ballot.quality, ballot.start]
-        told = torch.cat((found.numbers, chroma_on_device(crop[0], found.numbers[:4])))
+        rows = [found.numbers] if found.others is None else [found.numbers, *found.others]
+        told = torch.cat([torch.cat((r, chroma_on_device(crop[0], r[:4]))) for r in rows])
         return Seen(told, torch.cat([p.flatten() for p in parts]), parts[0].shape[-1])
 
     def _step(self, iterations: int) -> None:
@@ -154,7 +156,10 @@ class CapturedDuml(DumlTracker):
         located = self._located(seen.told, seen.sight.clone(), seen.cells)
         told = self._inbox.wait()
         self.clock.lap("network")
-        return [Observation(search, located, Peak(*told[:-2]), (told[-2], told[-1]))]
+        width = len(Peak._fields) + 2
+        rows = (told[i : i + width] for i in range(0, len(told), width))
+        first, *rest = ((Peak(*row[:-2]), (row[-2], row[-1])) for row in rows)
+        return [Observation(search, located, *first, tuple(rest))]
 
     def _located(self, told: Tensor, sight: Tensor, cells: int) -> SiameseLocated:
         """The candidate; what is learned from it lies at fixed addresses."""

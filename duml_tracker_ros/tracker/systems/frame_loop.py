@@ -29,7 +29,8 @@ from ..errors import TrackerError
 from ..evidence import Evidence
 from ..geometry import Box, Window, map_region, overlap, search_window, validate_box
 from ..interface import WARM_FRAMES, MultiTargetTracker, noise_image
-from ..localize import Finding, TrackState, judge
+from ..localize import Claim, Finding, TrackState, judge
+from ..lookalikes import MOST, Sighting
 from ..network.base import CropNet
 from ..network.graphs import Graph
 from ..online.memory import SampleMemory
@@ -41,6 +42,10 @@ from ..target import SAME, Expectation, TargetTrack
 from ..timing import StageClock
 from ..transfer import numbers, to_device
 from ..voting import Ballot, Votes
+
+PEAKS = MOST + 1
+"""Peaks that are looked at for look-alikes: theirs, and the target's own."""
+Chroma = tuple[float, float]
 
 
 @dataclass
@@ -75,12 +80,15 @@ class Located:
         maps: ``fused``, ``robust`` and ``accurate`` scores [H, W].
         stride: crop pixels between the cells of the maps.
         ballot: what the box was voted from, in crop pixels; None without voting.
+        others: further peaks, packed as ``numbers`` [`PEAKS`, 10]; None unless look-alikes are
+            followed.
     """
 
     numbers: Tensor
     maps: dict[str, Tensor]
     stride: int
     ballot: Ballot | None = field(default=None, kw_only=True)
+    others: Tensor | None = field(default=None, kw_only=True)
 
 
 Net = TypeVar("Net", bound=CropNet)
@@ -105,12 +113,14 @@ class Observation(Generic[T, L]):
         located: of the device, and
         peak: what the host knows of it.
         chroma: of the candidate (``colour``).
+        others: further peaks with their chroma, where look-alikes are followed.
     """
 
     search: Search[T]
     located: L
     peak: Peak
-    chroma: tuple[float, float]
+    chroma: Chroma
+    others: tuple[tuple[Peak, Chroma], ...] = ()
 
 
 class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
@@ -334,8 +344,10 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
         box: Box | None = None
         if finding.proof and finding.state is not TrackState.LOST:
             box = window.box_in_image(*seen.peak.box)
-            others = [t.track for t in targets if t is not target]
-            if any(o.state is not TrackState.LOST and overlap(o.box, box) > SAME for o in others):
+            others = (t.track for t in targets if t is not target)
+            others = (o for o in others if o.state is not TrackState.LOST)
+            taken = any(overlap(o.box, box) > SAME for o in others)
+            if taken or track.look_alikes.is_known(box, SAME):
                 box = None
         found = track.elsewhere.see(box, c.reacquire)
         if found is not None:
@@ -363,7 +375,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
             seen = views[chosen]
             target, window = seen.search.target, seen.search.window
             usual = target.track.usual
-            finding = self._settle(seen, (image.shape[1], image.shape[0]))
+            seen, finding = self._settle(seen, (image.shape[1], image.shape[0]))
             decision = self.learn(seen, finding, self._trusted(seen, finding))
             self.finish(seen, finding, image, order)
             memory, lesson = target.memory, target.lesson
@@ -384,9 +396,17 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
             search.target.finish_lesson()
         located = self.locate(searches, outputs)
         # The one copy to the host.
-        peaks = Peak.unpack(torch.stack([one.numbers for one in located]))
-        parts = zip(searches, located, peaks, crops, strict=True)
-        return [Observation(s, one, p, chroma(crop, p.box)) for s, one, p, crop in parts]
+        rows = [one.numbers[None] for one in located]
+        rows = [
+            row if one.others is None else torch.cat((row, one.others))
+            for row, one in zip(rows, located, strict=True)
+        ]
+        peaks, each = Peak.unpack(torch.cat(rows)), len(rows[0])
+        seen = []
+        for i, (search, one, crop) in enumerate(zip(searches, located, crops, strict=True)):
+            first, *others = ((p, chroma(crop, p.box)) for p in peaks[i * each : (i + 1) * each])
+            seen.append(Observation(search, one, *first, tuple(others)))
+        return seen
 
     def cut(self, image: Pixels, window: Window, track: TargetTrack, order: str) -> np.ndarray:
         """The window as the network wants it, uint8 RGB [S, S, 3]."""
@@ -416,16 +436,28 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
         """The target in the cells of a map of its search region, see ``Window.to_cells`` [4]."""
         return numbers(window.to_cells(track.box, cells, stride), self.device)
 
-    def _settle(self, seen: Observation[T, L], image_size: tuple[int, int]) -> Finding:
-        """Judge the frame and move the box."""
-        track, peak, window = seen.search.target.track, seen.peak, seen.search.window
-        finding = self._judge(seen)
+    def _settle(
+        self, seen: Observation[T, L], image_size: tuple[int, int]
+    ) -> tuple[Observation[T, L], Finding]:
+        """Judge the frame and move the box; tell the peak that is taken for the target, too."""
+        track, window, claim, chosen = seen.search.target.track, seen.search.window, Claim.OWN, 0
+        places: list[Sighting] = []
+        if seen.others:
+            peaks = (seen.peak, seen.chroma), *seen.others
+            places = [Sighting(window.box_in_image(*p.box), p.fused, c) for p, c in peaks]
+            chosen, claim = track.look_alikes.choose(places)
+        if chosen:
+            peak, shade = seen.others[chosen - 1]
+            seen = dataclasses.replace(seen, peak=peak, chroma=shade)
+        finding = self._judge(seen, claim)
+        if places:
+            track.look_alikes.learn(places, chosen, claim, finding.state)
         track.observe(finding, self.config.localize, seen.chroma)
-        trust = peak.penalty * peak.fused
-        track.move(peak.box, trust, window, image_size, self.config.postprocess)
-        return finding
+        trust = seen.peak.penalty * seen.peak.fused
+        track.move(seen.peak.box, trust, window, image_size, self.config.postprocess)
+        return seen, finding
 
-    def _judge(self, seen: Observation[T, L]) -> Finding:
+    def _judge(self, seen: Observation[T, L], claim: Claim = Claim.OWN) -> Finding:
         """The verdict on a candidate."""
         rule, track, peak = self.config.localize, seen.search.target.track, seen.peak
         return judge(
@@ -438,6 +470,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
             track.colour.differs(seen.chroma, rule.colour_tolerance),
             track.trial,
             track.usual_accurate,
+            claim,
         )
 
     def _trusted(self, seen: Observation[T, L], finding: Finding) -> bool:

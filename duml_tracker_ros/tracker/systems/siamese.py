@@ -26,7 +26,7 @@ from ..online.policy import NOTHING, Decision, decide
 from ..peak import Peak
 from ..postprocess import hann_window, highest, pick, select
 from ..target import Expectation, TargetTrack
-from .frame_loop import FrameTracker, Located, Observation, Search, Target
+from .frame_loop import PEAKS, FrameTracker, Located, Observation, Search, Target
 
 
 class OnlineModule(Protocol):
@@ -201,16 +201,28 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget, SiameseLocated]):
         cells = hann.shape[-1]
         robust, first = (centre(s, cells) for s in scores) if scores is not None else (None, None)
         rule = self.config.postprocess
-        best = select(out, robust, anchors, expected.last, hann, rule, expected.influence)
+        n, peaks = self.config.network, PEAKS if self.config.lookalikes.active else 0
+        radius = max(round(n.anchor_size / n.stride / 2), 1)
+        best = select(
+            out, robust, anchors, expected.last, hann, rule, expected.influence, peaks, radius
+        )
         second = second_peak(best.robust_map, best.cell, expected.near)
         start = best.robust
         if first is not None:
             start = pick(highest(first), best.cell)
         scores_there = best.penalty, best.fused, best.robust, best.accurate
         told = Peak.pack(best.box, *scores_there, second, start)
+        others = None if best.others is None else Peak.pack_others(told, best.others)
         maps = {"fused": best.fused_map, "robust": best.robust_map, "accurate": best.accurate_map}
-        stride, ballot = self.config.network.stride, best.ballot
-        return SiameseLocated(told, maps, stride, cell=best.cell, scores=scores, ballot=ballot)
+        return SiameseLocated(
+            told,
+            maps,
+            n.stride,
+            cell=best.cell,
+            scores=scores,
+            ballot=best.ballot,
+            others=others,
+        )
 
     def learn(
         self, seen: Observation[SiameseTarget, SiameseLocated], finding: Finding, trusted: bool
