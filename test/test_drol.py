@@ -130,7 +130,7 @@ def test_short_term_template_is_used_only_where_it_agrees_and_is_surer() -> None
         (output(4.0, 4), False),
         (output(-1.9, 17), False),
     ):
-        chosen = tracker._choose(weak, recent)
+        chosen = tracker.short_term.better(weak, recent)
         assert torch.equal(chosen.cls, recent.cls if used else weak.cls)
 
 
@@ -142,7 +142,7 @@ def test_drol_tracks_learns_and_renews_its_template() -> None:
     assert tracker.info()["name"] == "drol_rpn"
     tracker.init(images[0], tuple(boxes[0]))
     target = tracker._target
-    assert target.short is None
+    assert target.recent.kernels is None
     first = target.online.filter.clone()
     results = [tracker.update(image) for image in images[1:]]
     target.finish_lesson()
@@ -150,7 +150,7 @@ def test_drol_tracks_learns_and_renews_its_template() -> None:
     truth = boxes[1:, :2] + boxes[1:, 2:] / 2
     assert np.abs(centres - truth).max() < 12
     assert sum(r.state is TrackState.LOST for r in results) == 0
-    assert target.short is not None
+    assert target.recent.kernels is not None
     assert target.online.memory.used > target.online.memory.protected
     assert not torch.equal(first, target.online.filter)
     again = create_tracker("drol_rpn", device="cpu", **settings)

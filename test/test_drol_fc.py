@@ -105,7 +105,7 @@ def test_online_module_tracks_beside_full_correlation(warm: str) -> None:
     assert all(r.state is not TrackState.LOST for r in results)
     # The scale changes, the ratio of the sides does not.
     assert all(r.box[2] / r.box[3] == pytest.approx(30 / 24) for r in results)
-    assert tracker._target.short is not None
+    assert tracker._target.recent.kernels is not None
 
 
 def test_search_over_scales_follows_the_size(warm: str) -> None:

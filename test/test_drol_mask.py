@@ -26,7 +26,6 @@ from duml_tracker_ros.tracker.network.heads import OfflineOutput
 from duml_tracker_ros.tracker.network.mask_net import MaskNet, windows
 from duml_tracker_ros.tracker.results import TargetMask
 from duml_tracker_ros.tracker.settings import build
-from duml_tracker_ros.tracker.systems.siamese import SiameseLocated
 
 # Little is learned from the first frame: these tests look at other things.
 QUICK = {"online.init_samples": 3, "classifier.first_steps": 1, "classifier.first_iterations": 3}
@@ -59,7 +58,7 @@ def test_mask_of_a_cell_reaches_the_image_off_the_diagonal() -> None:
     """A rectangle in the mask of one cell, by hand through cell, crop and window to the image."""
     tracker = create_tracker("drol_mask", weights="random", device="cpu")
     window = Window(cx=300.0, cy=120.0, side=386.0, size=193)  # two image pixels a crop pixel
-    region = tracker._region(4 * 25 + 19, 65, window)
+    region = tracker.mask_branch._region(4 * 25 + 19, 65, window)
     # The cell lies at (152.5, 32.5); 65 cells of 2 px reach 65 px to each side.
     assert region == (87.5, -32.5, 130.0, 130.0)
     mask = np.zeros((65, 65), np.float32)
@@ -88,13 +87,11 @@ def test_tracker_takes_the_mask_of_its_cell(monkeypatch) -> None:
         return torch.stack([torch.full((65, 65), float(c)) for c in cell]) / 1000
 
     monkeypatch.setattr(tracker.net, "masks", masks)
-    found = [
-        SiameseLocated(torch.zeros(10), {"fused": torch.zeros(25, 25)}, 8, cell=torch.tensor([c]))
-        for c in (119, 300)
-    ]
-    tracker.refine(found, OfflineOutput(None, torch.zeros(0), torch.zeros(0)), [])
+    cells = [torch.tensor([c]) for c in (119, 300)]
+    nothing = OfflineOutput(None, torch.zeros(0), torch.zeros(0))
+    found = tracker.mask_branch.masks(cells, nothing, [])
     assert asked == {"batch": [0, 1], "cell": [119, 300]}
-    assert found[1].mask[5, 7].item() == pytest.approx(1 / (1 + np.exp(-0.3)), rel=1e-5)
+    assert found[1, 5, 7].item() == pytest.approx(1 / (1 + np.exp(-0.3)), rel=1e-5)
 
 
 def test_box_of_the_largest_part() -> None:

@@ -140,7 +140,7 @@ def test_labels_are_where_the_tracker_looks_for_them() -> None:
         "drol_mask", weights="random", device="cpu", **{f"network.{k}": v for k, v in SMALL.items()}
     )
     window = Window(96.5, 96.5, 193.0, 193)
-    region = tracker._region(4 * 25 + 19, 49, window)
+    region = tracker.mask_branch._region(4 * 25 + 19, 49, window)
     box = box_of_mask(
         label[0].numpy(), region, (140.0, 20.0, 30.0, 24.0), MaskConfig(threshold=0.5)
     )

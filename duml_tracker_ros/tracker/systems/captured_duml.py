@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...pixels import Pixels
 from ..captured.device_crop import COARSE, FINE, NUMBERS, crop_on_device, patch_under
 from ..captured.recording import Recording
 from ..captured.staging import Inbox, Outbox
@@ -28,7 +27,7 @@ from ..peak import Peak
 from ..target import Expectation
 from ..voting import Ballot
 from .duml import DumlTracker
-from .frame_loop import PEAKS, Observation, Search
+from .frame_loop import PEAKS, Frame, Observation, Search
 from .siamese import SiameseLocated, SiameseTarget
 
 ROOM = 4 * 3840 * 2160
@@ -136,15 +135,15 @@ class CapturedDuml(DumlTracker):
     # -- the frame loop -----------------------------------------------------------------------
 
     def look(
-        self, image: Pixels, searches: Sequence[Search[SiameseTarget]], order: str
+        self, frame: Frame, searches: Sequence[Search[SiameseTarget]]
     ) -> list[Observation[SiameseTarget, SiameseLocated]]:
         (search, *others), target = searches, searches[0].target
         if others or not self._adopt(target):
-            return super().look(image, searches, order)
+            return super().look(frame, searches)
         window = search.window
-        patch = patch_under(image, window, target.track.fill, order)
+        patch = patch_under(frame.image, window, target.track.fill, frame.order)
         if patch.pixels.size > self._outbox.capacity:
-            self._make_room(image.size)
+            self._make_room(frame.image.size)
         last, influence, near = search.expected
         expected = *map(float, last), *map(float, near), float(influence), 0.0, 0.0, 0.0
         numbers = (*patch.numbers, *expected)
@@ -159,7 +158,7 @@ class CapturedDuml(DumlTracker):
         width = len(Peak._fields) + 2
         rows = (told[i : i + width] for i in range(0, len(told), width))
         first, *rest = ((Peak(*row[:-2]), (row[-2], row[-1])) for row in rows)
-        return [Observation(search, located, *first, tuple(rest))]
+        return [Observation(frame, search, located, *first, tuple(rest))]
 
     def _located(self, told: Tensor, sight: Tensor, cells: int) -> SiameseLocated:
         """The candidate; what is learned from it lies at fixed addresses."""

@@ -8,40 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ...pixels import Pixels
-from ..geometry import cxcywh_to_xyxy, iou, search_window, template_window
+from ..geometry import search_window, template_window
 from ..localize import Finding, TrackState
-from ..network.anchors import decode
 from ..network.base import CropNet
 from ..network.dual_modal import DualModalNet
 from ..network.graphs import SiameseGraph, TemplateGraph
 from ..network.heads import OfflineOutput
 from ..network.siamese import SiameseNet
 from ..online.classifier import OnlineClassifier
-from ..online.policy import Surest
-from ..target import TargetTrack
-from .frame_loop import Observation
+from ..online.policy import Decision
+from .frame_loop import Observation, Search
+from .short_term import ShortTermTemplate
 from .siamese import SiameseLocated, SiameseTarget, SiameseTracker
-
-
-@dataclass
-class DrolTarget(SiameseTarget):
-    """A target with a template of its recent look.
-
-    Attributes:
-        best: template crop of the surest frame since the last update.
-        short: kernels of the short-term template, one a level.
-    """
-
-    best: Surest[np.ndarray] = field(default_factory=Surest)
-    short: list[Tensor] | None = None
 
 
 class DrolTracker(SiameseTracker[SiameseNet]):
@@ -55,8 +38,10 @@ class DrolTracker(SiameseTracker[SiameseNet]):
     name = "drol_rpn"
     network: ClassVar[type[CropNet]] = DualModalNet
 
-    def make_target(self, track: TargetTrack, kernels: list[Tensor]) -> DrolTarget:
-        return DrolTarget(track, kernels)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        rule = self.config.classifier
+        self.short_term = ShortTermTemplate(rule, self.net, lambda size: self._grid(size)[0])
 
     @classmethod
     def graphs(cls, net: SiameseNet) -> tuple[TemplateGraph, SiameseGraph]:
@@ -70,71 +55,36 @@ class DrolTracker(SiameseTracker[SiameseNet]):
     ) -> OnlineClassifier:
         return OnlineClassifier(self.config.classifier, self.config.online, features, cells)
 
-    def reconsider(
-        self, out: OfflineOutput, targets: Sequence[SiameseTarget], seen: Sequence[Tensor]
-    ) -> OfflineOutput:
-        recent = [t for t in targets if isinstance(t, DrolTarget) and t.short is not None]
-        if not recent:
-            return out
-        pairs = [
-            (t.short if isinstance(t, DrolTarget) and t.short is not None else t.kernels)
-            for t in targets
-        ]
-        kernels = [torch.cat(level).to(self.net.dtype) for level in zip(*pairs, strict=True)]
-        # Of another engine they may be of another type.
-        second = self.net.predict(kernels, [x.to(self.net.dtype) for x in seen])
-        return self._choose(out, second)
+    def predictions(
+        self, searches: Sequence[Search[SiameseTarget]], outputs: Sequence[Tensor]
+    ) -> tuple[OfflineOutput, list[Tensor]]:
+        out, features = super().predictions(searches, outputs)
+        kernels = [s.target.kernels for s in searches]
+        looks = [s.target.recent for s in searches]
+        return self.short_term.choose(out, features, kernels, looks), features
 
-    def _choose(self, first: OfflineOutput, second: OfflineOutput) -> OfflineOutput:
-        """The short-term template's output where eq. 7 holds, without asking the host."""
-        rule = self.config.classifier
-        score, box = self._peak(first)
-        recent_score, recent_box = self._peak(second)
-        agree = iou(cxcywh_to_xyxy(box), cxcywh_to_xyxy(recent_box)) >= rule.template_overlap
-        take = agree & (recent_score - score >= rule.template_gain)
+    def learn(
+        self, seen: Observation[SiameseTarget, SiameseLocated], finding: Finding, trusted: bool
+    ) -> Decision:
+        decision = super().learn(seen, finding, trusted)
+        if self.config.classifier.template_interval:
+            self._keep_look(seen, finding)
+        return decision
 
-        def pick(a: Tensor, b: Tensor) -> Tensor:
-            return torch.where(take.view(-1, *[1] * (a.dim() - 1)), b, a)
-
-        assert first.cls is not None
-        assert second.cls is not None
-        return OfflineOutput(
-            pick(first.cls, second.cls),
-            pick(first.deltas, second.deltas),
-            pick(first.iou, second.iou),
-            tuple(map(pick, first.matched, second.matched)),
-        )
-
-    def _peak(self, out: OfflineOutput) -> tuple[Tensor, Tensor]:
-        """Highest class score [B] and the box there, (cx, cy, w, h) [B, 4]."""
-        assert out.cls is not None
-        size = self.net.pixels(out.cls.shape[-1])
-        score, index = out.cls.float().flatten(1).max(1)
-        deltas = out.deltas.float().flatten(1, 3)
-        chosen = deltas.gather(1, index[:, None, None].expand(-1, -1, 4))[:, 0]
-        anchors = self._grid(size)[0].flatten(0, 2)
-        return torch.sigmoid(score), decode(chosen, anchors[index])
-
-    def finish(
-        self,
-        seen: Observation[SiameseTarget, SiameseLocated],
-        finding: Finding,
-        image: Pixels,
-        order: str,
+    def _keep_look(
+        self, seen: Observation[SiameseTarget, SiameseLocated], finding: Finding
     ) -> None:
-        rule, target, peak = self.config.classifier, seen.search.target, seen.peak
-        track = target.track
-        if not rule.template_interval:
-            return
-        assert isinstance(target, DrolTarget)
-        sure = finding.state is TrackState.TRACKING and peak.robust > rule.template_score
-        if sure and peak.robust > target.best.score:
+        """Keep the surest look; when its time has come, make a template of it."""
+        rule, target, score = self.config.classifier, seen.search.target, seen.peak.robust
+        track, recent = target.track, target.recent
+        sure = finding.state is TrackState.TRACKING and score > rule.template_score
+        if sure and score > recent.best.score:
             window = template_window(track.box, self.config.network.template_size)
-            target.best.keep(peak.robust, self.cut(image, window, track, order))
+            recent.best.keep(score, self.cut(seen.frame, window, track))
         if track.frame % rule.template_interval == 0:
-            crop = target.best.take()
+            crop = recent.best.take()
             if crop is not None:
-                target.short = self.look_at_template(crop)[0]
+                recent.kernels = self.look_at_template(crop)[0]
 
 
 class DrolFcTracker(DrolTracker):
@@ -143,11 +93,15 @@ class DrolFcTracker(DrolTracker):
     name = "drol_fc"
     network = SiameseNet
 
-    def shaped(self, out: OfflineOutput, target: SiameseTarget) -> OfflineOutput:
+    def predictions(
+        self, searches: Sequence[Search[SiameseTarget]], outputs: Sequence[Tensor]
+    ) -> tuple[OfflineOutput, list[Tensor]]:
+        out, features = super().predictions(searches, outputs)
         # Seen at the right scale the target has the size it had in the template.
-        n, box = self.config.network, target.track.box
-        scale = search_window(box, n.template_size, n.search_size).scale
-        deltas = out.deltas.clone()
-        for axis, side in enumerate(box[2:], start=2):
-            deltas[..., axis].fill_(math.log(side * scale / n.anchor_size))
-        return out._replace(deltas=deltas)
+        n, deltas = self.config.network, out.deltas.clone()
+        for own, search in zip(deltas, searches, strict=True):
+            box = search.target.track.box
+            scale = search_window(box, n.template_size, n.search_size).scale
+            for axis, side in enumerate(box[2:], start=2):
+                own[..., axis].fill_(math.log(side * scale / n.anchor_size))
+        return out._replace(deltas=deltas), features

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ...pixels import Pixels
 from ..geometry import box_cells, cells_to_crop
 from ..localize import Finding, second_peak
 from ..network.encoder_decoder import COARSE, FINE, EncoderDecoderNet, OnlineFeatures
@@ -23,7 +22,7 @@ from ..peak import Peak
 from ..postprocess import hann_window, pick, size_penalty
 from ..sampling import cell_points, sample_points
 from ..target import TargetTrack
-from .frame_loop import FrameTracker, Located, Observation, Search, Target
+from .frame_loop import Frame, FrameTracker, Located, Observation, Search, Target
 
 
 class Sample(NamedTuple):
@@ -71,9 +70,9 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget, FcotLocated]):
         super().__init__(*args, **options)
         self._grids: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
-    def begin(self, track: TargetTrack, image: Pixels, order: str) -> FcotTarget:
+    def begin(self, track: TargetTrack, frame: Frame) -> FcotTarget:
         net, rule, kept = self.net, self.config.online, self.net.memory_dtype
-        crops, boxes = self.first_samples(track, image, order)
+        crops, boxes = self.first_samples(track, frame)
         features = OnlineFeatures(*self.search(crops))
         coarse, fine = self._cells(boxes, features)
         # The initialisers see the first frame alone.

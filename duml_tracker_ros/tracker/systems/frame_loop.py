@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -96,6 +96,18 @@ T = TypeVar("T", bound=Target)
 L = TypeVar("L", bound=Located)
 
 
+class Frame(NamedTuple):
+    """An image, checked, and the order of its channels (``crop.CHANNELS``)."""
+
+    image: Pixels
+    order: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.image.shape[1], self.image.shape[0]
+
+
 @dataclass(frozen=True)
 class Search(Generic[T]):
     """A region of the next image in which a target is looked for."""
@@ -116,6 +128,7 @@ class Observation(Generic[T, L]):
         others: further peaks with their chroma, where look-alikes are followed.
     """
 
+    frame: Frame
     search: Search[T]
     located: L
     peak: Peak
@@ -247,27 +260,28 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
         track = TargetTrack(box, fill)
         if self.config.motion.active:
             track.view = view_of(image, order, self.attitude)
-        target = self.begin(track, image, order)
+        frame = Frame(image, order)
+        target = self.begin(track, frame)
         rule = self.config.postprocess
         if rule.refine:
-            seen, sure = self._first_look(target, image, order)
+            seen, sure = self._first_look(target, frame)
             if sure and track.refine(seen, rule.refine):
-                target = self.begin(track, image, order)
+                target = self.begin(track, frame)
         if rule.first_box:
-            track.learn_style(self._first_look(target, image, order)[0], rule.first_box)
+            track.learn_style(self._first_look(target, frame)[0], rule.first_box)
         return target
 
-    def _first_look(self, target: T, image: Pixels, order: str) -> tuple[Box, bool]:
+    def _first_look(self, target: T, frame: Frame) -> tuple[Box, bool]:
         """Find the target where it was selected: the network's box of it, and if that is sure."""
         rule = self.config.localize
         window = target.track.search(self.config.network, rule)
-        (seen,) = self.look(image, [self._search(target, window)], order)
+        (seen,) = self.look(frame, [self._search(target, window)])
         peak = seen.peak
         sure = peak.robust >= rule.found_above and peak.accurate >= rule.accurate_found
         return window.box_in_image(*peak.box), sure
 
     @abstractmethod
-    def begin(self, track: TargetTrack, image: Pixels, order: str) -> T:
+    def begin(self, track: TargetTrack, frame: Frame) -> T:
         """Learn the target at ``track.box``, which is valid, from its first image."""
 
     @abstractmethod
@@ -297,15 +311,13 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
         target.finish_lesson()
         target.lesson = self.aside.run(lesson, *args)
 
-    def finish(self, seen: Observation[T, L], finding: Finding, image: Pixels, order: str) -> None:
-        """What else is to be done after a frame; nothing here."""
-
     @torch.inference_mode()
     def track(self, image: Pixels, targets: Sequence[T], order: str = "rgb") -> list[TrackResult]:
         """Locate every target in the next image. Raises ImageError."""
         check_image(image, order)
+        frame = Frame(image, order)
         self.clock.start()
-        self._anticipate(image, [t.track for t in targets], order)
+        self._anticipate(frame, [t.track for t in targets])
         c = self.config
         elsewhere = [t for t in targets if t.track.looks_elsewhere(c.reacquire)]
         windows = [t.track.search(c.network, c.localize, c.reacquire) for t in targets]
@@ -314,17 +326,17 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
         for size in sorted({w.size for w in windows}):
             members = [i for i, w in enumerate(windows) if w.size == size]
             regions = [(targets[i], windows[i]) for i in members]
-            results.update(zip(members, self._track_batch(image, regions, order), strict=True))
+            results.update(zip(members, self._track_batch(frame, regions), strict=True))
         for target in elsewhere:
             if target.track.state is TrackState.LOST:
-                self._look_elsewhere(image, target, targets, order)
+                self._look_elsewhere(frame, target, targets)
         return [results[i] for i in range(len(targets))]
 
-    def _anticipate(self, image: Pixels, tracks: Sequence[TargetTrack], order: str) -> None:
+    def _anticipate(self, frame: Frame, tracks: Sequence[TargetTrack]) -> None:
         """Take every box to where it is expected in the image, if the camera is followed."""
         if not self.config.motion.active:
             return
-        view = view_of(image, order, self.attitude)
+        view = view_of(*frame, self.attitude)
         # Targets were last looked for in the same image, as a rule; each pair is compared once.
         for former in {id(t.view): t.view for t in tracks}.values():
             members = [t for t in tracks if t.view is former]
@@ -334,12 +346,11 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
                 track.anticipate(motion, view)
         self.clock.lap("motion")
 
-    def _look_elsewhere(self, image: Pixels, target: T, targets: Sequence[T], order: str) -> None:
+    def _look_elsewhere(self, frame: Frame, target: T, targets: Sequence[T]) -> None:
         """Look for a lost target far from where it is expected; learn nothing."""
         track, c = target.track, self.config
-        size = image.shape[1], image.shape[0]
-        window = track.elsewhere.window(track.box, size, c.network, c.localize, c.reacquire)
-        (seen,) = self.look(image, [self._search(target, window)], order)
+        window = track.elsewhere.window(track.box, frame.size, c.network, c.localize, c.reacquire)
+        (seen,) = self.look(frame, [self._search(target, window)])
         finding = self._judge(seen)
         box: Box | None = None
         if finding.proof and finding.state is not TrackState.LOST:
@@ -359,36 +370,31 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
         expected = target.track.expect(window, c.network.stride, c.postprocess, c.localize)
         return Search(target, window, expected)
 
-    def _track_batch(
-        self, image: Pixels, regions: list[tuple[T, Window]], order: str
-    ) -> list[TrackResult]:
+    def _track_batch(self, frame: Frame, regions: Sequence[tuple[T, Window]]) -> list[TrackResult]:
         clock, rule = self.clock, self.config.postprocess
         searches = [
             self._search(t, dataclasses.replace(w, side=w.side * s))
             for t, w in regions
             for s in rule.scales
         ]
-        views = self.look(image, searches, order)
+        views = self.look(frame, searches)
         clock.lap("localize")
         results = []
         for chosen in best_views([v.peak.fused for v in views], rule):
             seen = views[chosen]
             target, window = seen.search.target, seen.search.window
             usual = target.track.usual
-            seen, finding = self._settle(seen, (image.shape[1], image.shape[0]))
+            seen, finding = self._settle(seen)
             decision = self.learn(seen, finding, self._trusted(seen, finding))
-            self.finish(seen, finding, image, order)
             memory, lesson = target.memory, target.lesson
             evidence = Evidence(seen.peak, finding, decision, usual, window, memory, lesson)
             results.append(self.result(seen, evidence))
         clock.lap("online")
         return results
 
-    def look(
-        self, image: Pixels, searches: Sequence[Search[T]], order: str
-    ) -> list[Observation[T, L]]:
+    def look(self, frame: Frame, searches: Sequence[Search[T]]) -> list[Observation[T, L]]:
         """The candidate of each search region."""
-        crops = [self.cut(image, s.window, s.target.track, order) for s in searches]
+        crops = [self.cut(frame, s.window, s.target.track) for s in searches]
         self.clock.lap("crop")
         outputs = self.search(self.upload(crops), *self.kernels([s.target for s in searches]))
         self.clock.lap("network")
@@ -405,20 +411,20 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
         seen = []
         for i, (search, one, crop) in enumerate(zip(searches, located, crops, strict=True)):
             first, *others = ((p, chroma(crop, p.box)) for p in peaks[i * each : (i + 1) * each])
-            seen.append(Observation(search, one, *first, tuple(others)))
+            seen.append(Observation(frame, search, one, *first, tuple(others)))
         return seen
 
-    def cut(self, image: Pixels, window: Window, track: TargetTrack, order: str) -> np.ndarray:
+    def cut(self, frame: Frame, window: Window, track: TargetTrack) -> np.ndarray:
         """The window as the network wants it, uint8 RGB [S, S, 3]."""
         how = crop_array if self.config.network.crop == "exact" else crop_whole
-        return how(image, window, track.fill, order)
+        return how(frame.image, window, track.fill, frame.order)
 
     def upload(self, crops: Sequence[np.ndarray]) -> Tensor:
         """Crops uint8 [S, S, 3] -> uint8 [B, 3, S, S] on the device, channels last."""
         batch = crops[0][None] if len(crops) == 1 else np.stack(crops)
         return to_device(torch.from_numpy(batch).permute(0, 3, 1, 2), self.device)
 
-    def first_samples(self, track: TargetTrack, image: Pixels, order: str) -> tuple[Tensor, Tensor]:
+    def first_samples(self, track: TargetTrack, frame: Frame) -> tuple[Tensor, Tensor]:
         """Augmented search crops of the first frame, to learn from.
 
         Returns:
@@ -427,7 +433,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
         """
         n, box = self.config.network, track.box
         window = search_window(box, n.template_size, n.search_size)
-        crop = self.cut(image, window, track, order)
+        crop = self.cut(frame, window, track)
         sides = box[2] * window.scale, box[3] * window.scale
         crops, boxes = augment_search(crop, sides, self.config.online.init_samples)
         return self.upload(list(crops)), torch.from_numpy(boxes)
@@ -436,9 +442,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
         """The target in the cells of a map of its search region, see ``Window.to_cells`` [4]."""
         return numbers(window.to_cells(track.box, cells, stride), self.device)
 
-    def _settle(
-        self, seen: Observation[T, L], image_size: tuple[int, int]
-    ) -> tuple[Observation[T, L], Finding]:
+    def _settle(self, seen: Observation[T, L]) -> tuple[Observation[T, L], Finding]:
         """Judge the frame and move the box; tell the peak that is taken for the target, too."""
         track, window, claim, chosen = seen.search.target.track, seen.search.window, Claim.OWN, 0
         places: list[Sighting] = []
@@ -454,7 +458,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
             track.look_alikes.learn(places, chosen, claim, finding.state)
         track.observe(finding, self.config.localize, seen.chroma)
         trust = seen.peak.penalty * seen.peak.fused
-        track.move(seen.peak.box, trust, window, image_size, self.config.postprocess)
+        track.move(seen.peak.box, trust, window, seen.frame.size, self.config.postprocess)
         return seen, finding
 
     def _judge(self, seen: Observation[T, L], claim: Claim = Claim.OWN) -> Finding:

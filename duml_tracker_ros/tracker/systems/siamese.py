@@ -6,14 +6,13 @@ What is learned online, and what else happens to a target, is left to subclasses
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...pixels import Pixels
 from ..engine import Engine, compile_graph
 from ..geometry import box_cells, template_window
 from ..localize import Finding, second_peak
@@ -26,7 +25,8 @@ from ..online.policy import NOTHING, Decision, decide
 from ..peak import Peak
 from ..postprocess import hann_window, highest, pick, select
 from ..target import Expectation, TargetTrack
-from .frame_loop import PEAKS, FrameTracker, Located, Observation, Search, Target
+from .frame_loop import PEAKS, Frame, FrameTracker, Located, Observation, Search, Target
+from .short_term import RecentLook
 
 
 class OnlineModule(Protocol):
@@ -50,10 +50,12 @@ class SiameseTarget(Target):
     Attributes:
         kernels: template kernels of the offline branch, one a level.
         online: the online branch; None in a tracker without one.
+        recent: its recent look, in a tracker that keeps it.
     """
 
     kernels: list[Tensor]
     online: OnlineModule | None = None
+    recent: RecentLook = field(default_factory=RecentLook)
 
     @property
     def memory(self) -> SampleMemory | None:
@@ -96,14 +98,14 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget, SiameseLocated]):
         crop = self._blank(self.config.network.search_size)
         self.features = compile_graph(engine, other, own, crop, quantised)
 
-    def begin(self, track: TargetTrack, image: Pixels, order: str) -> SiameseTarget:
+    def begin(self, track: TargetTrack, frame: Frame) -> SiameseTarget:
         n = self.config.network
-        template = self.cut(image, template_window(track.box, n.template_size), track, order)
+        template = self.cut(frame, template_window(track.box, n.template_size), track)
         kernels, start = self.look_at_template(template)
-        target = self.make_target(track, kernels)
+        target = SiameseTarget(track, kernels)
         if not self._graph.feature_names:
             return target
-        crops, boxes = self.first_samples(track, image, order)
+        crops, boxes = self.first_samples(track, frame)
         features = self.online_input(self.features(crops))
         if features is None:
             return target
@@ -126,10 +128,6 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget, SiameseLocated]):
             return targets[0].kernels
         return [torch.cat(level) for level in zip(*(t.kernels for t in targets), strict=True)]
 
-    def make_target(self, track: TargetTrack, kernels: list[Tensor]) -> SiameseTarget:
-        """A target before its online module is made."""
-        return SiameseTarget(track, kernels)
-
     def online_input(self, seen: Sequence[Tensor]) -> Tensor | None:
         """Features that the search graph gave -> those of the online module; None without one."""
         return seen[0] if seen else None
@@ -144,17 +142,24 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget, SiameseLocated]):
         """
         raise NotImplementedError(f"{self.name} learns nothing online")
 
-    def reconsider(
-        self, out: OfflineOutput, targets: Sequence[SiameseTarget], seen: Sequence[Tensor]
-    ) -> OfflineOutput:
-        """Offline predictions, once the features beside them are known; as they are here."""
-        return out
-
     def locate(
         self, searches: Sequence[Search[SiameseTarget]], outputs: Sequence[Tensor]
     ) -> list[SiameseLocated]:
-        out, features = self._graph.unpack(outputs)
-        out = self.reconsider(out, [s.target for s in searches], features)
+        return self.candidates(searches, *self.predictions(searches, outputs))
+
+    def predictions(
+        self, searches: Sequence[Search[SiameseTarget]], outputs: Sequence[Tensor]
+    ) -> tuple[OfflineOutput, list[Tensor]]:
+        """Offline predictions of the search regions, and the features beside them."""
+        return self._graph.unpack(outputs)
+
+    def candidates(
+        self,
+        searches: Sequence[Search[SiameseTarget]],
+        out: OfflineOutput,
+        features: Sequence[Tensor],
+    ) -> list[SiameseLocated]:
+        """The best candidate of each search region."""
         online = self.online_input(features)
         scores: list[tuple[Tensor, Tensor] | None] = [
             s.target.online.scores(online[i : i + 1])
@@ -164,21 +169,10 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget, SiameseLocated]):
         ]
         found = []
         for i, search in enumerate(searches):
-            shaped = self.shaped(out.of(i), search.target)
-            one = self._locate(shaped, scores[i], search.expected, search.window.size)
+            one = self._locate(out.of(i), scores[i], search.expected, search.window.size)
             one.features = None if online is None else online[i]
             found.append(one)
-        self.refine(found, out, features)
         return found
-
-    def shaped(self, out: OfflineOutput, target: SiameseTarget) -> OfflineOutput:
-        """Predictions of one search region with boxes, where the network gives none."""
-        return out
-
-    def refine(
-        self, found: Sequence[SiameseLocated], out: OfflineOutput, features: Sequence[Tensor]
-    ) -> None:
-        """What else is computed of the targets' cells, in one pass; nothing here."""
 
     def _grid(self, size: int) -> tuple[Tensor, Tensor]:
         if size not in self._grids:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...pixels import Pixels
 from ..geometry import box_cells, cells_to_crop, cxcywh_to_xyxy, iou, swap_axes
 from ..localize import Finding, second_peak
 from ..network.graphs import ProposalGraph
@@ -22,7 +21,7 @@ from ..online.sides import box_of
 from ..peak import Peak
 from ..postprocess import hann_window, size_penalty
 from ..target import TargetTrack
-from .frame_loop import FrameTracker, Located, Observation, Search, Target
+from .frame_loop import Frame, FrameTracker, Located, Observation, Search, Target
 
 
 @dataclass
@@ -60,9 +59,9 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget, TlpgLocated]):
         super().__init__(*args, **options)
         self._windows: dict[int, Tensor] = {}
 
-    def begin(self, track: TargetTrack, image: Pixels, order: str) -> TlpgTarget:
+    def begin(self, track: TargetTrack, frame: Frame) -> TlpgTarget:
         net, rule = self.net, self.config.online
-        crops, boxes = self.first_samples(track, image, order)
+        crops, boxes = self.first_samples(track, frame)
         first, second, body = self.search(crops)
         n = self.config.network
         cells = box_cells(boxes, n.search_size, first.shape[-1], n.stride).to(self.device)
