@@ -32,7 +32,7 @@ from duml_tracker_ros.tracker.engine.quantised import (
     save_quantised,
     untrained,
 )
-from duml_tracker_ros.tracker.factory import SYSTEMS, load_network
+from duml_tracker_ros.tracker.factory import load_network, system
 from duml_tracker_ros.vector_units import RESTRICTIONS, vector_units
 
 ONNX = ("onnx", "onnxscript", "onnxruntime")
@@ -47,7 +47,7 @@ def test_graphs_killed_while_they_are_written_are_the_old_or_none(tmp_path: Path
     for package in ONNX:
         pytest.importorskip(package)
     _, net, _ = load_network("drol_fc", "random", "compact", {})
-    made = export.make_graphs(net, *SYSTEMS["drol_fc"].graphs(net))
+    made = export.make_graphs(net, *system("drol_fc").graphs(net))
     export.write_graphs(made, tmp_path, "net", {"weights": "old"})
     before = tree(tmp_path)
     seen = set()
@@ -284,7 +284,7 @@ def test_quantising_is_repeatable_and_leaves_exact_layers(calibration) -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     _, net, _ = load_network("duml", "random", "lite", {"network.hidden": 16})
-    graphs = SYSTEMS["duml"].graphs(net)
+    graphs = system("duml").graphs(net)
     model = quantise_search(*graphs, calibration)
     assert model == quantise_search(*graphs, calibration)
     graph = onnx.load_from_string(model).graph

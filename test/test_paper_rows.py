@@ -13,7 +13,7 @@ from duml_tracker_ros.datasets import BENCHMARKS
 from duml_tracker_ros.evaluation.ablations import ablation_rows
 from duml_tracker_ros.evaluation.paper_tables import KINDS, paper_rows
 from duml_tracker_ros.tracker.config import NetworkConfig, load_config
-from duml_tracker_ros.tracker.factory import SYSTEMS
+from duml_tracker_ros.tracker.factory import system
 from duml_tracker_ros.tracker.settings import build, flat
 from duml_tracker_ros.training import study
 from duml_tracker_ros.training.config import load_train_config
@@ -118,7 +118,7 @@ def test_rows_are_listed_by_the_command(capsys) -> None:
 @pytest.mark.parametrize("maps", ["first", "second"])
 def test_box_regressor_of_fcot_sees_one_map(maps: str) -> None:
     config = load_config("compact", {"network.decoder.box_maps": maps}, "fcot").network
-    net = SYSTEMS["fcot"].network(config)
+    net = system("fcot").network(config)
     crops = torch.zeros(1, 3, 193, 193, dtype=torch.uint8)
     found = net.extract(crops)
     assert net._last_two(found).shape[1] == config.decoder.width
@@ -149,7 +149,7 @@ def test_only_the_box_regressor_of_fcot_stays() -> None:
 @pytest.mark.parametrize(("key", "value"), [("neck", "fpn"), ("neck", "none"), ("enhance", False)])
 def test_necks_of_tlpg(key: str, value: object) -> None:
     config = load_config("compact", {f"network.points.{key}": value}, "tlpg").network
-    net = SYSTEMS["tlpg"].network(config).eval()
+    net = system("tlpg").network(config).eval()
     crops = torch.randint(0, 255, (1, 3, 193, 193), dtype=torch.uint8)
     with torch.no_grad():
         first, second, _ = net.extract(crops)

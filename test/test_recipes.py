@@ -12,11 +12,11 @@ from generated_sequence import render
 from safetensors.torch import load_file
 from train_harness import TINY, settings, write_data
 
-from duml_tracker_ros.tracker import ConfigError, create_tracker
+from duml_tracker_ros.tracker import TRACKERS, ConfigError, create_tracker
 from duml_tracker_ros.tracker.checkpoint import load_checkpoint
 from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.loop import train_from_config
-from duml_tracker_ros.training.objectives import OBJECTIVES, objective
+from duml_tracker_ros.training.objectives import objective
 
 LEVELS = {"backbone": {**TINY["backbone"], "strides": [4, 8, 16]}}
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -66,7 +66,7 @@ def test_recipe_trains_resumes_and_tracks(tracker: str, data, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("size", ["compact", "lite"])
-@pytest.mark.parametrize("tracker", sorted(set(OBJECTIVES) - set(SIZES)))
+@pytest.mark.parametrize("tracker", sorted(set(TRACKERS) - set(SIZES)))
 def test_recipes_start_from_shipped_weights(tracker: str, size: str) -> None:
     recipe = load_train_config(f"{tracker}_{size}")
     assert (recipe.tracker, recipe.size) == (tracker, size)

@@ -78,13 +78,13 @@ def test_parts_resume_exactly_and_must_be_equal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("optimiser", ["adamw", "adam", "sgd"])
 def test_optimisers_take_the_share_of_the_backbone(optimiser: str) -> None:
-    from duml_tracker_ros.tracker.factory import SYSTEMS
+    from duml_tracker_ros.tracker.factory import system
     from duml_tracker_ros.training.networks import make_network
     from duml_tracker_ros.training.schedule import make_optimiser
 
     config = load_train_config("duml_compact", {"optimiser": optimiser, "backbone_rate": 0.1})
     net, _ = make_network(config)
-    assert isinstance(net, SYSTEMS["duml"].network)
+    assert isinstance(net, system("duml").network)
     made = make_optimiser(net, config)
     assert type(made).__name__.lower() == optimiser
     shares = {id(p): group["share"] for group in made.param_groups for p in group["params"]}

@@ -107,7 +107,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..tracker.factory import SYSTEMS, load_network
+    from ..tracker.factory import load_network, system
 
     packages = ("onnx", "onnxscript", "onnxruntime") if args.int8 else ("onnx", "onnxscript")
     missing = [p for p in packages if importlib.util.find_spec(p) is None]
@@ -132,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
         "sha256": checkpoint.sha256 if checkpoint else "",
         **describe(net),
     }
-    template, search = SYSTEMS[args.tracker].graphs(net)
+    template, search = system(args.tracker).graphs(net)
     described = write_graphs(make_graphs(net, template, search), folder, name, about)
     for graph in described["graphs"].values():
         size = (folder / graph["file"]).stat().st_size / 2**20
@@ -152,7 +152,7 @@ def _int8(
 ) -> int:
     from ..tracker.engine.quantise import deviation, quantise_search
     from ..tracker.engine.quantised import beside, save_quantised
-    from ..tracker.factory import SYSTEMS
+    from ..tracker.factory import system
     from ..training.config import DataConfig
     from ..training.data import Batches, make_loader
 
@@ -172,7 +172,7 @@ def _int8(
     while len(pairs) < args.crops + CHECKED:
         made = next(batches)
         pairs += zip(made["template"].numpy(), made["search"][:, 0].numpy(), strict=True)
-    template, search = SYSTEMS[args.tracker].graphs(net)
+    template, search = system(args.tracker).graphs(net)
     model = quantise_search(template, search, pairs[: args.crops])
     path = folder / beside(checkpoint.path, args.tracker).name
     save_quantised(model, path, checkpoint)

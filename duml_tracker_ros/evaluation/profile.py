@@ -108,13 +108,13 @@ def network_cost(tracker: Any) -> tuple[float, float]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from ..tracker.factory import SYSTEMS, load_network
+    from ..tracker.factory import load_network, system
 
     info = tracker.info()
     config = tracker.config
     changed = {"network.search_size": config.network.search_size}
     _, net, _ = load_network(info["name"], "random", info["size"], changed)
-    template, search = SYSTEMS[info["name"]].graphs(net)
+    template, search = system(info["name"]).graphs(net)
     n = config.network
     with torch.no_grad():
         kernels: tuple[torch.Tensor, ...] = ()

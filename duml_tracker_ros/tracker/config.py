@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from .errors import ConfigError
+from .registry import REGISTRY, resolve
 from .settings import Group, Length, Name, Range, Share, build, flat, load_yaml, merge
 
-CONFIG_DIR = Path(__file__).parent / "configs"
 PRESET_DIR = Path(__file__).parent / "presets"
 
 Offline = Literal["OFC-5s", "OFC-1s", "OFR", "none", "FC", "RPN"]
@@ -428,9 +428,12 @@ class TrackerConfig(Group):
 
 
 def sizes(name: str = "duml") -> tuple[str, ...]:
-    """Names of the sizes a tracker comes in, those of DuML included if it borrows its networks."""
-    found = sorted(p.stem.removeprefix(f"{name}_") for p in CONFIG_DIR.glob(f"{name}_*.yaml"))
-    return (*sizes(), *found) if (CONFIG_DIR / f"{name}.yaml").is_file() else tuple(found)
+    """Names of the sizes a tracker comes in, with those of the one whose networks it borrows."""
+    if name not in REGISTRY:
+        return ()
+    record = REGISTRY[name]
+    found = sorted(p.stem.removeprefix(f"{name}_") for p in record.configs.glob(f"{name}_*.yaml"))
+    return (*sizes(record.borrows), *found) if record.borrows else tuple(found)
 
 
 def load_config(
@@ -438,15 +441,20 @@ def load_config(
 ) -> TrackerConfig:
     """Configuration of a tracker in a size, then dotted overrides.
 
-    What a tracker sets for all its sizes (DROL) lies over DuML's file of a size, and under one of
-    its own; its key ``sizes`` holds what it sets for some of them. A preset lies over all of that.
+    What a tracker sets for all its sizes lies over the file of a size that it borrows, and under
+    one of its own; its key ``sizes`` holds what it sets for some of them. A preset lies over all of
+    that.
     """
     if size not in sizes(name):
         raise ConfigError(f"unknown size {size!r} of {name}; choose from {', '.join(sizes(name))}")
-    own, shared = CONFIG_DIR / f"{name}_{size}.yaml", CONFIG_DIR / f"{name}.yaml"
-    layers = [own]
-    if shared.is_file():
-        layers = [shared, own] if own.is_file() else [CONFIG_DIR / f"duml_{size}.yaml", shared]
+    record = REGISTRY[name]
+    own, shared = record.configs / f"{name}_{size}.yaml", record.configs / f"{name}.yaml"
+    layers = [shared] if shared.is_file() else []
+    if own.is_file():
+        layers = [*layers, own]
+    else:
+        borrowed = REGISTRY[record.borrows]
+        layers = [borrowed.configs / f"{borrowed.name}_{size}.yaml", *layers]
     values: dict[str, Any] = {}
     for layer in layers:
         own_values = load_yaml(layer)
@@ -457,4 +465,5 @@ def load_config(
         preset = load_yaml(PRESET_DIR / f"{wanted}.yaml")
         for part in ("all", name):
             values = merge(values, flat(preset.get(part, {})))
-    return build(TrackerConfig, merge(values, overrides or {}))
+    made: TrackerConfig = build(resolve(record.settings), merge(values, overrides or {}))
+    return made

@@ -20,33 +20,18 @@ from .engine.quantised import beside, load_quantised, untrained
 from .errors import ConfigError, TrackerError, WeightsError
 from .interface import Tracker
 from .network.base import CropNet
+from .registry import REGISTRY, TRACKERS, registration, resolve
 from .settings import groups
-from .systems.captured_duml import CapturedDuml
-from .systems.drol import DrolFcTracker, DrolTracker
-from .systems.drol_mask import DrolMaskTracker
-from .systems.duml import DumlTracker
-from .systems.fcot import FcotTracker
 from .systems.frame_loop import FrameTracker
-from .systems.siamrcr import SiamRcrTracker
-from .systems.tlpg import TlpgTracker
 
-SYSTEMS: dict[str, type[FrameTracker[Any, Any, Any]]] = {
-    system.name: system
-    for system in (
-        DumlTracker,
-        DrolTracker,
-        DrolFcTracker,
-        DrolMaskTracker,
-        FcotTracker,
-        SiamRcrTracker,
-        TlpgTracker,
-    )
-}
-TRACKERS: tuple[str, ...] = tuple(SYSTEMS)
 AUTO = "auto"
 SHIPPED = ("default", "permissive")
-CAPTURED: dict[str, type[FrameTracker[Any, Any, Any]]] = {CapturedDuml.name: CapturedDuml}
-"""Those that can be recorded as CUDA graphs."""
+
+
+def system(name: str) -> type[FrameTracker[Any, Any, Any]]:
+    """The class of a tracker. Raises ConfigError for an unknown one."""
+    found: type[FrameTracker[Any, Any, Any]] = resolve(registration(name).system)
+    return found
 
 
 def create_tracker(
@@ -89,18 +74,21 @@ def create_tracker(
     ):
         quantised = None
     engine = make_engine(config.engine, place, (half or vectors) and quantised is None)
-    systems = SYSTEMS if config.engine != "cuda_graph" else CAPTURED
-    if name not in systems:
+    made, record = system(name), registration(name)
+    if config.engine == "cuda_graph" and not record.recorded:
+        able = ", ".join(r.name for r in REGISTRY.values() if r.recorded)
         raise ConfigError(
-            f"engine = {config.engine!r} is for {', '.join(systems)}; with {name} take engine=torch"
+            f"engine = {config.engine!r} is for {able}; with {name} take engine=torch"
         )
+    if config.engine == "cuda_graph":
+        made = resolve(record.recorded)
     net = plain if engine is None else copy.deepcopy(plain)
     try:
         net.deploy(place, half, vectors)
     except RuntimeError as error:
         raise TrackerError(f"device {device!r} failed: {error}") from error
     explicit_tf32(place, wish)
-    return systems[name](config, net, place, checkpoint, profile, engine, plain, quantised)
+    return made(config, net, place, checkpoint, profile, engine, plain, quantised)
 
 
 def _quantised(
@@ -142,7 +130,7 @@ def _of_noise(plain: CropNet, name: str) -> bytes:
     rng = np.random.default_rng(0)
     sizes = n.template_size, n.search_size
     crops = [[rng.integers(0, 255, (3, s, s), np.uint8) for s in sizes] for _ in range(4)]
-    return quantise_search(*SYSTEMS[name].graphs(plain), [(z, x) for z, x in crops])
+    return quantise_search(*system(name).graphs(plain), [(z, x) for z, x in crops])
 
 
 def load_network(
@@ -152,9 +140,8 @@ def load_network(
 
     Arguments and errors are those of ``create_tracker``.
     """
-    if name not in TRACKERS:
-        raise ConfigError(f"unknown tracker {name!r}; choose from {', '.join(TRACKERS)}")
-    for key in groups(TrackerConfig):
+    record = registration(name)
+    for key in groups(resolve(record.settings)):
         if key in overrides:
             raise ConfigError(
                 f"override {key!r} is a group; name a key of it, e.g. 'online.update'"
@@ -163,7 +150,7 @@ def load_network(
     if size == AUTO:
         size = _size_of(name, checkpoint, overrides)
     config = load_config(size, overrides, name)
-    make = SYSTEMS[name].network
+    make = system(name).network
     if weights == "random":
         torch_state = torch.random.get_rng_state()
         torch.manual_seed(0)
@@ -209,4 +196,4 @@ def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:
         )
 
 
-__all__ = ["TRACKERS", "create_tracker"]
+__all__ = ["TRACKERS", "create_tracker", "system"]

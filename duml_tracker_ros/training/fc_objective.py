@@ -14,6 +14,7 @@ from torch import Tensor
 from ..tracker.geometry import xywh_to_xyxy, xyxy_to_cxcywh
 from ..tracker.network.siamese import SiameseNet
 from ..tracker.settings import Group, Range
+from .objectives import Objective
 from .ranges import Radius
 from .rcr_objective import centre_positions
 
@@ -63,3 +64,9 @@ def fc_loss(
     )
     hit = (near & present).sum() / present.sum().clamp_min(1)
     return total, {"total": total, "positive": pos, "negative": neg, "peak_hit": hit}
+
+
+OBJECTIVE = Objective(
+    lambda net, batch, c, cast: fc_loss(net, batch, c.drol_fc, cast),
+    ("total", "positive", "negative", "peak_hit"),
+)

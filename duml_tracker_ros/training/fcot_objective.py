@@ -15,6 +15,7 @@ from ..tracker.online.filters import apply_filter
 from ..tracker.online.sides import box_of, nearest_cells, side_distances
 from ..tracker.online.solver import steepest_descent
 from ..tracker.settings import Group, Share
+from .objectives import Objective
 from .online_objective import FilterLoss, filter_loss
 from .ranges import Radius, Unrolled, Weight
 
@@ -136,3 +137,9 @@ def box_parts(
 def _corners(cells: Tensor) -> Tensor:
     """(row, column, height, width) -> corners (x, y, x, y)."""
     return cxcywh_to_xyxy(cells[..., [1, 0, 3, 2]])
+
+
+OBJECTIVE = Objective(
+    lambda net, batch, c, cast: fcot_loss(net, batch, c.fcot, cast, c.support),
+    ("total", "coarse", "fine", "box", "mean_iou", "coarse_hit", "fine_hit"),
+)

@@ -14,6 +14,7 @@ from ..tracker.network.mask_net import MaskNet
 from .config import LossConfig
 from .mask_labels import MaskLossConfig, chosen_cells, mask_labels
 from .objective import offline_loss
+from .objectives import Objective
 
 
 def mask_loss(
@@ -68,3 +69,9 @@ def _overlap(logits: Tensor, label: Tensor, weight: Tensor) -> Tensor:
     inter = (found & true).sum((1, 2))
     union = (found | true).sum((1, 2))
     return torch.where(union > 0, inter / union.clamp_min(1), 1.0).mean()
+
+
+OBJECTIVE = Objective(
+    lambda net, batch, c, cast: mask_loss(net, batch, c.drol_mask, c.loss, cast),
+    ("total", "mask", "mask_iou", "cls", "box", "iou", "mean_iou"),
+)

@@ -7,7 +7,7 @@ import dataclasses
 from ..tracker.checkpoint.store import how_to_make
 from ..tracker.config import NetworkConfig, load_config
 from ..tracker.errors import ConfigError
-from ..tracker.factory import SYSTEMS
+from ..tracker.factory import system
 from ..tracker.network.base import CropNet
 from ..tracker.settings import build, flat, merge
 from .config import TrainConfig
@@ -23,4 +23,4 @@ def make_network(config: TrainConfig) -> tuple[CropNet, NetworkConfig]:
         )
     base = dataclasses.asdict(load_config(config.size, name=config.tracker).network)
     network = build(NetworkConfig, merge(base, flat(config.network)))
-    return SYSTEMS[config.tracker].network(network), network
+    return system(config.tracker).network(network), network

@@ -21,6 +21,7 @@ from .losses import (
     penalty_reduced_focal_loss,
     regressive_focal_loss,
 )
+from .objectives import Objective
 from .online_objective import FilterLoss, filter_loss
 
 BOX_CANDIDATES = 15
@@ -154,3 +155,11 @@ def _box_parts(
     bce = F.binary_cross_entropy_with_logits(quality.gather(1, index), real, reduction="none")
     mean_iou = ((real * weight).sum() / norm).detach()
     return {"box": box, "iou": (bce * weight).sum() / norm, "mean_iou": mean_iou}
+
+
+OBJECTIVE = Objective(
+    lambda net, batch, c, cast: joint_loss(net, batch, c.loss, cast, c.support),
+    ("total", "online", "cls", "box", "iou", "mean_iou", "online_hit"),
+)
+OFFLINE_OBJECTIVE = Objective(OBJECTIVE.loss, ("total", "cls", "box", "iou", "mean_iou"))
+"""Of DROL-RPN in sizes of its own; in the others it borrows DuML's networks."""

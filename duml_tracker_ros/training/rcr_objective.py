@@ -15,6 +15,7 @@ from ..tracker.network.anchors import decode
 from ..tracker.network.siamese import SiameseNet
 from ..tracker.settings import Group
 from .losses import focal_terms, iou_loss
+from .objectives import Objective
 from .ranges import Radius, Weight
 
 
@@ -131,3 +132,9 @@ def rcr_loss(
         mean = (overlap.gather(1, peak)[:, 0] * present).sum() / seen
     shown = {"total": total, **parts._asdict(), "peak_iou": mean, "peak_hit": hit.sum() / seen}
     return total, shown
+
+
+OBJECTIVE = Objective(
+    lambda net, batch, c, cast: rcr_loss(net, batch, c.siamrcr, cast),
+    ("total", "cls", "reg", "loc", "peak_iou", "peak_hit"),
+)

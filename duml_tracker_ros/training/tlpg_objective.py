@@ -18,6 +18,7 @@ from ..tracker.online.labels import region_label
 from ..tracker.online.sides import box_of, side_distances
 from ..tracker.sampling import cell_points
 from ..tracker.settings import Group, Share
+from .objectives import Objective
 from .online_objective import ONLINE_SCALE
 from .ranges import Unrolled, Weight
 
@@ -152,3 +153,9 @@ def iou_parts(
 def _corners(cells: Tensor) -> Tensor:
     """(row, column, height, width) -> corners (x, y, x, y)."""
     return cxcywh_to_xyxy(cells[..., [1, 0, 3, 2]])
+
+
+OBJECTIVE = Objective(
+    lambda net, batch, c, cast: tlpg_loss(net, batch, c.tlpg, cast, c.support),
+    ("total", "cls1", "reg1", "peak_iou1", "cls2", "reg2", "peak_iou2", "iou"),
+)

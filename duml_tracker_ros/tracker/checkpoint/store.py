@@ -19,8 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..config import CONFIG_DIR, NetworkConfig, sizes
+from ..config import NetworkConfig, sizes
 from ..errors import WeightsError
+from ..registry import HERE, registration
 from ..settings import build
 
 FORMAT = "duml_tracker_ros/1"
@@ -28,13 +29,8 @@ CHECKSUM_BYTES = 4096
 """More of a checksum file is not read."""
 COUNTER = "num_batches_tracked"
 """Of batch norms; inference does not use it."""
-WEIGHTS_DIR = Path(__file__).parent.parent / "weights"
-BORROWS = {"drol_rpn": "duml"}
 PREFERRED = ("lite", "compact")
 """Sizes that a tracker is taken in where none is asked for, the best first."""
-"""Trackers that stand beside a network trained for another one, but in sizes of their own."""
-IMPORTED = {"drol_rpn_pysot": "pysot"}
-"""Networks whose weights come from a public project: its name for `duml-tracker import`."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +154,10 @@ def default_weights(size: str, name: str = "duml", kind: str = "default") -> Pat
         kind: ``default``, or ``permissive``: trained on data of permissive licence alone.
     """
     suffix = "" if kind == "default" else f"_{kind}"
-    path = WEIGHTS_DIR / f"{_stem(size, name)}{suffix}.safetensors"
+    record = registration(name)
+    path = record.weights / f"{record.weights_stem(size)}{suffix}.safetensors"
     if not path.is_file():
-        shipped = ", ".join(sorted(p.stem for p in WEIGHTS_DIR.glob("*.safetensors")))
+        shipped = ", ".join(sorted(p.stem for p in record.weights.glob("*.safetensors")))
         raise WeightsError(
             f"no {kind} weights are shipped for tracker {name!r} in size {size!r} (there are "
             f"{shipped}): "
@@ -172,24 +169,20 @@ def default_weights(size: str, name: str = "duml", kind: str = "default") -> Pat
 def usual_size(name: str = "duml") -> str:
     """The size that a tracker is taken in where none is asked for: the best that weights are
     shipped for."""
-    known = sizes(name)
+    known, record = sizes(name), registration(name)
     for size in PREFERRED:
-        if size in known and (WEIGHTS_DIR / f"{_stem(size, name)}.safetensors").is_file():
+        path = record.weights / f"{record.weights_stem(size)}.safetensors"
+        if size in known and path.is_file():
             return size
     return known[0] if known else PREFERRED[-1]
 
 
-def _stem(size: str, name: str) -> str:
-    own = f"{name}_{size}"
-    return own if (CONFIG_DIR / f"{own}.yaml").is_file() else f"{BORROWS.get(name, name)}_{size}"
-
-
 def how_to_make(size: str, name: str) -> str:
     """The command that makes weights for a tracker in a size."""
-    stem = _stem(size, name)
-    if stem in IMPORTED:
-        return f"duml-tracker import {IMPORTED[stem]} FILE --out OUT.safetensors"
-    return f"duml-tracker train {stem}"
+    record = registration(name)
+    if size in record.imported:
+        return f"duml-tracker import {record.imported[size]} FILE --out OUT.safetensors"
+    return f"duml-tracker train {record.weights_stem(size)}"
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -301,7 +294,7 @@ def load_state(net: nn.Module, checkpoint: Checkpoint) -> None:
 
 def shipped(name: str) -> Path:
     """Path of a checkpoint, or of shipped weights by their name."""
-    inside = WEIGHTS_DIR / f"{name}.safetensors"
+    inside = HERE / "weights" / f"{name}.safetensors"
     return inside if not Path(name).is_file() and inside.is_file() else Path(name)
 
 
