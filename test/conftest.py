@@ -120,7 +120,7 @@ def run():
         assert box.worker.close(WAIT)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def source_copy(tmp_path_factory):
     """A copy of what is built and installed, for builds that leave their traces beside it."""
     copy = tmp_path_factory.mktemp("source")

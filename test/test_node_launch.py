@@ -90,7 +90,7 @@ def test_console_and_bridge_end_with_the_tracker_or_all_respawn():
 
 
 @pytest.fixture(scope="module", params=["links", "copies"])
-def installed(request, tmp_path_factory):
+def installed(request, source_copy, tmp_path_factory):
     """Environment of `ros2` where the package is installed by links, as here, or by copies."""
     if shutil.which("ros2") is None:
         pytest.skip("ros2 launch is not installed (it is not on PyPI)")
@@ -105,7 +105,7 @@ def installed(request, tmp_path_factory):
     options = [f"-DCMAKE_INSTALL_PREFIX={prefix}", f"-DCMAKE_PREFIX_PATH={sys.prefix}"]
     options += [f"-DPython3_EXECUTABLE={sys.executable}", "-DBUILD_TESTING=OFF"]
     for command in (
-        ["cmake", "-S", LAUNCH_FILE.parents[1], "-B", folder / "build", *options],
+        ["cmake", "-S", source_copy, "-B", folder / "build", *options],
         ["cmake", "--build", folder / "build", "--parallel", "2"],
         ["cmake", "--install", folder / "build"],
     ):
