@@ -42,7 +42,7 @@ def nv12_message(image):
     return message
 
 
-def count(namespace, seconds):
+def count_images(namespace, seconds):
     """Print how many images a second came, from the first one on: it does nothing with them."""
     rclpy.init()
     node = rclpy.create_node("bare", namespace=namespace)
@@ -59,7 +59,7 @@ def count(namespace, seconds):
 
 def main():
     if len(sys.argv) == 3:
-        count(sys.argv[1], float(sys.argv[2]))
+        count_images(sys.argv[1], float(sys.argv[2]))
         return
     namespace, width, height, rate, seconds, *encoding = sys.argv[1:]
     width, height, rate = int(width), int(height), float(rate)
