@@ -12,7 +12,7 @@ import torch
 from generated_sequence import render
 
 from duml_tracker_ros.tracker import TrackState, create_tracker
-from duml_tracker_ros.tracker.aside import Aside, processors_to_spare
+from duml_tracker_ros.tracker.background import BackgroundUpdates, processors_to_spare
 from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.online.localizer import OnlineLocalizer
 
@@ -36,10 +36,10 @@ def held(monkeypatch):
     begun, go = threading.Event(), threading.Event()
     learn = OnlineLocalizer.learn
 
-    def slowly(self, *lesson):
+    def slowly(self, *sample):
         begun.set()
         assert go.wait(WAIT)
-        learn(self, *lesson)
+        learn(self, *sample)
 
     monkeypatch.setattr(OnlineLocalizer, "learn", slowly)
     yield begun, go
@@ -50,7 +50,7 @@ def held(monkeypatch):
 def test_track_is_the_same_to_the_last_bit(name, clip):
     images, boxes = clip
     trackers = [made(name, wish) for wish in ("always", "never")]
-    assert [t.aside.active for t in trackers] == [True, False]
+    assert [t.background.active for t in trackers] == [True, False]
     for tracker in trackers:
         tracker.init(images[0], boxes[0])
     shares = set()
@@ -85,8 +85,8 @@ def test_answer_comes_before_it_is_learned_and_the_next_frame_after(clip, held):
     result = tracker.update(images[1])
     assert result.evidence.decision.insert
     assert begun.wait(WAIT)
-    lesson = tracker._target.lesson
-    assert not lesson.done()
+    update = tracker._target.pending_update
+    assert not update.done()
     answers = []
     next_frame = threading.Thread(target=lambda: answers.append(tracker.update(images[2])))
     next_frame.start()
@@ -94,7 +94,7 @@ def test_answer_comes_before_it_is_learned_and_the_next_frame_after(clip, held):
     assert not answers
     go.set()
     next_frame.join(WAIT)
-    assert lesson.done()
+    assert update.done()
     assert answers[0].state is TrackState.TRACKING
 
 
@@ -119,7 +119,7 @@ def test_what_goes_wrong_is_told_with_the_next_frame(clip, monkeypatch):
     tracker = made()
     tracker.init(images[0], boxes[0])
 
-    def fail(self, *lesson):
+    def fail(self, *sample):
         raise MemoryError("no room for a sample")
 
     with monkeypatch.context() as patched:
@@ -171,7 +171,7 @@ def test_by_default_it_takes_processors_that_are_free(processors, threads, spare
     torch.set_num_threads(threads)
     try:
         assert processors_to_spare(CPU) == bool(spare)
-        assert made(wish="auto", weights="random").aside.active == bool(spare)
+        assert made(wish="auto", weights="random").background.active == bool(spare)
     finally:
         torch.set_num_threads(before)
     assert not processors_to_spare(torch.device("cuda"))
@@ -180,7 +180,7 @@ def test_by_default_it_takes_processors_that_are_free(processors, threads, spare
 def test_stages_are_measured_one_after_the_other(clip):
     images, boxes = clip
     tracker = made(profile=True)
-    assert not tracker.aside.active
+    assert not tracker.background.active
     tracker.init(images[0], boxes[0])
     tracker.update(images[1])
     assert tracker.stage_times()["online"] > 0
@@ -194,10 +194,10 @@ def test_a_wrong_wish_is_named():
 def test_work_is_done_in_turn_and_in_inference_mode():
     seen = []
     for active in (True, False):
-        aside = Aside(active)
+        background = BackgroundUpdates(active)
         with torch.inference_mode():
             jobs = [
-                aside.run(lambda i=i: seen.append((i, torch.is_inference_mode_enabled())))
+                background.run(lambda i=i: seen.append((i, torch.is_inference_mode_enabled())))
                 for i in range(3)
             ]
             for job in jobs:

@@ -156,7 +156,7 @@ def test_recorded_work_needs_nothing_of_the_host(size: str) -> None:
     config, net, _ = factory.load_network("duml", "random", size, {})
     net.half().to("meta")
     tracker = CapturedDuml(config, net, torch.device("meta"))
-    work = [*tracker._frames.values(), *tracker._lessons.values()]
+    work = [*tracker._frames.values(), *tracker._updates.values()]
     with torch.inference_mode():
         for run in work:
             run()

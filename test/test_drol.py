@@ -145,7 +145,7 @@ def test_drol_tracks_learns_and_renews_its_template() -> None:
     assert target.recent.kernels is None
     first = target.online.filter.clone()
     results = [tracker.update(image) for image in images[1:]]
-    target.finish_lesson()
+    target.finish_update()
     centres = np.array([(r.box[0] + r.box[2] / 2, r.box[1] + r.box[3] / 2) for r in results])
     truth = boxes[1:, :2] + boxes[1:, 2:] / 2
     assert np.abs(centres - truth).max() < 12

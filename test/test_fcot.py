@@ -237,7 +237,7 @@ def test_online_models_alone_track_on_a_trained_backbone(warm: str) -> None:
     centres = np.array([(r.box[0] + r.box[2] / 2, r.box[1] + r.box[3] / 2) for r in results])
     assert np.abs(centres - (boxes[1:, :2] + boxes[1:, 2:] / 2)).max() < 9
     assert all(r.state is not TrackState.LOST for r in results)
-    target.finish_lesson()
+    target.finish_update()
     after = target.box.filter, target.coarse.filter, target.fine.filter
     assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     # Of each interval the surest frame alone.
@@ -271,7 +271,7 @@ def test_contract_with_random_weights(rule: str) -> None:
     chosen = [tuple(boxes[0]), (200, 100, 40, 60)]
     targets = [tracker.start(images[0], b) for b in chosen]
     together = [tracker.track(image, targets) for image in images[1:4]]
-    targets[0].finish_lesson()
+    targets[0].finish_update()
     used = {"paper": 16, "every_frame": 18, "never": 15}[rule]
     assert targets[0].fine.memory.used == used
     for i, box in enumerate(chosen):

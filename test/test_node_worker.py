@@ -176,7 +176,7 @@ def test_failing_tracker_goes_to_error_and_recovers_with_the_next_selection(run)
 
 
 def test_learning_that_fails_beside_a_frame_is_told_of(run, monkeypatch):
-    def fail(self, *lesson):
+    def fail(self, *sample):
         raise RuntimeError("the online step failed")
 
     always = {"online.asynchronous": "always", "online.update": "every_frame"}

@@ -141,7 +141,7 @@ def test_only_the_box_regressor_of_fcot_stays() -> None:
     target = tracker.start(pictures[0], tuple(boxes[0]), "bgr")
     for picture in pictures[1:]:
         tracker.track(picture, [target], "bgr")
-    target.finish_lesson()
+    target.finish_update()
     assert torch.equal(target.box.filter, target.box.first_filter)
     assert not torch.equal(target.coarse.filter, target.coarse.first_filter)
 

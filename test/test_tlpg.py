@@ -255,7 +255,7 @@ def test_online_models_alone_track_on_a_trained_backbone(warm: str, ending: str)
     centres = np.array([(r.box[0] + r.box[2] / 2, r.box[1] + r.box[3] / 2) for r in results])
     assert np.abs(centres - (boxes[1:, :2] + boxes[1:, 2:] / 2)).max() < 15
     assert all(r.state is not TrackState.LOST for r in results)
-    target.finish_lesson()
+    target.finish_update()
     for stage, former in zip(target.stages, before, strict=True):
         assert stage.memory.used > 15
         assert not torch.equal(stage.points.weight, former.weight)
@@ -283,7 +283,7 @@ def test_contract_with_random_weights(rule: str) -> None:
     chosen = [tuple(boxes[0]), (200, 100, 40, 60)]
     targets = [tracker.start(images[0], b) for b in chosen]
     together = [tracker.track(image, targets) for image in images[1:4]]
-    targets[0].finish_lesson()
+    targets[0].finish_update()
     assert targets[0].stages[0].memory.used == {"every_frame": 18, "never": 15}[rule]
     for i, box in enumerate(chosen):
         tracker.init(images[0], box)

@@ -108,7 +108,7 @@ def test_vanished_target_is_lost_and_teaches_nothing(clip) -> None:
     for image in images[1:6]:
         seen = tracker.update(image)
     assert seen.state is TrackState.TRACKING
-    tracker._target.finish_lesson()
+    tracker._target.finish_update()
     online = tracker._target.online
     weights, used = online.filter.clone(), online.memory.used
     empty = np.full_like(images[0], 90)
@@ -163,7 +163,7 @@ def test_every_formulation_and_pair_tracks(clip, offline: str, online: str) -> N
     assert all(np.isfinite(r.box).all() for r in results)
     assert results[-1].score_maps["fused"].shape == (25, 25)
     if online != "none":
-        tracker._target.finish_lesson()
+        tracker._target.finish_update()
         assert tracker._target.online.memory.used == 18
         scales = 5 if online == "ONC-5s" else 1
         assert tracker._target.online.filter.shape[1] == scales

@@ -75,7 +75,7 @@ class BenchResult:
         median, low, high: of the updates; low and high are the 5 and 95 % quantiles.
         mean: of the updates: it counts the frames on which the online module learns.
         parts: median of each stage (mean of the online step, which most frames go without), from
-            a run of its own with profiling on, in which nothing is learned aside; empty for peers.
+            a run of its own with profiling on, without background updates; empty for peers.
         parts_spread: 5 and 95 % quantiles of each stage.
         late: 99 % quantile of the updates.
         init: median of several starts; init_spread: the shortest and the longest.

@@ -352,7 +352,7 @@ def made_participant(spec: TrackerSpec) -> Participant:
     """The tracker of a spec, made once in this process."""
     name = repr(spec)
     if name not in _made:
-        # Times of a run are of whole updates: what is learned aside would be counted for nothing.
+        # Times of a run are of whole updates: those in the background would be counted for nothing.
         overrides = {"online.asynchronous": "never", **spec.overrides}
         _made[name] = create_participant(replace(spec, overrides=overrides))
     return _made[name]

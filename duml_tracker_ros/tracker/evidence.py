@@ -22,7 +22,7 @@ class Evidence:
         decision: what was learned from it.
         usual: score that the target usually reached before this frame.
         window: the search region.
-        remembered, lesson: see ``memory``, and what it waits for.
+        remembered, pending: see ``memory``, and what it waits for.
     """
 
     peak: Peak
@@ -31,7 +31,7 @@ class Evidence:
     usual: float
     window: Window
     remembered: SampleMemory | None
-    lesson: Future[None] | None
+    pending: Future[None] | None
 
     @property
     def memory(self) -> SampleMemory | None:
@@ -39,8 +39,8 @@ class Evidence:
 
         It lives on: look at it before the next frame.
         """
-        if self.lesson is not None:
-            self.lesson.result()
+        if self.pending is not None:
+            self.pending.result()
         return self.remembered
 
     @property

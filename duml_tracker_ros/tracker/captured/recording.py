@@ -30,12 +30,12 @@ class Recording(Generic[T]):
             self._record(device, pool)
 
     def _record(self, device: torch.device, pool: Any) -> None:
-        main, aside = torch.cuda.current_stream(device), torch.cuda.Stream(device)
-        aside.wait_stream(main)
-        with torch.cuda.stream(aside):
+        main, side = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+        side.wait_stream(main)
+        with torch.cuda.stream(side):
             for _ in range(WARM_UP):
                 self._function()
-        main.wait_stream(aside)
+        main.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         # Other threads may use the device meanwhile.
         with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):

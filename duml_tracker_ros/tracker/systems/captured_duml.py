@@ -80,10 +80,10 @@ class CapturedDuml(DumlTracker):
         self._owner: weakref.ref[SiameseTarget] | None = None
         count = 1 + PEAKS if self.config.lookalikes.active else 1
         self._inbox = Inbox(count * (len(Peak._fields) + 2), device)
-        self._lesson = Outbox(8 + rule.memory, 0, device)
+        self._sample = Outbox(8 + rule.memory, 0, device)
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         steps = {0, rule.iterations, rule.distractor_iterations, 1}
-        self._lessons = {k: self._record(lambda k=k: self._step(k)) for k in sorted(steps)}
+        self._updates = {k: self._record(lambda k=k: self._step(k)) for k in sorted(steps)}
         self._make_room(ROOM)
 
     def _record(self, function: Any) -> Recording[Any]:
@@ -100,7 +100,7 @@ class CapturedDuml(DumlTracker):
             for samples in (FINE, COARSE)
         }
 
-    def _learns_aside(self) -> bool:
+    def _learns_in_background(self) -> bool:
         # The second launch comes after the answer as it is.
         return False
 
@@ -127,7 +127,7 @@ class CapturedDuml(DumlTracker):
 
     def _step(self, iterations: int) -> None:
         """Remember the last frame of the usual size and improve the filter."""
-        numbers = self._lesson.numbers
+        numbers = self._sample.numbers
         self._online.write(numbers[:1].long(), self._features, numbers[4:8], self._scores)
         if iterations:
             self._online.descend(numbers[8:][None], iterations)
@@ -204,6 +204,6 @@ class CapturedDuml(DumlTracker):
             return decision
         side, stride = self._features.shape[-1], self.config.network.stride
         cells = window.to_cells(track.box, side, stride)
-        self._lesson.send((slot, 0.0, 0.0, 0.0, *cells, *memory.all_shares()))
-        self._lessons[decision.iterations]()
+        self._sample.send((slot, 0.0, 0.0, 0.0, *cells, *memory.all_shares()))
+        self._updates[decision.iterations]()
         return decision

@@ -158,11 +158,11 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget, FcotLocated]):
         if chosen is None:
             return NOTHING
         decision = Decision(True, rule.rate, rule.iterations)
-        self.teach(target, _teach, target, chosen, decision, rule.learn_box)
+        self.update_later(target, _update, target, chosen, decision, rule.learn_box)
         return decision
 
 
-def _teach(target: FcotTarget, sample: Sample, decision: Decision, box: bool) -> None:
+def _update(target: FcotTarget, sample: Sample, decision: Decision, box: bool) -> None:
     seen = sample.features
     target.coarse.learn(seen.coarse, sample.coarse, None, decision)
     target.fine.learn(seen.fine, sample.fine, None, decision)

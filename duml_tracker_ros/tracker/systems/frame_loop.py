@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from ...pixels import Pixels
-from ..aside import Aside, processors_to_spare
 from ..augment import augment_search
+from ..background import BackgroundUpdates, processors_to_spare
 from ..checkpoint import Checkpoint
 from ..colour import chroma
 from ..config import TrackerConfig
@@ -53,17 +53,17 @@ class Target:
     """One target of a tracker; subclasses add what they learned of it.
 
     Attributes:
-        lesson: what is being learned of it meanwhile; None when nothing is.
+        pending_update: of what is learned of it, in the background; None when there is none.
     """
 
     track: TargetTrack
-    lesson: Future[None] | None = field(default=None, kw_only=True)
+    pending_update: Future[None] | None = field(default=None, kw_only=True)
 
-    def finish_lesson(self) -> None:
+    def finish_update(self) -> None:
         """Wait until what was begun to be learned is learned. Raises what went wrong there."""
-        lesson, self.lesson = self.lesson, None
-        if lesson is not None:
-            lesson.result()
+        pending, self.pending_update = self.pending_update, None
+        if pending is not None:
+            pending.result()
 
     @property
     def memory(self) -> SampleMemory | None:
@@ -169,13 +169,13 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
         self.device = device
         self.checkpoint = checkpoint
         self.clock = StageClock(device, profile)
-        self.aside = Aside(self._learns_aside())
+        self.background = BackgroundUpdates(self._learns_in_background())
         own = "bf16" if net.dtype is torch.bfloat16 else "fp32"
         self.precision = "int8" if quantised else engine.precision if engine else own
         self._compile(engine, plain, quantised)
         self.reset()
 
-    def _learns_aside(self) -> bool:
+    def _learns_in_background(self) -> bool:
         """Is the thread for learning wanted? Stages that overlap could not be told apart."""
         wish = self.config.online.asynchronous
         wanted = wish == "always" or (wish == "auto" and processors_to_spare(self.device))
@@ -296,20 +296,20 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
     def learn(self, seen: Observation[T, L], finding: Finding, trusted: bool) -> Decision:
         """Learn from a frame. The target's ``track`` has moved already.
 
-        What takes time is left to ``teach``. Returns what was decided.
+        What takes time is left to ``update_later``. Returns what was decided.
 
         Args:
             trusted: is the frame sure enough, and of the size of those in the memory?
         """
 
-    def teach(self, target: T, lesson: Callable[..., None], *args: Any) -> None:
-        """Let a target learn, beside what the caller does next where ``aside`` is active.
+    def update_later(self, target: T, update: Callable[..., None], *args: Any) -> None:
+        """Let a target learn, beside what the caller does next where ``background`` is active.
 
-        Until ``target.finish_lesson`` nobody else may touch what is learned. ``locate`` comes after
+        Until ``target.finish_update`` nobody else may touch what is learned. ``locate`` comes after
         it.
         """
-        target.finish_lesson()
-        target.lesson = self.aside.run(lesson, *args)
+        target.finish_update()
+        target.pending_update = self.background.run(update, *args)
 
     @torch.inference_mode()
     def track(self, image: Pixels, targets: Sequence[T], order: str = "rgb") -> list[TrackResult]:
@@ -386,8 +386,8 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
             usual = target.track.usual
             seen, finding = self._settle(seen)
             decision = self.learn(seen, finding, self._trusted(seen, finding))
-            memory, lesson = target.memory, target.lesson
-            evidence = Evidence(seen.peak, finding, decision, usual, window, memory, lesson)
+            memory, pending = target.memory, target.pending_update
+            evidence = Evidence(seen.peak, finding, decision, usual, window, memory, pending)
             results.append(self.result(seen, evidence))
         clock.lap("online")
         return results
@@ -399,7 +399,7 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
         outputs = self.search(self.upload(crops), *self.kernels([s.target for s in searches]))
         self.clock.lap("network")
         for search in searches:
-            search.target.finish_lesson()
+            search.target.finish_update()
         located = self.locate(searches, outputs)
         # The one copy to the host.
         rows = [one.numbers[None] for one in located]

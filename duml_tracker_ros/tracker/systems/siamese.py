@@ -229,6 +229,6 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget, SiameseLocated]):
         if decision.insert:
             side, stride = found.features.shape[-1], self.config.network.stride
             cells = self.cells_of(target.track, seen.search.window, side, stride)
-            lesson = found.features, cells, found.scores[0], decision
-            self.teach(target, target.online.learn, *lesson)
+            sample = found.features, cells, found.scores[0], decision
+            self.update_later(target, target.online.learn, *sample)
         return decision

@@ -146,11 +146,11 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget, TlpgLocated]):
         if decision.insert:
             side, stride = features[0].shape[-1], self.config.network.stride
             cells = self.cells_of(target.track, seen.search.window, side, stride)
-            self.teach(target, _teach, target.stages, features, cells, decision)
+            self.update_later(target, _update, target.stages, features, cells, decision)
         return decision
 
 
-def _teach(
+def _update(
     stages: Sequence[PointLocalizer], features: Sequence[Tensor], cells: Tensor, decision: Decision
 ) -> None:
     for stage, seen in zip(stages, features, strict=True):

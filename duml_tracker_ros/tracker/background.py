@@ -1,4 +1,4 @@
-"""Learning on a thread of its own, so that an answer does not wait for it."""
+"""Updates of what is learned online on a thread of its own: an answer does not wait for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from ..processors import usable_processors
 
 
-class Aside:
+class BackgroundUpdates:
     """Does work of a tracker one after the other while the caller goes on.
 
     Torch leaves Python's lock while it computes, so that the caller runs meanwhile.
