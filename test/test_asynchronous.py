@@ -60,8 +60,8 @@ def test_track_is_the_same_to_the_last_bit(name, clip):
         assert one.confidence == other.confidence
         for key in other.score_maps.names:
             assert np.array_equal(one.score_maps[key], other.score_maps[key]), key
-        shares.add(one.evidence.memory.shares())
-        assert one.evidence.memory.shares() == other.evidence.memory.shares()
+        shares.add(one.diagnostics.memory.shares())
+        assert one.diagnostics.memory.shares() == other.diagnostics.memory.shares()
     assert len(shares) > 5
 
 
@@ -83,7 +83,7 @@ def test_answer_comes_before_it_is_learned_and_the_next_frame_after(clip, held):
     tracker = made()
     tracker.init(images[0], boxes[0])
     result = tracker.update(images[1])
-    assert result.evidence.decision.insert
+    assert result.diagnostics.decision.insert
     assert begun.wait(WAIT)
     update = tracker._target.pending_update
     assert not update.done()

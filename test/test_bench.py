@@ -231,7 +231,7 @@ def test_engine_sweep_learns_on_every_frame_in_both_sizes(monkeypatch) -> None:
     frames, box = make_frames(320, 240)
     tracker.init(frames[0], box, "bgr")
     told = [tracker.update(frame, "bgr") for frame in frames[1:4]]
-    assert [r.evidence.decision.iterations for r in told] == [1, 1, 1]
+    assert [r.diagnostics.decision.iterations for r in told] == [1, 1, 1]
 
 
 def test_bench_command_prints_and_writes(

@@ -1,4 +1,4 @@
-"""Why a track failed: evidence, traces on disk, the rules, the page."""
+"""Why a track failed: diagnostics of a frame, traces on disk, the rules, the page."""
 
 import json
 import pickle
@@ -38,7 +38,7 @@ def write_trace(tracker, folder, budget=None):
     results = []
 
     def each(index, image, result):
-        results.append((result, result.evidence.memory.shares()))
+        results.append((result, result.diagnostics.memory.shares()))
         writer.add(index * 1000, image, "bgr", result)
 
     follow(tracker, each)
@@ -46,11 +46,11 @@ def write_trace(tracker, folder, budget=None):
     return results
 
 
-def test_evidence_tells_what_decided_a_frame(tracker):
+def test_diagnostics_tells_what_decided_a_frame(tracker):
     inserted = []
 
     def each(index, image, result):
-        seen = result.evidence
+        seen = result.diagnostics
         peak, decision = seen.peak, seen.decision
         assert result.score_maps["robust"].max() >= peak.robust
         assert peak.second <= result.score_maps["robust"].max() + 1e-6
@@ -70,12 +70,12 @@ def test_evidence_tells_what_decided_a_frame(tracker):
     assert any(inserted)
 
 
-def test_evidence_of_a_tracker_that_does_not_learn():
+def test_diagnostics_of_a_tracker_that_does_not_learn():
     still = create_tracker("duml", device="cpu", **{"online.update": "never"})
 
     def each(index, image, result):
-        assert result.evidence.decision is NOTHING
-        assert len(result.evidence.memory.shares()) == 15
+        assert result.diagnostics.decision is NOTHING
+        assert len(result.diagnostics.memory.shares()) == 15
 
     follow(still, each)
 
@@ -93,7 +93,7 @@ def test_trace_holds_what_the_tracker_said(tracker, tmp_path):
         maps = np.stack([result.score_maps[name] for name in ("fused", "robust", "accurate")])
         np.testing.assert_array_equal(trace.maps[index], maps.astype(np.float16))
         np.testing.assert_allclose(trace.memory[index], shares, rtol=1e-3)
-        peak = result.evidence.peak
+        peak = result.diagnostics.peak
         assert trace["peak"][index][3] == pytest.approx(peak.second)
     # The picture and the map lie over each other: both show the target where its box is.
     x, y, w, h = trace.to_picture(20, results[20][0].box, 300)

@@ -29,7 +29,7 @@ from duml_tracker_ros.evaluation.vot_runs import Trajectory, VotRun, load_vot_ru
 from duml_tracker_ros.outputs import write_text
 from duml_tracker_ros.tracker.checkpoint import load_checkpoint, save_checkpoint
 from duml_tracker_ros.tracker.config import NetworkConfig
-from duml_tracker_ros.training.kept import Log, save_resume_point
+from duml_tracker_ros.training.kept import Log, save_whole
 from duml_tracker_ros.whole_set import new_folder, whole_set
 
 
@@ -288,11 +288,11 @@ def test_a_resume_point_killed_while_it_is_written_is_the_old_one(tmp_path: Path
     last = folder / "last.pt"
     folder.mkdir()
     state = {"step": 1, "net": torch.ones(20000)}
-    save_resume_point(state, last)
+    save_whole(state, last)
     before = tree(folder)
 
     def save() -> None:
-        save_resume_point({**state, "step": 2}, last)
+        save_whole({**state, "step": 2}, last)
 
     seen = []
     for _ in kills(save, folder):

@@ -85,22 +85,22 @@ def record(
         "picture": picture,
         "picture_size": picture.size,
     }
-    evidence = result.evidence
-    if evidence is not None:
-        peak, finding, decision = evidence.peak, evidence.finding, evidence.decision
+    diagnostics = result.diagnostics
+    if diagnostics is not None:
+        peak, finding, decision = diagnostics.peak, diagnostics.finding, diagnostics.decision
         row |= {
-            "candidate": evidence.candidate,
+            "candidate": diagnostics.candidate,
             "peak": (peak.fused, peak.robust, peak.accurate, peak.second, peak.first),
-            "usual": evidence.usual,
+            "usual": diagnostics.usual,
             "distractor": finding.distractor,
             "weak": finding.weak,
             "inserted": decision.insert,
             "rate": decision.rate,
             "iterations": decision.iterations,
         }
-        if evidence.memory is not None:
-            row["memory"] = np.array(evidence.memory.shares(), np.float16)
-            row["protected"] = evidence.memory.protected
+        if diagnostics.memory is not None:
+            row["memory"] = np.array(diagnostics.memory.shares(), np.float16)
+            row["protected"] = diagnostics.memory.protected
     row["memory_size"] = len(row["memory"])
     return row
 

@@ -84,7 +84,7 @@ REGISTRY: dict[str, Registration] = {
             "duml",
             "duml:DumlTracker",
             "objective:OBJECTIVE",
-            recorded=f"{__package__}.systems.captured_duml:CapturedDuml",
+            recorded=f"{__package__}.systems.cuda_graph_duml:CudaGraphDuml",
         ),
         _shipped(
             "drol_rpn",

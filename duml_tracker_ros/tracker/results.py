@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from .evidence import Evidence
+from .diagnostics import FrameDiagnostics
 from .geometry import Box
 from .localize import TrackState
 from .voting import Votes
@@ -87,7 +87,7 @@ class TrackResult:
         votes: boxes that the box was voted from; None where the tracker does not vote.
         mask: the target's pixels; None in a tracker without masks, while the target is lost, and
             where the mask cannot be believed.
-        evidence: what decided it; None from trackers that do not tell.
+        diagnostics: what decided it; None from trackers that do not tell.
     """
 
     box: Box
@@ -98,4 +98,4 @@ class TrackResult:
     score_maps: ScoreMaps
     votes: Votes | None = None
     mask: TargetMask | None = None
-    evidence: Evidence | None = field(default=None, kw_only=True)
+    diagnostics: FrameDiagnostics | None = field(default=None, kw_only=True)

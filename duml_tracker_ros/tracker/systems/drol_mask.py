@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..evidence import Evidence
+from ..diagnostics import FrameDiagnostics
 from ..localize import TrackState
 from ..network.graphs import SiameseGraph, TemplateGraph
 from ..network.heads import OfflineOutput
@@ -58,9 +58,9 @@ class DrolMaskTracker(DrolTracker):
         return found
 
     def result(
-        self, seen: Observation[SiameseTarget, SiameseLocated], evidence: Evidence
+        self, seen: Observation[SiameseTarget, SiameseLocated], diagnostics: FrameDiagnostics
     ) -> TrackResult:
-        told, found = super().result(seen, evidence), seen.located
+        told, found = super().result(seen, diagnostics), seen.located
         if told.state is TrackState.LOST or found.mask is None or found.cell is None:
             return told
-        return self.mask_branch.told(told, found.mask, found.cell, seen.peak, evidence.window)
+        return self.mask_branch.told(told, found.mask, found.cell, seen.peak, diagnostics.window)

@@ -23,10 +23,10 @@ from ..checkpoint import Checkpoint
 from ..colour import chroma
 from ..config import TrackerConfig
 from ..crop import check_image, crop_array, crop_whole, mean_colour
+from ..diagnostics import FrameDiagnostics
 from ..egomotion import between, view_of
 from ..engine import Engine, compile_graph
 from ..errors import TrackerError
-from ..evidence import Evidence
 from ..geometry import Box, Window, map_region, overlap, search_window, validate_box
 from ..interface import WARM_FRAMES, MultiTargetTracker, noise_image
 from ..localize import Claim, Finding, TrackState, judge
@@ -387,8 +387,10 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
             seen, finding = self._settle(seen)
             decision = self.learn(seen, finding, self._trusted(seen, finding))
             memory, pending = target.memory, target.pending_update
-            evidence = Evidence(seen.peak, finding, decision, usual, window, memory, pending)
-            results.append(self.result(seen, evidence))
+            diagnostics = FrameDiagnostics(
+                seen.peak, finding, decision, usual, window, memory, pending
+            )
+            results.append(self.result(seen, diagnostics))
         clock.lap("online")
         return results
 
@@ -483,10 +485,10 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
         peak, rule = seen.peak, self.config.online
         return fits and trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
 
-    def result(self, seen: Observation[T, L], evidence: Evidence) -> TrackResult:
+    def result(self, seen: Observation[T, L], diagnostics: FrameDiagnostics) -> TrackResult:
         """What is told of a frame; the target's ``track`` has moved already."""
         track, found = seen.search.target.track, seen.located
-        window, finding = evidence.window, evidence.finding
+        window, finding = diagnostics.window, diagnostics.finding
         region = map_region(window, found.maps["fused"].shape[-1], found.stride)
         return TrackResult(
             track.box,
@@ -496,5 +498,5 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
             window.region,
             ScoreMaps(found.maps, region),
             Votes(found.ballot, window) if found.ballot is not None else None,
-            evidence=evidence,
+            diagnostics=diagnostics,
         )

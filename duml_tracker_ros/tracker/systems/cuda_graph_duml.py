@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..captured.device_crop import COARSE, FINE, NUMBERS, crop_on_device, patch_under
-from ..captured.recording import Recording
-from ..captured.staging import Inbox, Outbox
 from ..colour import chroma_on_device
+from ..cuda_graphs.device_crop import COARSE, FINE, NUMBERS, crop_on_device, patch_under
+from ..cuda_graphs.recording import Recording
+from ..cuda_graphs.staging import Inbox, Outbox
 from ..errors import ConfigError
 from ..localize import Finding
 from ..online.localizer import OnlineLocalizer
@@ -48,7 +48,7 @@ class Seen(NamedTuple):
     cells: int
 
 
-class CapturedDuml(DumlTracker):
+class CudaGraphDuml(DumlTracker):
     """The dual-modal tracker for ``engine: cuda_graph``.
 
     The same arithmetic as ``DumlTracker``; the crop alone is resampled on the device. One target at

@@ -12,24 +12,24 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from duml_tracker_ros.tracker import TrackState, create_tracker, factory
-from duml_tracker_ros.tracker.captured.device_crop import crop_on_device, patch_under
-from duml_tracker_ros.tracker.captured.staging import Outbox
 from duml_tracker_ros.tracker.colour import chroma, chroma_on_device
 from duml_tracker_ros.tracker.crop import crop_array
+from duml_tracker_ros.tracker.cuda_graphs.device_crop import crop_on_device, patch_under
+from duml_tracker_ros.tracker.cuda_graphs.staging import Outbox
 from duml_tracker_ros.tracker.device import has_fast_bf16
 from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.geometry import Window
-from duml_tracker_ros.tracker.systems.captured_duml import CapturedDuml
+from duml_tracker_ros.tracker.systems.cuda_graph_duml import CudaGraphDuml
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
-def captured(**overrides) -> CapturedDuml:
+def recorded_tracker(**overrides) -> CudaGraphDuml:
     """The recorded tracker on a CPU, where each replay is a call."""
     config, net, checkpoint = factory.load_network("duml", "default", "compact", overrides)
     net.deploy(CPU, has_fast_bf16(CPU))
-    return CapturedDuml(config, net, CPU, checkpoint)
+    return CudaGraphDuml(config, net, CPU, checkpoint)
 
 
 def photo(height: int = 240, width: int = 320, channels: int = 3) -> np.ndarray:
@@ -88,7 +88,7 @@ def test_recorded_frames_track_as_plain_ones(update: str) -> None:
     rules |= {"lookalikes.active": update == "never"}
     plain, recorded = (
         create_tracker("duml", device="cpu", size="compact", **rules),
-        captured(**rules),
+        recorded_tracker(**rules),
     )
     for tracker in (plain, recorded):
         tracker.init(images[0], tuple(boxes[0]), "bgr")
@@ -97,7 +97,7 @@ def test_recorded_frames_track_as_plain_ones(update: str) -> None:
         a, b = plain.update(image, "bgr"), recorded.update(image, "bgr")
         assert np.abs(np.subtract(a.box, b.box)).max() < 0.5
         assert a.state is b.state
-        assert a.evidence.decision == b.evidence.decision
+        assert a.diagnostics.decision == b.diagnostics.decision
         assert abs(a.confidence - b.confidence) < 0.05
         held.append((b, b.score_maps["fused"].copy(), b.votes.top(3)))
     assert {TrackState.TRACKING, TrackState.LOST} <= {r.state for r, *_ in held}
@@ -111,7 +111,7 @@ def test_recorded_frames_track_as_plain_ones(update: str) -> None:
 
 def test_targets_take_turns_at_the_recorded_addresses() -> None:
     images, boxes = render(14, size=(320, 240), seed=2)
-    recorded, plain = captured(), create_tracker("duml", device="cpu", size="compact")
+    recorded, plain = recorded_tracker(), create_tracker("duml", device="cpu", size="compact")
     first, other = (tuple(boxes[0]), (40.0, 150.0, 40.0, 40.0))
     targets = [recorded.start(images[0], box, "bgr") for box in (first, other)]
     pairs = [plain.start(images[0], box, "bgr") for box in (first, other)]
@@ -131,7 +131,7 @@ def test_targets_take_turns_at_the_recorded_addresses() -> None:
 
 
 def test_larger_image_than_there_is_room_for() -> None:
-    recorded = captured()
+    recorded = recorded_tracker()
     recorded._make_room(1000)
     images, boxes = render(3, size=(320, 240), seed=2)
     recorded.init(images[0], tuple(boxes[0]), "bgr")
@@ -155,7 +155,7 @@ def test_recorded_work_needs_nothing_of_the_host(size: str) -> None:
     """On a device without memory no value can be looked at: what runs there can be recorded."""
     config, net, _ = factory.load_network("duml", "random", size, {})
     net.half().to("meta")
-    tracker = CapturedDuml(config, net, torch.device("meta"))
+    tracker = CudaGraphDuml(config, net, torch.device("meta"))
     work = [*tracker._frames.values(), *tracker._updates.values()]
     with torch.inference_mode():
         for run in work:

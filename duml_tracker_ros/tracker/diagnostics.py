@@ -13,7 +13,7 @@ from .peak import Peak
 
 
 @dataclass(frozen=True)
-class Evidence:
+class FrameDiagnostics:
     """References to what the frame loop had at hand; nothing is computed before it is looked at.
 
     Attributes:
