@@ -199,6 +199,27 @@ def test_calibration_recovers_a_known_curve() -> None:
     assert after.frames.sum() == 4000
 
 
+def test_calibrate_prints_a_table_of_several_trackers(clips: Path, tmp_path: Path, capsys) -> None:
+    command = ["calibrate", "--root", str(clips), "--device", "cpu", "--out", str(tmp_path)]
+    assert main([*command, "--quiet", "--tracker", "duml", "siamrcr"]) == 0
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("| ")
+    ]
+    titles, *_, duml, siamrcr = rows
+    assert titles[:2] == ["tracker", "sha256"]
+    assert titles[-2:] == ["confidence_slope", "confidence_middle"]
+    assert [duml[0], siamrcr[0]] == ["duml", "siamrcr"]
+    for row in (duml, siamrcr):
+        raw, present, fitted = map(float, row[2:5])
+        assert 0 <= fitted <= min(raw, present) + 0.02
+    assert duml[1] != siamrcr[1]
+    assert (tmp_path / "reliability_siamrcr.svg").is_file()
+    assert main([*command, "--tracker", "opencv_csrt"]) == 2
+    assert "tell no confidence" in capsys.readouterr().err
+
+
 def test_calibrate_says_what_to_set_and_the_tracker_takes_it(
     clips: Path, tmp_path: Path, capsys
 ) -> None:

@@ -11,21 +11,27 @@ from ..outputs import write_text
 from .common import (
     DEFAULT_TRACKER,
     OUT_HELP,
+    CliError,
     add_clips,
     add_tracker_options,
     epilog,
     run_options,
     runs_folder,
     table,
+    tracker_specs,
 )
 
 if TYPE_CHECKING:
+    from ..datasets import Dataset
     from ..evaluation.calibration import Reliability
+    from ..evaluation.metrics import Array
+    from ..evaluation.participants import TrackerSpec
 
 DESCRIPTION = """\
 Compare the tracker's confidence with the overlap of its boxes on validation clips, and fit the
 curve that turns its raw score into an expected overlap. Prints the reliability before and after and
-what to set; writes a plot into --out.
+what to set; writes a plot into --out. Of several trackers a table is printed, for their model
+cards; what to set goes into their configurations.
 """
 
 
@@ -36,11 +42,21 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         help="fit the confidence to the overlap on validation clips",
         description=DESCRIPTION,
         epilog=epilog(
-            ("on clips nothing is judged on", "duml-tracker calibrate --root validation")
+            ("on clips nothing is judged on", "duml-tracker calibrate --root validation"),
+            (
+                "all trackers that have new weights",
+                "duml-tracker calibrate --root validation --tracker duml drol_rpn siamrcr",
+            ),
         ),
     )
     add_clips(parser)
-    parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
+    parser.add_argument(
+        "--tracker",
+        nargs="+",
+        default=[DEFAULT_TRACKER],
+        metavar="NAME",
+        help="of this package (default: duml)",
+    )
     add_tracker_options(parser)
     parser.add_argument("--out", metavar="DIR", help=f"plot, raw results {OUT_HELP}")
     return parser
@@ -49,41 +65,67 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
 def run(args: argparse.Namespace) -> int:
     from ..datasets import DatasetError, load_dataset
     from ..evaluation import calibration
-    from ..evaluation.participants import create_participant
-    from ..evaluation.runner import evaluate
-    from .common import tracker_specs
+    from ..evaluation.participants import OwnTracker
+    from ..evaluation.peers import PEERS
 
-    (spec,) = tracker_specs(args, [args.tracker])
-    create_participant(spec)
+    specs = tracker_specs(args, args.tracker)
+    for spec in specs:
+        if spec.name in PEERS:
+            raise CliError(f"--tracker {spec.name}: OpenCV's trackers tell no confidence")
+    # Missing weights are told at once.
+    present = [OwnTracker(spec).tracker.info()["config"]["localize"] for spec in specs]
     clips = load_dataset(args.dataset, args.root, args.sequences)
     if clips.protocol in ("supervised", "anchors") or clips.submission is not None:
         raise DatasetError(f"{clips.name}: calibration needs a data set of one pass with its truth")
     out = Path(args.out).expanduser() if args.out else runs_folder("calibrate", args.root)
-    found = {}
-    for name, slope in (("raw", 0.0), ("present", None)):
-        changed = dict(spec.overrides)
-        if slope is not None:
-            changed["localize.confidence_slope"] = slope
-        result = evaluate(
-            [dataclasses.replace(spec, overrides=changed)],
-            clips,
-            out=out / name,
-            **run_options(args),
-        )
-        for sequence, reason in result.problems.items():
-            raise DatasetError(f"{sequence}: {reason}")
-        found[name] = calibration.confidence_and_overlap(clips, result.trackers[spec.name].runs)
-    raw, overlap, weight = found["raw"]
-    curve = calibration.fit(raw, overlap, weight)
-    curves = {
-        "raw score": calibration.reliability(raw, overlap, weight),
-        "present setting": calibration.reliability(*found["present"]),
-        "fitted": calibration.reliability(curve(raw), overlap, weight),
-    }
     out.mkdir(parents=True, exist_ok=True)
-    plot = out / "reliability.svg"
-    write_text(plot, calibration.reliability_chart(curves) + "\n")
-    print(table(["confidence", "expected calibration error"], _errors(curves)))
+    rows = []
+    for spec, rule in zip(specs, present, strict=True):
+        raw, overlap, weight, sha = _raw_scores(spec, clips, out, args)
+        curve = calibration.fit(raw, overlap, weight)
+        # The confidence is told, and nothing is decided by it.
+        old = calibration.Calibration(rule["confidence_slope"], rule["confidence_middle"])
+        values = {
+            "raw score": raw,
+            "present setting": old(raw) if rule["confidence_slope"] else raw,
+            "fitted": curve(raw),
+        }
+        curves = {k: calibration.reliability(v, overlap, weight) for k, v in values.items()}
+        plot = out / ("reliability.svg" if len(specs) == 1 else f"reliability_{spec.name}.svg")
+        write_text(plot, calibration.reliability_chart(curves) + "\n")
+        settings = {"confidence_slope": curve.slope, "confidence_middle": curve.middle}
+        if len(specs) == 1:
+            _print_one(curves, settings, plot)
+        errors = [f"{r.error:.3f}" for r in curves.values()]
+        rows.append([spec.name, sha[:8], *errors, *(f"{v:.2f}" for v in settings.values())])
+    if len(specs) > 1:
+        titles = [f"error, {name}" for name in curves]
+        print(table(["tracker", "sha256", *titles, *settings], rows))
+        print(f"plots: {out}")
+    return 0
+
+
+def _raw_scores(
+    spec: TrackerSpec, clips: Dataset, out: Path, args: argparse.Namespace
+) -> tuple[Array, Array, Array, str]:
+    """Raw score, overlap and weight of every frame, and the checksum of the weights."""
+    from ..datasets import DatasetError
+    from ..evaluation import calibration
+    from ..evaluation.runner import evaluate
+
+    changed = {**spec.overrides, "localize.confidence_slope": 0.0}
+    raw = dataclasses.replace(spec, overrides=changed)
+    result = evaluate([raw], clips, out=out / "raw", **run_options(args))
+    for sequence, reason in result.problems.items():
+        raise DatasetError(f"{sequence}: {reason}")
+    runs = result.trackers[spec.name].runs
+    sha = next(iter(runs.values())).description["sha256"]
+    return *calibration.confidence_and_overlap(clips, runs), sha
+
+
+def _print_one(curves: dict[str, Reliability], settings: dict[str, float], plot: Path) -> None:
+    rows = [[name, f"{r.error:.3f}"] for name, r in curves.items()]
+    print(table(["confidence", "expected calibration error"], rows))
     print()
     fitted = curves["fitted"]
     rows = [
@@ -91,12 +133,5 @@ def run(args: argparse.Namespace) -> int:
         for c, o, n in zip(fitted.confidence, fitted.overlap, fitted.frames, strict=True)
     ]
     print(table(["fitted confidence", "mean IoU", "frames"], rows))
-    print(
-        f"\n--set localize.confidence_slope={curve.slope:.2f} "
-        f"--set localize.confidence_middle={curve.middle:.2f}\nplot: {plot}"
-    )
-    return 0
-
-
-def _errors(curves: dict[str, Reliability]) -> list[list[str]]:
-    return [[name, f"{r.error:.3f}"] for name, r in curves.items()]
+    options = " ".join(f"--set localize.{key}={value:.2f}" for key, value in settings.items())
+    print(f"\n{options}\nplot: {plot}")
