@@ -38,6 +38,7 @@ PARAMETERS = {
     "device": (str, "auto, cpu, cuda or cuda:N"),
     "max_targets": (int, "how many targets are followed at a time"),
     "image_transport": (str, "raw, compressed, or another one that the node knows"),
+    "reselect_after": (float, "seconds after which a killed node's target is not taken up again"),
     "use_sim_time": (bool, "true where /clock is published, by a simulator or a bag"),
 }
 DDS_SETTINGS = {"FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS"}
@@ -85,7 +86,7 @@ ARGUMENTS = [
         default_value="false",
         choices=["true", "false"],
         description="start the node again when it ends, and console and bridge; the target must "
-        "be selected again. Without it console and bridge end with the node",
+        "be selected again, or see reselect_after. Without it console and bridge end with the node",
     ),
     DeclareLaunchArgument(
         "rviz",
@@ -158,9 +159,9 @@ def refuse_unknown(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     return []
 
 
-def parameters(context: LaunchContext) -> dict[str, str | int | bool]:
+def parameters(context: LaunchContext) -> dict[str, str | int | float | bool]:
     """The tracker's parameters that arguments set. Raises RuntimeError for what is none."""
-    made: dict[str, str | int | bool] = {
+    made: dict[str, str | int | float | bool] = {
         "autostart": LaunchConfiguration("autostart").perform(context) == "true"
     }
     for name, (kind, _) in PARAMETERS.items():
@@ -171,7 +172,10 @@ def parameters(context: LaunchContext) -> dict[str, str | int | bool]:
             raise RuntimeError(f"{name}:={text} is not a whole number, for example {name}:=3")
         if kind is bool and text.lower() not in ("true", "false"):
             raise RuntimeError(f"{name}:={text} is neither true nor false")
-        made[name] = text.lower() == "true" if kind is bool else kind(text)
+        try:
+            made[name] = text.lower() == "true" if kind is bool else kind(text)
+        except ValueError:
+            raise RuntimeError(f"{name}:={text} is not a number, for example {name}:=30") from None
     return made
 
 

@@ -1,8 +1,10 @@
 """Fixtures of several test files."""
 
+import os
 import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,10 @@ torch.set_num_threads(1)
 # Torch is what the others are compared with: in this process it runs where none is named. Processes
 # that tests start choose for themselves.
 factory.fastest_engine = lambda device, quantised: "torch"
+
+# What nodes keep between runs is of this one alone.
+STATE = tempfile.TemporaryDirectory()
+os.environ["ROS_HOME"] = STATE.name
 
 OVER_DDS = ("test_node_", "test_demo_processes", "test_gimbal_controller")
 STATUS = pytest.StashKey[int]()

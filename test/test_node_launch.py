@@ -63,6 +63,9 @@ def test_arguments_become_parameters_and_others_stay_as_the_file_says():
     given = {"max_targets": "3", "tracker": "siamrcr", "use_sim_time": "true", "autostart": "false"}
     expected = {"max_targets": 3, "tracker": "siamrcr", "use_sim_time": True, "autostart": False}
     assert file.parameters(configured(file, **given)) == expected
+    assert file.parameters(configured(file, reselect_after="30"))["reselect_after"] == 30.0
+    with pytest.raises(RuntimeError, match="reselect_after:=soon is not a number"):
+        file.parameters(configured(file, reselect_after="soon"))
     with pytest.raises(RuntimeError, match="max_targets:=three is not a whole number"):
         file.parameters(configured(file, max_targets="three"))
     with pytest.raises(RuntimeError, match="use_sim_time:=yes is neither"):

@@ -55,6 +55,12 @@ class Settings:
     autostart: bool = _parameter(
         False, START, "configure and activate at start, without a lifecycle manager"
     )
+    state_folder: str = _parameter(
+        "",
+        START,
+        "folder for what outlives the process: which ids were used, and with reselect_after where "
+        "targets were seen last; empty = duml_tracker in $ROS_HOME, else in ~/.ros",
+    )
     tracker: str = _parameter(
         "duml",
         CONFIGURE,
@@ -259,6 +265,15 @@ class Settings:
         "time after which a lost target is given up (IDLE); 0 = never",
         low=0.0,
         high=86400.0,
+        unit="s",
+    )
+    reselect_after: float = _parameter(
+        0.0,
+        START,
+        "a target that was seen within this time before the node was killed is selected again when "
+        "the next one is active; 0 = never",
+        low=0.0,
+        high=600.0,
         unit="s",
     )
     rectified: bool = _parameter(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,8 @@ from .outcome import Sighting, Status
 from .texts import cut
 
 LAST_ID = 0xFFFFFFFF
+PROOF = 3
+"""Images on end in which a target that nobody pointed at must be plain before it is TRACKING."""
 
 
 class Logger(Protocol):
@@ -38,6 +40,7 @@ class Followed:
         seq: number of the last frame it was followed in.
         class_id: what it is, of who handed it over; empty: nobody said.
         behind: what it has to catch up on; None when it is at the newest frame.
+        proof: in how many more images it must be plain before it is told as TRACKING.
     """
 
     target_id: int
@@ -49,6 +52,7 @@ class Followed:
     behind: CatchUp | None = None
     status: Status = Status.TRACKING
     lost_since: float | None = None
+    proof: int = 0
 
 
 class TargetBook:
@@ -58,11 +62,16 @@ class TargetBook:
 
     Args:
         limit: how many targets there may be. With one, a selection replaces the former target.
+
+    Attributes:
+        next_id: the lowest id that was not used yet.
+        keep_ids: told the next id whenever it changes, before anybody is told of the target.
     """
 
     def __init__(self, limit: int, logger: Logger) -> None:
         self.limit = limit
         self.next_id = 1
+        self.keep_ids: Callable[[int], None] = lambda next_id: None
         self.selected = 0
         self.resting = Status.IDLE
         self._logger = logger
@@ -124,6 +133,7 @@ class TargetBook:
             self.next_id = self.next_id % LAST_ID + 1
         self.selected = target.target_id
         self.next_id = max(self.next_id, self.selected % LAST_ID + 1)
+        self.keep_ids(self.next_id)
         self.resting = Status.IDLE
         self._targets.append(target)
 
@@ -162,6 +172,10 @@ class TargetBook:
             lost_timeout: in seconds; 0 = never.
         """
         before, target.status = target.status, Status(result.state.value)
+        if target.proof:
+            plain = target.status is Status.TRACKING
+            target.proof = target.proof - 1 if plain else PROOF
+            target.status = Status.UNCERTAIN if plain else target.status
         if result.state is TrackState.LOST:
             if target.lost_since is None:
                 target.lost_since = arrival

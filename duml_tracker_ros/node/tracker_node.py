@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -18,10 +19,12 @@ from ..tracker import create_tracker
 from . import diagnostics
 from .answers import answer_all
 from .attitude import AttitudeSource
-from .command import WorkerError
+from .boxes import pixel_box
+from .command import Command, WorkerError
 from .ending import Ending
 from .frame_ring import Frame, FrameRing
 from .guidance import Guidance
+from .last_seen import LastSeen, Remembered, too_old
 from .lifecycle_services import LifecycleServices
 from .memory import available_memory
 from .outcome import Outcome, Status
@@ -41,6 +44,8 @@ from .publishers import Publishers, output_qos
 from .selection import STEADY, Selector
 from .statistics import Statistics
 from .stream import ImageStream
+from .target_book import PROOF
+from .target_ids import TargetIds, state_file
 from .texts import cut
 from .track_recorder import TrackRecorder
 from .worker import TrackerWorker
@@ -118,7 +123,14 @@ class TrackerNode(LifecycleNode):
         self._namesakes = ""
         self._stuck = False
         self._short_of_ring = False
-        self._next_id = 1
+        self._ids = TargetIds(self._state_file("id"), self.get_logger())
+        self._next_id = self._ids.first
+        self._last_seen = (
+            LastSeen(self._state_file("seen"), self.get_logger())
+            if self.settings.reselect_after
+            else None
+        )
+        self._remembered = self._last_seen.read() if self._last_seen is not None else []
         self._activated = 0.0
         # Nothing is published once the gate is shut: the worker may still be at a frame then.
         self._gate = threading.Lock()
@@ -284,7 +296,7 @@ class TrackerNode(LifecycleNode):
             settings.max_targets,
             self._on_unreadable,
         )
-        worker.book.next_id = self._next_id
+        worker.book.next_id, worker.book.keep_ids = self._next_id, self._ids.keep
         worker.lost_timeout, worker.catch_up = settings.lost_timeout, settings.catch_up
         return worker
 
@@ -300,6 +312,7 @@ class TrackerNode(LifecycleNode):
             *([attitude.destroy] if attitude is not None else []),
             *([self._guidance.stop] if self._guidance is not None else []),
             self._release_target,
+            *([self._last_seen.forget] if self._last_seen is not None else []),
             self._recorder.close,
             *([functools.partial(super().on_deactivate, state)] if state is not None else []),
         )
@@ -363,6 +376,11 @@ class TrackerNode(LifecycleNode):
 
     # -- parameters ---------------------------------------------------------------------------
 
+    def _state_file(self, ending: str) -> Path:
+        """Where this node keeps what outlives its process."""
+        name, domain = self.get_fully_qualified_name(), self.context.get_domain_id()
+        return state_file(self.settings.state_folder, name, domain, ending)
+
     def _read_settings(self) -> Settings:
         return settings_from({name: self.get_parameter(name).value for name in SPECS})
 
@@ -396,7 +414,39 @@ class TrackerNode(LifecycleNode):
             )
         self._statistics.add_image(frame.stamp_ns, frame.arrival)
         self.ring.append(frame)
+        if self._remembered:
+            self._take_up(frame)
         self._worker.submit(frame)
+
+    def _take_up(self, live: Frame) -> None:
+        """Select what a process that was killed followed, in the first image after it."""
+        worker, remembered = self._worker, self._remembered
+        self._remembered = []
+        if worker is None or worker.book.selected:
+            return
+        for target in remembered[: worker.book.limit]:
+            if reason := too_old(target, self.settings.reselect_after):
+                self.get_logger().warning(
+                    f"target {target.target_id} of the former process is not selected: {reason}"
+                )
+                continue
+            command = worker.init(
+                target.frame(live), pixel_box(*target.box), class_id=target.class_id, proof=PROOF
+            )
+            command.when_done(functools.partial(self._taken_up, target, command))
+
+    def _taken_up(self, target: Remembered, command: Command) -> None:
+        former = f"target {target.target_id} of the former process"
+        try:
+            selection = command.result(0.0)
+        except Exception as error:
+            self._selector.last = f"{former} is not selected: {error}"
+            self.get_logger().warning(self._selector.last)
+            return
+        self._selector.last = (
+            f"{former} is looked for where it was seen last, as target {selection.target_id}"
+        )
+        self.get_logger().info(self._selector.last)
 
     def _on_refused(self, reason: str) -> None:
         self._statistics.rejected += 1
@@ -434,6 +484,8 @@ class TrackerNode(LifecycleNode):
             self._send(publish)
         if settings.record_debug or self._recorder.folder:
             self._recorder.take(outcome, settings)
+        if self._last_seen is not None:
+            self._last_seen.take(outcome)
 
     def _send(self, publish: Callable[[], None]) -> None:
         with self._gate:
@@ -449,6 +501,8 @@ class TrackerNode(LifecycleNode):
     def _refresh_guidance(self) -> None:
         if self._open and self._guidance is not None:
             self._guidance.refresh()
+        if self._open and self._last_seen is not None:
+            self._last_seen.write()
 
     # -- services -----------------------------------------------------------------------------
 

@@ -126,6 +126,7 @@ class TrackerWorker:
         ring: FrameRing | None = None,
         replaces: int = 0,
         class_id: str = "",
+        proof: int = 0,
     ) -> Command:
         """Select a target in `frame`; the result is a `Selection`.
 
@@ -138,9 +139,12 @@ class TrackerWorker:
             target_id: 0 = the worker chooses; it must not be that of the last selection.
             replaces: id of the target that is given up for it; 0 = none.
             class_id: what it is; it goes with the target.
+            proof: in how many images on end it must be plain before it is told as TRACKING.
         """
         command = Command(
-            lambda: self._do_init(command, frame, box_of, target_id, ring, replaces, class_id),
+            lambda: self._do_init(
+                command, frame, box_of, target_id, ring, replaces, class_id, proof
+            ),
             place=replaces if self.book.limit > 1 else 0,
         )
         return self._post(command)
@@ -348,6 +352,7 @@ class TrackerWorker:
         ring: FrameRing | None,
         replaces: int,
         class_id: str,
+        proof: int,
     ) -> Selection:
         if self._follower is None:
             raise WorkerError("there is no tracker")
@@ -384,6 +389,8 @@ class TrackerWorker:
             frame.seq,
             class_id,
             behind,
+            Status.UNCERTAIN if proof else Status.TRACKING,
+            proof=proof,
         )
         self.book.add(target, former)
         del former
