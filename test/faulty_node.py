@@ -35,16 +35,16 @@ class FaultyTracker(Tracker):
         if fault in FAULTS:
             raise FAULTS[fault]()
 
-    def init(self, image, box, order="rgb"):
+    def start(self, image, box, order="rgb"):
         self._check(image)
-        self._inner.init(image, box, order)
+        return self._inner.start(image, box, order)
 
-    def update(self, image, order="rgb"):
+    def track(self, image, targets, order="rgb"):
         self._check(image)
-        return self._inner.update(image, order)
+        return self._inner.track(image, targets, order)
 
-    def reset(self):
-        self._inner.reset()
+    def warm_up(self, targets=1):
+        self._inner.warm_up(targets)
 
     def stage_times(self):
         return self._inner.stage_times()

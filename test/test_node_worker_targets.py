@@ -8,10 +8,9 @@ from node_harness import TARGET, scene
 from worker_harness import ALWAYS_LOST, ALWAYS_SEEN, WAIT, random_tracker
 
 from duml_tracker_ros.node.command import WorkerError
-from duml_tracker_ros.node.follower import make_follower
 from duml_tracker_ros.node.frame_ring import FrameRing
 from duml_tracker_ros.node.outcome import Status
-from duml_tracker_ros.tracker import ConfigError, Tracker, create_tracker
+from duml_tracker_ros.tracker import create_tracker
 
 OTHER = (100.0, 100.0, 40.0, 30.0)
 
@@ -205,34 +204,3 @@ def test_lost_targets_search_on_with_their_own_regions(run):
     seen = box.see_all()
     assert statuses(seen) == {1: Status.LOST, 2: Status.LOST}
     assert seen[1].result.search_region[2] > 1.5 * seen[2].result.search_region[2]
-
-
-class Single(Tracker):
-    """A tracker of one target; the real one does the work."""
-
-    def __init__(self, **overrides):
-        self._inner = random_tracker(**overrides)
-
-    def init(self, image, box, order="rgb"):
-        self._inner.init(image, box, order)
-
-    def update(self, image, order="rgb"):
-        return self._inner.update(image, order)
-
-    def reset(self):
-        self._inner.reset()
-
-    def stage_times(self):
-        return self._inner.stage_times()
-
-    def info(self):
-        return {"name": "single"}
-
-
-def test_tracker_of_one_target_is_refused_where_several_are_wanted(run):
-    with pytest.raises(ConfigError, match="'single' follows one target only"):
-        make_follower(Single(), 2)
-    box = run(create=Single, **ALWAYS_SEEN)
-    assert box.init().target_id == 1
-    assert box.init().target_id == 2
-    assert box.see().target_id == 2

@@ -89,26 +89,18 @@ class OwnTrackers(OwnTracker):
     """Several targets that start at one place and are followed together, as one participant.
 
     What it tells of an update is that of the first target.
-
-    Raises:
-        TrackerError: the tracker follows one target only.
     """
 
     def __init__(self, spec: TrackerSpec, count: int, *, profile: bool = False) -> None:
-        from ..tracker import MultiTargetTracker, TrackerError
-
         super().__init__(spec, profile=profile)
-        if not isinstance(self.tracker, MultiTargetTracker):
-            raise TrackerError(f"tracker {spec.name!r} follows one target only")
-        self._together: MultiTargetTracker[Any] = self.tracker
         self._count = count
         self._targets: list[Any] = []
 
     def init(self, image: NDArray[np.uint8], box: Box) -> None:
-        self._targets = [self._together.start(image, box, "bgr") for _ in range(self._count)]
+        self._targets = [self.tracker.start(image, box, "bgr") for _ in range(self._count)]
 
     def update(self, image: NDArray[np.uint8]) -> Observation:
-        result = self._together.track(image, self._targets, "bgr")[0]
+        result = self.tracker.track(image, self._targets, "bgr")[0]
         self._maps, self._mask = result.score_maps, result.mask
         return Observation(result.box, result.confidence, result.state.value, result.search_region)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from .frame_ring import Frame, FrameRing
 
 
@@ -11,18 +9,18 @@ class CatchUp:
     """The kept frames that a target has still to be followed through.
 
     Args:
-        seconds: time until the newest frame must be reached; frames are skipped to meet it.
+        until: time at which the newest frame must be reached; frames are skipped to meet it.
     """
 
-    def __init__(self, ring: FrameRing, seconds: float) -> None:
+    def __init__(self, ring: FrameRing, until: float) -> None:
         self._ring = ring
-        self._until = time.monotonic() + seconds
+        self._until = until
 
-    def hurry(self) -> None:
+    def hurry(self, now: float) -> None:
         """Go to the newest frame at once."""
-        self._until = time.monotonic()
+        self._until = now
 
-    def next(self, seq: int, step_time: float) -> tuple[Frame | None, bool]:
+    def next(self, seq: int, step_time: float, now: float) -> tuple[Frame | None, bool]:
         """The frame to take after number `seq`, and whether it is the newest and thus the last.
 
         Args:
@@ -31,7 +29,7 @@ class CatchUp:
         waiting = self._ring.after(seq)
         if not waiting:
             return None, True
-        left = self._until - time.monotonic()
+        left = self._until - now
         if left <= 0.0:
             return waiting[-1], True
         affordable = max(1, int(left / max(step_time, 1e-3)))

@@ -2,13 +2,12 @@
 
 Loading, warm-up, init and update all run on it, because CUDA graphs and autocast belong to a
 thread. Frames come through a mailbox of one slot: the newest wins, overwritten ones are counted.
-Everything else comes as commands, whose callers wait for a limited time. However fast selections
-come, a frame is published between two of them. Nothing here knows ROS.
+Everything else comes as commands, whose callers wait for a limited time. `Schedule` says what comes
+next. Nothing here knows ROS.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 import traceback
@@ -23,16 +22,13 @@ from ..processors import tracker_threads
 from ..tracker import Attitude, BoxError, ImageError, Tracker
 from .boxes import BoxOf, selected_box
 from .catch_up import CatchUp
-from .command import Command, CommandQueue, Overtaken, WorkerError
+from .command import Command, Overtaken, WorkerError
 from .faults import free_memory, is_device_lost, is_out_of_memory, trim_heap
-from .follower import Follower, make_follower
 from .frame_ring import Frame, FrameRing
 from .outcome import Outcome, Selection, Sighting, Status
+from .schedule import Schedule
 from .target_book import Followed, Logger, TargetBook
 from .threads import use_threads
-
-# How long a selection waits for a target that catches up with the newest frame, seconds.
-PATIENCE = 0.3
 
 
 class TrackerWorker:
@@ -68,18 +64,10 @@ class TrackerWorker:
         self._logger = logger
         self._num_threads = num_threads
         self._tracker: Tracker | None = None
-        self._follower: Follower | None = None
         self._info: dict[str, Any] = {}
         self._device_lost = ""
-        self._update_time = 0.0
-        self._last_seq = -1
-        self._late_had_turn = False
         self._wake = threading.Condition()
-        self._mailbox: Frame | None = None
-        self._skipped = 0
-        self._commands = CommandQueue(max_targets)
-        self._selected_at = -math.inf
-        self._frame_due = False
+        self._schedule = Schedule(self.book)
         self._closing = False
         self._loaded: Future[dict[str, Any]] = Future()
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
@@ -112,10 +100,7 @@ class TrackerWorker:
     def submit(self, frame: Frame) -> None:
         """Hand over the newest frame; one that still waits is dropped and counted."""
         with self._wake:
-            if self._mailbox is not None:
-                self._skipped += 1
-                self.dropped += 1
-            self._mailbox = frame
+            self.dropped += self._schedule.offer(frame)
             self._wake.notify()
 
     def init(
@@ -161,7 +146,7 @@ class TrackerWorker:
         """Stop the thread, refuse waiting commands, free the tracker. False when it hangs."""
         with self._wake:
             self._closing = True
-            self._mailbox = None
+            self._schedule.drop_frame()
             self._wake.notify()
         if self._thread.ident is not None:
             self._thread.join(timeout)
@@ -188,7 +173,7 @@ class TrackerWorker:
             if self._closing or not self._thread.is_alive():
                 command.refuse("the tracker is not running")
             else:
-                overtaken = self._commands.add(command)
+                overtaken = self._schedule.add(command)
                 self._wake.notify()
         if overtaken is not None:
             overtaken.refuse("a newer selection came before the tracker got to this one", Overtaken)
@@ -218,76 +203,27 @@ class TrackerWorker:
     def _load(self) -> Tracker:
         use_threads(self._num_threads or tracker_threads())
         tracker = self._create()
-        follower = make_follower(tracker, self.book.limit)
         tracker.warm_up(self.book.limit)
-        self._tracker, self._follower = tracker, follower
+        self._tracker = tracker
         return tracker
 
     def _step(self) -> bool:
         with self._wake:
-            while not (self._commands.first or self._mailbox or self.book.late or self._closing):
+            while self._schedule.idle and not self._closing:
                 self._wake.wait()
             if self._closing:
                 return False
-            command = self._next_command()
-            job = self._next_job() if command is None else None
-        if command is not None:
-            command.run()
-            if command.place is not None:
-                self._selected_at = time.monotonic()
-        elif job is not None:
-            self._process(*job)
+            task = self._schedule.next(time.monotonic())
+        if isinstance(task, Command):
+            task.run()
+            if task.place is not None:
+                self._schedule.selected(time.monotonic())
+        elif task is not None:
+            self._process(*task)
         return True
-
-    def _next_command(self) -> Command | None:
-        """The command that is up next; None when there is none or a frame is due before it."""
-        command, late = self._commands.first, self.book.late
-        if command is None:
-            return None
-        selects = command.place is not None
-        if selects and self._frame_due and (self._mailbox is not None or late is not None):
-            if late is None or time.monotonic() - self._selected_at < PATIENCE:
-                return None
-            if self.book.limit == 1 or command.place == late.target_id:
-                # What catches up is about to be given up, but once it shall be told of.
-                assert late.behind is not None
-                late.behind.hurry()
-                return None
-        return self._commands.pop()
-
-    def _next_job(self) -> tuple[Frame, list[Followed], bool] | None:
-        """The frame that is up next, who is to be followed in it, and whether to publish it.
-
-        Targets that catch up take turns with the newest frame, which the others are owed.
-        """
-        late, present = self.book.late, self.book.present
-        owed = self._mailbox is not None and bool(present)
-        self._late_had_turn = late is not None and not (owed and self._late_had_turn)
-        if late is None or not self._late_had_turn:
-            frame, self._mailbox = self._mailbox, None
-            return (frame, present, True) if frame is not None else None
-        assert late.behind is not None
-        frame, newest = late.behind.next(late.seq, self._update_time * (2 if present else 1))
-        if not newest:
-            assert frame is not None
-            return frame, [late], False
-        late.behind = None
-        if frame is None:
-            return None
-        # It stands for what waits in the mailbox, unless the others have been told of it already.
-        self._mailbox = None
-        told = any(target.seq >= frame.seq for target in present)
-        return frame, [*present, late], not told
 
     def _process(self, frame: Frame, targets: list[Followed], publish: bool) -> None:
         """Follow targets in a frame that is new to them."""
-        targets = [target for target in targets if target.seq < frame.seq]
-        if not targets and (len(self.book) or frame.seq <= self._last_seq):
-            return
-        for target in targets:
-            target.seq = frame.seq
-        if publish:
-            self._last_seq = frame.seq
         began = time.monotonic()
         try:
             view = frame.view()
@@ -301,12 +237,12 @@ class TrackerWorker:
         seen = self._track(frame, view, targets)
         seconds = time.monotonic() - began
         if seen:
-            self._update_time = 0.8 * self._update_time + 0.2 * seconds
+            self._schedule.step_time = 0.8 * self._schedule.step_time + 0.2 * seconds
         if not publish:
             return
-        self._frame_due = False
+        self._schedule.frame_due = False
         with self._wake:
-            skipped, self._skipped = self._skipped, 0
+            skipped = self._schedule.take_skipped()
         sightings = (*self.book.take_ended(), *seen) or (Sighting(0, self.book.resting),)
         attitude = self._tracker.attitude if seen and self._tracker is not None else None
         outcome = Outcome(frame, view, sightings, self.book.selected, skipped, seconds, attitude)
@@ -317,31 +253,29 @@ class TrackerWorker:
 
     def _track(self, frame: Frame, view: ImageView, targets: list[Followed]) -> list[Sighting]:
         """What is seen of targets in a frame; of those that end in it nothing."""
-        if not targets or self._follower is None:
+        if not targets or self._tracker is None:
             return []
         self.book.end_misplaced(targets, frame, view)
         targets = [target for target in targets if self.book.follows(target)]
         try:
             handles = [target.handle for target in targets]
-            self._turn_camera(frame, view)
-            results = self._follower.track(view.pixels, handles, view.order) if targets else []
+            self._turn_camera(self._tracker, frame, view)
+            results = self._tracker.track(view.pixels, handles, view.order) if targets else []
         except Exception as error:
             self._fail("tracking", error)
             return []
         for target, result in zip(targets, results, strict=True):
             self.book.judge(target, result, frame.arrival, self.lost_timeout)
-        self._tidy()
         return [
             Sighting(target.target_id, target.status, result, target.class_id)
             for target, result in zip(targets, results, strict=True)
             if self.book.follows(target)
         ]
 
-    def _turn_camera(self, frame: Frame, view: ImageView) -> None:
+    def _turn_camera(self, tracker: Tracker, frame: Frame, view: ImageView) -> None:
         """Tell the tracker how the camera was turned at the image it gets next."""
-        if self._tracker is not None:
-            attitude_of = self.attitude_of
-            self._tracker.attitude = attitude_of(frame, view) if attitude_of is not None else None
+        attitude_of = self.attitude_of
+        tracker.attitude = attitude_of(frame, view) if attitude_of is not None else None
 
     def _do_init(
         self,
@@ -354,21 +288,22 @@ class TrackerWorker:
         class_id: str,
         proof: int,
     ) -> Selection:
-        if self._follower is None:
+        tracker = self._tracker
+        if tracker is None:
             raise WorkerError("there is no tracker")
         if self._device_lost:
             raise WorkerError(self._device_lost)
         former = self.book.make_room(target_id, replaces)
         # What is refused before costs no time worth a frame.
-        self._frame_due = True
+        self._schedule.frame_due = True
         try:
             view = frame.view()
         except Exception as error:
             raise WorkerError(f"the image cannot be read: {error}") from error
         try:
             box, share = selected_box(box_of(view.width, view.height), view.width, view.height)
-            self._turn_camera(frame, view)
-            handle = self._follower.start(view.pixels, box, view.order)
+            self._turn_camera(tracker, frame, view)
+            handle = tracker.start(view.pixels, box, view.order)
         except (BoxError, ImageError) as error:
             # The tracker keeps its former target on these.
             raise WorkerError(str(error)) from error
@@ -380,7 +315,8 @@ class TrackerWorker:
             if self.book.limit == 1:
                 self._do_release()
             raise WorkerError("it was given up")
-        behind = CatchUp(ring, self.catch_up) if ring is not None else None
+        until = time.monotonic() + self.catch_up
+        behind = CatchUp(ring, until) if ring is not None else None
         target = Followed(
             target_id,
             handle,
@@ -402,22 +338,13 @@ class TrackerWorker:
         return Selection(target.target_id, frame, box, share)
 
     def _do_stop(self, target_id: int) -> tuple[int, ...]:
-        stopped = self.book.end(self.book.find(target_id), "it was stopped")
-        self._tidy()
-        return stopped
+        return self.book.end(self.book.find(target_id), "it was stopped")
 
     def _do_release(self) -> None:
         with self._wake:
-            self._mailbox = None
-            self._skipped = 0
+            self._schedule.drop_frame()
         self.book.end(self.book.find(0), "the node let go of it")
         self.book.take_ended()
-        self._tidy()
-
-    def _tidy(self) -> None:
-        """Let the tracker forget the target it keeps itself once there is none."""
-        if self._tracker is not None and not len(self.book):
-            self._tracker.reset()
 
     def _fail(self, doing: str, error: Exception, drop: bool = True) -> None:
         self.last_error = f"{doing}: {type(error).__name__}: {error}"
@@ -425,10 +352,6 @@ class TrackerWorker:
         if drop:
             self.book.end(self.book.find(0), "the tracker failed", Status.ERROR)
             self._logger.error(f"no target any more, {self.last_error}; select it again")
-            try:
-                self._tidy()
-            except Exception as second:
-                self._logger.error(f"the tracker cannot be reset either: {second}")
         if is_out_of_memory(error):
             free_memory()
         elif is_device_lost(error):
@@ -437,7 +360,7 @@ class TrackerWorker:
 
     def _refuse_all(self) -> None:
         with self._wake:
-            commands = self._commands.take_all()
+            commands = self._schedule.take_commands()
         for command in commands:
             command.refuse("the node is going out of service")
 
@@ -445,7 +368,7 @@ class TrackerWorker:
         with self._wake:
             self._closing = True
         self._refuse_all()
-        self._tracker = self._follower = None
+        self._tracker = None
         self.book.end(self.book.find(0), "the tracker is freed")
-        self._mailbox = None
+        self._schedule.drop_frame()
         free_memory()

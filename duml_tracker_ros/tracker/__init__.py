@@ -11,7 +11,7 @@ from .egomotion import Attitude
 from .errors import BoxError, ConfigError, ImageError, TrackerError, WeightsError
 from .factory import TRACKERS, create_tracker
 from .geometry import Box, validate_box, visible_part
-from .interface import MultiTargetTracker, Tracker
+from .interface import Tracker
 from .localize import TrackState
 from .results import ScoreMaps, TargetMask, TrackResult
 
@@ -22,7 +22,6 @@ __all__ = [
     "BoxError",
     "ConfigError",
     "ImageError",
-    "MultiTargetTracker",
     "ScoreMaps",
     "TargetMask",
     "TrackResult",

@@ -26,9 +26,8 @@ from ..crop import check_image, crop_array, crop_whole, mean_colour
 from ..diagnostics import FrameDiagnostics
 from ..egomotion import between, view_of
 from ..engine import Engine, compile_graph
-from ..errors import TrackerError
 from ..geometry import Box, Window, map_region, overlap, search_window, validate_box
-from ..interface import WARM_FRAMES, MultiTargetTracker, noise_image
+from ..interface import WARM_FRAMES, Tracker, noise_image
 from ..localize import Claim, Finding, TrackState, judge
 from ..lookalikes import MOST, Sighting
 from ..network.base import CropNet
@@ -136,11 +135,8 @@ class Observation(Generic[T, L]):
     others: tuple[tuple[Peak, Chroma], ...] = ()
 
 
-class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
+class FrameTracker(Tracker[T], Generic[Net, T, L]):
     """Follows targets with one crop batch and one backbone pass a frame.
-
-    ``init`` and ``update`` follow one target. ``start`` and ``track`` follow any number of them
-    through the same images.
 
     Args:
         net: network with its weights, deployed on ``device``.
@@ -173,7 +169,6 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
         own = "bf16" if net.dtype is torch.bfloat16 else "fp32"
         self.precision = "int8" if quantised else engine.precision if engine else own
         self._compile(engine, plain, quantised)
-        self.reset()
 
     def _learns_in_background(self) -> bool:
         """Is the thread for learning wanted? Stages that overlap could not be told apart."""
@@ -208,9 +203,6 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
         """What the search graph takes beside the crops, one batch entry a target."""
         return ()
 
-    def reset(self) -> None:
-        self._target: T | None = None
-
     def warm_up(self, targets: int = 1) -> None:
         image, box = noise_image()
         target = self.start(image, box)
@@ -242,14 +234,6 @@ class FrameTracker(MultiTargetTracker[T], Generic[Net, T, L]):
             "mask": self.has_mask,
             "config": dataclasses.asdict(self.config),
         }
-
-    def init(self, image: Pixels, box: Box, order: str = "rgb") -> None:
-        self._target = self.start(image, box, order)
-
-    def update(self, image: Pixels, order: str = "rgb") -> TrackResult:
-        if self._target is None:
-            raise TrackerError("no target: call init(image, box) first")
-        return self.track(image, [self._target], order)[0]
 
     @torch.inference_mode()
     def start(self, image: Pixels, box: Box, order: str = "rgb") -> T:
