@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PointStamped
-from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -33,7 +32,7 @@ from .markers import TargetMarkers
 from .motion import MotionOutput
 from .outcome import Outcome, Sighting, Status
 from .pairing import Pairing
-from .parameters import Settings
+from .phases import Host
 from .publishers import STATES
 from .texts import cut
 
@@ -61,20 +60,10 @@ class Guidance:
 
     Args:
         make: makes a managed publisher from type, topic and depth of the queue.
-        settings: the current parameters.
-        send: calls back if and as long as the node may publish.
-        tracked: says if the last selection is the target with this id, and TRACKING at this moment.
     """
 
-    def __init__(
-        self,
-        node: LifecycleNode,
-        make: Make,
-        settings: Callable[[], Settings],
-        send: Callable[[Callable[[], None]], None],
-        tracked: Callable[[int], bool],
-    ) -> None:
-        self._node, self._settings, self._send, self._tracked = node, settings, send, tracked
+    def __init__(self, host: Host, make: Make) -> None:
+        self._host, self._node, self._send = host, host.ros, host.send
         self.bearing = make(Bearing, "~/bearing", 10)
         self.position = make(PointStamped, "~/position", 10)
         self.points = make(PointCloud2, "~/points", 1)
@@ -161,7 +150,7 @@ class Guidance:
         stamp_ns = _nanoseconds(message.header.stamp)
         waiting = self._pairing.offer_right(stamp_ns, message, self._tolerance())
         # The target may have been lost or another one selected since.
-        if waiting is not None and self._tracked(waiting.target_id):
+        if waiting is not None and self._host.is_tracked(waiting.target_id):
             self._publish_position(waiting, message)
 
     # -- on the worker's thread ---------------------------------------------------------------
@@ -213,7 +202,7 @@ class Guidance:
         if comes:
             return (
                 f"no depth on {topic} has the stamp of an image within "
-                f"{self._settings().depth_tolerance:g} s (depth_tolerance)"
+                f"{self._host.settings.depth_tolerance:g} s (depth_tolerance)"
             )
         return f"no depth comes on {topic}, {self._source_of(topic)}: remap it (-r depth:=TOPIC)"
 
@@ -234,7 +223,7 @@ class Guidance:
         return text
 
     def _tolerance(self) -> float:
-        return self._settings().depth_tolerance * 1e9
+        return self._host.settings.depth_tolerance * 1e9
 
     def _publish_bearing(self, outcome: Outcome, sighting: Sighting) -> str:
         """Publish the bearing of one target, or say why there is none."""
@@ -281,7 +270,7 @@ class Guidance:
             except (GuidanceError, CameraModelError) as error:
                 problem = str(error)
             self._tell("markers", problem)
-        markers = self._shown.next(outcome, camera, self._settings().marker_length)
+        markers = self._shown.next(outcome, camera, self._host.settings.marker_length)
         if markers:
             self._send(lambda: self.markers.publish(MarkerArray(markers=markers)))
 
@@ -326,7 +315,7 @@ class Guidance:
                 f"no CameraInfo comes on {topic}, {self._source_of(topic)}: remap it "
                 "(-r camera_info:=TOPIC)"
             )
-        return self._source.model(header, width, height, self._settings())
+        return self._source.model(header, width, height, self._host.settings)
 
     def _tell(self, name: str, problem: str) -> None:
         """Keep the problem for diagnostics; each new one goes to the log."""

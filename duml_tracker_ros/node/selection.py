@@ -21,7 +21,7 @@ from duml_tracker_ros.srv import Init, InitPoint, Stop
 from .answers import SERVICE_QOS
 from .boxes import BoxOf, fraction_box, pixel_box, point_box
 from .command import Command, Overtaken, WorkerError
-from .frame_ring import Frame, FrameRing
+from .frame_ring import Frame
 
 try:
     from vision_msgs.msg import Detection2D
@@ -29,7 +29,7 @@ except ImportError:
     Detection2D = None
 
 if TYPE_CHECKING:
-    from .tracker_node import TrackerNode
+    from .phases import Active, Host
 
 # A simulated clock may stand still; waits must end all the same.
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
@@ -53,8 +53,9 @@ class Selector:
         waiting: how many requests wait for the tracker's answer.
     """
 
-    def __init__(self, node: TrackerNode) -> None:
-        self._node = node
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._node = node = host.ros
         self.last = ""
         self.waiting = 0
         self._clicks: list[Any] = []
@@ -102,13 +103,13 @@ class Selector:
         self, request: InitPoint.Request, response: InitPoint.Response
     ) -> InitPoint.Response:
         point = (request.x, request.y, request.size)
-        box_of = point_box(*point, request.normalized, self._node.settings.point_size)
+        box_of = point_box(*point, request.normalized, self._host.settings.point_size)
         ids = request.target_id, request.replaces
         return await self._select("~/init_point", point, box_of, request.stamp, ids, response)
 
     async def _on_stop(self, request: Stop.Request, response: Stop.Response) -> Stop.Response:
         try:
-            worker = self._node.active_worker()
+            worker, _ = self._host.in_service()
             stopped = await self._answer(worker.stop_target(request.target_id))
         except Exception as error:
             response.message = self._reason(error)
@@ -126,7 +127,7 @@ class Selector:
 
     async def _on_click(self, topic: str, message: Point) -> None:
         point = (message.x, message.y, 0.0)
-        box_of = point_box(*point, False, self._node.settings.point_size)
+        box_of = point_box(*point, False, self._host.settings.point_size)
         await self._select(topic, point, box_of, None, ANY_ID, Init.Response())
 
     async def _on_detection(self, message: Any) -> None:
@@ -193,14 +194,12 @@ class Selector:
                 raise WorkerError(
                     f"class_id has {len(class_id)} characters: use at most {LONGEST_CLASS}"
                 )
-            worker, ring = self._node.active_worker(), self._node.ring
-            assert ring is not None
+            worker, active = self._host.in_service()
             stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec if stamp is not None else 0
-            frame = self._frame(ring, stamp_ns)
+            frame = self._frame(active, stamp_ns)
             target_id, replaces = ids
-            selection = await self._answer(
-                worker.init(frame, box_of, target_id, ring, replaces, class_id)
-            )
+            command = worker.init(frame, box_of, target_id, active.ring, replaces, class_id)
+            selection = await self._answer(command)
         except Exception as error:
             # Clicks and detectors overtake themselves many times a second.
             self._refuse(name, self._reason(error), response, isinstance(error, Overtaken))
@@ -215,10 +214,9 @@ class Selector:
         self.last = f"{name}: target {selection.target_id}, {response.message}"
         return response
 
-    def _frame(self, ring: FrameRing, stamp_ns: int) -> Frame:
+    def _frame(self, active: Active, stamp_ns: int) -> Frame:
         """The frame with this stamp, or the newest one if that is fresh, for stamp 0."""
-        stream, settings = self._node.stream, self._node.settings
-        assert stream is not None
+        stream, ring, settings = active.stream, active.ring, self._host.settings
         newest = ring.newest()
         if newest is None:
             raise WorkerError(f"no image yet: {stream.silence()}")
@@ -246,7 +244,7 @@ class Selector:
         Raises:
             WorkerError: the worker refused, or did not answer in time.
         """
-        timeout, executor = self._node.settings.init_timeout, self._node.executor
+        timeout, executor = self._host.settings.init_timeout, self._node.executor
         assert executor is not None
         finished: Future[None] = Future(executor=executor)
 

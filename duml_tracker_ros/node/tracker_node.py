@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 import time
@@ -24,6 +25,7 @@ from .command import Command, WorkerError
 from .ending import Ending
 from .frame_ring import Frame, FrameRing
 from .guidance import Guidance
+from .health import Health
 from .last_seen import LastSeen, Remembered, too_old
 from .lifecycle_services import LifecycleServices
 from .memory import available_memory
@@ -40,6 +42,7 @@ from .parameters import (
     settings_from,
     tracker_overrides,
 )
+from .phases import Active, Configured
 from .publishers import Publishers, output_qos
 from .selection import STEADY, Selector
 from .statistics import Statistics
@@ -110,19 +113,11 @@ class TrackerNode(LifecycleNode):
             self.declare_parameter(name, getattr(DEFAULTS, name), descriptor(name))
         self.add_post_set_parameters_callback(self._apply_parameters)
         self.settings = self._read_settings()
-        self._configured: Settings | None = None
-        self._worker: TrackerWorker | None = None
-        self._outputs: Publishers | None = None
-        self._guidance: Guidance | None = None
-        self._attitude: AttitudeSource | None = None
-        self.stream: ImageStream | None = None
-        self.ring: FrameRing | None = None
+        self._configured: Configured | None = None
+        self._active: Active | None = None
         self._statistics = Statistics()
         self._last_error = ""
-        self._silence = ""
-        self._namesakes = ""
         self._stuck = False
-        self._short_of_ring = False
         self._ids = TargetIds(self._state_file("id"), self.get_logger())
         self._next_id = self._ids.first
         self._last_seen = (
@@ -131,11 +126,11 @@ class TrackerNode(LifecycleNode):
             else None
         )
         self._remembered = self._last_seen.read() if self._last_seen is not None else []
-        self._activated = 0.0
         # Nothing is published once the gate is shut: the worker may still be at a frame then.
         self._gate = threading.Lock()
         self._open = False
         self._recorder = TrackRecorder(self._describe_tracker, self.fault)
+        self._health = Health(self)
         self._lifecycle = LifecycleServices(self)
         self._selector = Selector(self)
         answer_all(self)
@@ -168,20 +163,18 @@ class TrackerNode(LifecycleNode):
         self.get_logger().info("configuring: loading the tracker")
         if old := old_torch():
             self.get_logger().warning(old)
-        try:
-            settings = self.settings = self._read_settings()
-            self._worker = self._make_worker(settings)
-            self._worker.start(settings.configure_timeout, self.going)
-            self._outputs = Publishers(self, masks=bool(self._worker.info.get("mask")))
-            self._guidance = Guidance(
-                self, self._outputs.make, lambda: self.settings, self._send, self._is_tracked
-            )
-        except Exception:
-            self._release()
-            raise
-        self._configured = settings
+        settings = self.settings = self._read_settings()
+        worker = self._make_worker(settings)
+        with contextlib.ExitStack() as undone:
+            undone.callback(self._close_worker, worker)
+            worker.start(settings.configure_timeout, self.going)
+            outputs = Publishers(self, masks=bool(worker.info.get("mask")))
+            undone.callback(self._each, outputs.destroy)
+            guidance = Guidance(self, outputs.make)
+            undone.pop_all()
+        self._configured = Configured(settings, worker, outputs, guidance)
         self._last_error = ""
-        info = self._worker.info
+        info = worker.info
         self.get_logger().info(
             f"configured in {time.monotonic() - began:.1f} s: {info.get('name')} "
             f"{info.get('size')} on {info.get('device')}; waiting for the transition activate"
@@ -191,28 +184,30 @@ class TrackerNode(LifecycleNode):
     @_logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the images."""
-        settings = self.settings
-        assert self._configured is not None
+        settings, configured = self.settings, self._configured
+        assert configured is not None
         stale = [
             name
             for name, spec in SPECS.items()
-            if spec.when == CONFIGURE and getattr(settings, name) != getattr(self._configured, name)
+            if spec.when == CONFIGURE
+            and getattr(settings, name) != getattr(configured.settings, name)
         ]
         if stale:
             self.get_logger().warning(
                 f"{', '.join(stale)} changed since configure and has no effect before cleanup "
                 "and configure"
             )
-        try:
+        with contextlib.ExitStack() as undone:
+            undone.callback(self._stop_stream, state)
             result = super().on_activate(state)
-            self.ring = FrameRing(settings.ring_seconds, _ring_bytes(settings))
             self._statistics = Statistics()
-            self._silence = ""
-            self._activated = time.monotonic()
-            self._watch_attitude()
+            self._health.begin()
+            attitude = self._watch_attitude(configured.worker)
+            if attitude is not None:
+                undone.callback(attitude.destroy)
             with self._gate:
                 self._open = True
-            self.stream = ImageStream(
+            stream = ImageStream(
                 self,
                 settings.image_transport,
                 self._on_frame,
@@ -220,10 +215,10 @@ class TrackerNode(LifecycleNode):
                 scaling(settings),
                 settings.max_pixels,
             )
-        except Exception:
-            self._stop_stream(state)
-            raise
-        self.get_logger().info(f"active; waiting for images on {self.stream.topic}")
+            undone.pop_all()
+        ring = FrameRing(settings.ring_seconds, _ring_bytes(settings))
+        self._active = Active(stream, ring, attitude, time.monotonic())
+        self.get_logger().info(f"active; waiting for images on {stream.topic}")
         return result
 
     @_logged
@@ -274,8 +269,7 @@ class TrackerNode(LifecycleNode):
         self.get_logger().error(text)
 
     def _describe_tracker(self) -> dict[str, Any]:
-        worker = self._worker
-        return worker.info if worker is not None else {}
+        return self._configured.worker.info if self._configured is not None else {}
 
     def _make_worker(self, settings: Settings) -> TrackerWorker:
         def create() -> Any:
@@ -303,56 +297,56 @@ class TrackerNode(LifecycleNode):
     def _stop_stream(self, state: LifecycleState | None) -> None:
         with self._gate:
             self._open = False
-        stream, self.stream, self.ring = self.stream, None, None
-        attitude, self._attitude = self._attitude, None
-        if self._worker is not None:
-            self._worker.attitude_of = None
+        active, self._active = self._active, None
+        configured = self._configured
+        if configured is not None:
+            configured.worker.attitude_of = None
         self._each(
-            *([stream.destroy] if stream is not None else []),
-            *([attitude.destroy] if attitude is not None else []),
-            *([self._guidance.stop] if self._guidance is not None else []),
+            *([active.stream.destroy] if active is not None else []),
+            *([active.attitude.destroy] if active is not None and active.attitude else []),
+            *([configured.guidance.stop] if configured is not None else []),
             self._release_target,
             *([self._last_seen.forget] if self._last_seen is not None else []),
             self._recorder.close,
             *([functools.partial(super().on_deactivate, state)] if state is not None else []),
         )
 
-    def _watch_attitude(self) -> None:
+    def _watch_attitude(self, worker: TrackerWorker) -> AttitudeSource | None:
         """Subscribe to the IMU, if the camera's motion shall come from there."""
-        worker = self._worker
-        if self.settings.imu == "off" or worker is None:
-            return
+        if self.settings.imu == "off":
+            return None
         if not worker.info.get("config", {}).get("motion", {}).get("active"):
             self.get_logger().warning(
                 f"imu = {self.settings.imu!r} has no effect: camera_motion is off; set it to 'on'"
             )
-            return
-        self._attitude = AttitudeSource(self, lambda: self.settings)
-        worker.attitude_of = self._attitude.at
+            return None
+        attitude = AttitudeSource(self, lambda: self.settings)
+        worker.attitude_of = attitude.at
+        return attitude
 
     def _release_target(self) -> None:
-        worker = self._worker
+        configured = self._configured
         # Once the process is asked to end nobody hears of the target any more.
-        if worker is None or not worker.alive or not self.going():
+        if configured is None or not configured.worker.alive or not self.going():
             return
         try:
-            worker.release().result(self.settings.init_timeout)
+            configured.worker.release().result(self.settings.init_timeout)
         except TimeoutError:
             self.fault("the tracker does not answer; its target is dropped when it does")
 
     def _release(self) -> None:
-        worker, self._worker = self._worker, None
-        publishers, self._outputs, self._guidance = self._outputs, None, None
-        self._configured = None
-        if worker is not None:
-            # Ids go on: no two selections of this process share one.
-            self._next_id = worker.book.next_id
-        if worker is not None and not worker.close():
+        configured, self._configured = self._configured, None
+        if configured is not None:
+            self._close_worker(configured.worker)
+            self._each(configured.outputs.destroy)
+
+    def _close_worker(self, worker: TrackerWorker) -> None:
+        # Ids go on: no two selections of this process share one.
+        self._next_id = worker.book.next_id
+        if not worker.close():
             self._stuck = True
             if self.going():
                 self.fault("the tracker's thread does not end; restart the node")
-        if publishers is not None:
-            self._each(publishers.destroy)
 
     def _each(self, *steps: Callable[[], Any]) -> None:
         """Take every step, also after one that failed."""
@@ -398,31 +392,31 @@ class TrackerNode(LifecycleNode):
             return
         self.settings = self._read_settings()
         self._selector.take_clicks(self.settings.mouse_left)
-        if self._worker is not None:
-            self._worker.lost_timeout = self.settings.lost_timeout
-            self._worker.catch_up = self.settings.catch_up
+        if self._configured is not None:
+            self._configured.worker.lost_timeout = self.settings.lost_timeout
+            self._configured.worker.catch_up = self.settings.catch_up
 
     # -- images -------------------------------------------------------------------------------
 
     def _on_frame(self, frame: Frame) -> None:
-        if self.ring is None or self._worker is None or self.stream is None:
+        active, configured = self._active, self._configured
+        if active is None or configured is None:
             return
         if not self._statistics.images.total:
             self.get_logger().info(
-                f"images come on {self.stream.topic} ({self.stream.description}); "
+                f"images come on {active.stream.topic} ({active.stream.description}); "
                 "waiting for a target: call ~/init"
             )
         self._statistics.add_image(frame.stamp_ns, frame.arrival)
-        self.ring.append(frame)
+        active.ring.append(frame)
         if self._remembered:
-            self._take_up(frame)
-        self._worker.submit(frame)
+            self._take_up(configured.worker, frame)
+        configured.worker.submit(frame)
 
-    def _take_up(self, live: Frame) -> None:
+    def _take_up(self, worker: TrackerWorker, live: Frame) -> None:
         """Select what a process that was killed followed, in the first image after it."""
-        worker, remembered = self._worker, self._remembered
-        self._remembered = []
-        if worker is None or worker.book.selected:
+        remembered, self._remembered = self._remembered, []
+        if worker.book.selected:
             return
         for target in remembered[: worker.book.limit]:
             if reason := too_old(target, self.settings.reselect_after):
@@ -455,8 +449,8 @@ class TrackerNode(LifecycleNode):
 
     def _on_unreadable(self, reason: str) -> None:
         """Take note of an image whose bytes turned out to be none; on the worker's thread."""
-        if (stream := self.stream) is not None:
-            stream.turn_down(reason)
+        if (active := self._active) is not None:
+            active.stream.turn_down(reason)
 
     def _on_outcome(self, worker: TrackerWorker, outcome: Outcome) -> None:
         """Publish what the worker found out; called on its thread, which saves a wake-up."""
@@ -469,120 +463,67 @@ class TrackerNode(LifecycleNode):
 
     def _publish(self, worker: TrackerWorker, outcome: Outcome) -> None:
         with self._gate:
-            outputs = self._outputs
-            if not self._open or worker is not self._worker or outputs is None:
+            configured = self._configured
+            if not self._open or configured is None or worker is not configured.worker:
                 return
-            latency = outputs.publish_targets(outcome)
+            latency = configured.outputs.publish_targets(outcome)
         self._statistics.latency.add(latency)
         if outcome.followed:
             self._statistics.processing.add(outcome.processing_time)
             self._statistics.add_stages(worker.stage_times())
-        if (guidance := self._guidance) is not None:
-            guidance.publish(outcome)
+        configured.guidance.publish(outcome)
         settings = self.settings
-        for publish in outputs.render_debug(outcome, settings):
-            self._send(publish)
+        for publish in configured.outputs.render_debug(outcome, settings):
+            self.send(publish)
         if settings.record_debug or self._recorder.folder:
             self._recorder.take(outcome, settings)
         if self._last_seen is not None:
             self._last_seen.take(outcome)
 
-    def _send(self, publish: Callable[[], None]) -> None:
+    def send(self, publish: Callable[[], None]) -> None:
+        """Call back if and as long as the node may publish; from any thread."""
         with self._gate:
             if self._open:
                 publish()
 
-    def _is_tracked(self, target_id: int) -> bool:
-        worker = self._worker
-        if worker is None or target_id != worker.book.selected:
-            return False
-        return worker.book.states().get(target_id) is Status.TRACKING
-
     def _refresh_guidance(self) -> None:
-        if self._open and self._guidance is not None:
-            self._guidance.refresh()
+        if self._open and self._configured is not None:
+            self._configured.guidance.refresh()
         if self._open and self._last_seen is not None:
             self._last_seen.write()
 
-    # -- services -----------------------------------------------------------------------------
+    # -- what its parts ask -------------------------------------------------------------------
 
-    def active_worker(self) -> TrackerWorker:
-        """The tracker's thread; raises WorkerError with the remedy while the node is not active."""
-        if self.lifecycle_state != "active" or self._worker is None:
-            state = self.lifecycle_state
+    @property
+    def ros(self) -> LifecycleNode:
+        return self
+
+    def in_service(self) -> tuple[TrackerWorker, Active]:
+        """The tracker and its images. Raises WorkerError with the remedy unless active."""
+        configured, active, state = self._configured, self._active, self.lifecycle_state
+        if state != "active" or configured is None or active is None:
             raise WorkerError(f"the node is {state}: {REMEDIES.get(state, REMEDIES['inactive'])}")
-        return self._worker
+        return configured.worker, active
+
+    def is_tracked(self, target_id: int) -> bool:
+        """Whether the last selection is this target and TRACKING at this moment."""
+        if self._configured is None:
+            return False
+        book = self._configured.worker.book
+        return target_id == book.selected and book.states().get(target_id) is Status.TRACKING
 
     # -- diagnostics --------------------------------------------------------------------------
 
     def _diagnose(self) -> None:
-        silence = self._check_silence()
-        worker, stream, ring = self._worker, self.stream, self.ring
-        report = diagnostics.Report(
-            lifecycle=self.lifecycle_state, statistics=self._statistics, silence=silence
+        report = self._health.report(
+            self.lifecycle_state,
+            self._statistics,
+            self._configured,
+            self._active,
+            self._last_error,
         )
-        report.last_error = self._last_error
-        report.rejected = self._statistics.rejected
-        if worker is not None:
-            report.targets = {i: state.value for i, state in worker.book.states().items()}
-            report.resting = worker.book.resting.value
-            report.max_targets = worker.book.limit
-            report.dropped = worker.dropped
-            report.info = worker.info
-            report.last_error = worker.last_error or self._last_error
-        if stream is not None:
-            report.topic, report.stream = stream.topic, stream.description
-            report.publishers = stream.publishers()
-            report.incompatible_qos = stream.incompatible
-            report.refusal, report.rivals = stream.refusal(), stream.rivals()
-        if ring is not None:
-            report.ring_frames, report.ring_bytes = len(ring), ring.nbytes
-            report.ring_seconds, report.ring_shortage = ring.seconds, ring.shortage()
-            if report.ring_shortage and not self._short_of_ring:
-                self.get_logger().warning(f"old images: {report.ring_shortage}")
-            self._short_of_ring = bool(report.ring_shortage)
         report.selection = self._selector.last
-        report.namesakes = self._check_namesakes()
-        if self._guidance is not None:
-            report.guidance = self._guidance.describe()
-        if (attitude := self._attitude) is not None:
-            report.guidance["imu"] = attitude.problem or self.settings.imu
         stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(
             diagnostics.message(report, self.get_fully_qualified_name().lstrip("/"), stamp)
         )
-
-    def _check_namesakes(self) -> str:
-        """What is wrong if other nodes have this one's name; each new time goes to the log."""
-        own = self.get_name(), self.get_namespace()
-        count = self.get_node_names_and_namespaces().count(own)
-        if count < 2:
-            self._namesakes = ""
-            return ""
-        reason = (
-            f"{count} nodes are named {self.get_fully_qualified_name()}, and each answers: end "
-            "one, or give it another name (-r __node:=NAME) or namespace (-r __ns:=/NAME). One "
-            "that was killed counts for some 20 s more"
-        )
-        if reason != self._namesakes:
-            self.get_logger().error(reason)
-        self._namesakes = reason
-        return reason
-
-    def _check_silence(self) -> str:
-        """Reason why no images come, empty while they do; each new one goes to the log."""
-        stream, ring = self.stream, self.ring
-        if stream is None or ring is None:
-            return ""
-        newest = ring.newest()
-        since = newest.arrival if newest is not None else self._activated
-        if time.monotonic() - since <= max(1.0, self.settings.max_image_age):
-            if self._silence:
-                self.get_logger().info(f"images come again on {stream.topic}")
-            self._silence = ""
-            return ""
-        reason = stream.silence()
-        if reason != self._silence:
-            self.get_logger().warning(reason)
-        self._silence = reason
-        return reason
