@@ -69,7 +69,7 @@ class Guidance:
         self.points = make(PointCloud2, "~/points", 1)
         self.markers = make(MarkerArray, "~/markers", 1)
         self.motion = MotionOutput(
-            make(Motion, "~/motion", 10), send, lambda: settings().camera_latency
+            make(Motion, "~/motion", 10), host.send, lambda: host.settings.camera_latency
         )
         self._subscriptions: dict[str, Any] = {}
         self._since: dict[str, float] = {}

@@ -1,5 +1,6 @@
 """Generated aerial scenes with exact truth: material for the demo, the tests and the training."""
 
-from .scene import AerialScene, SceneFrame, SceneSettings, SceneSpace, random_settings
+from .scene import AerialScene, SceneFrame, SceneSpace
+from .settings import SceneSettings, random_settings
 
 __all__ = ["AerialScene", "SceneFrame", "SceneSettings", "SceneSpace", "random_settings"]
