@@ -57,7 +57,9 @@ BENCHMARKS: dict[str, Loader] = {
 """Benchmarks by the name that ``--dataset`` takes."""
 
 
-def _videos(source: str, read: Callable[[Path], Iterator[Sequence]]) -> Reader:
+def videos(source: str, read: Callable[[Path], Iterator[Sequence]]) -> Reader:
+    """Records of the frames of videos."""
+
     def records(root: Path, stride: int) -> Iterator[Record]:
         for sequence in read(root):
             yield from records_of(sequence, source, stride)
@@ -66,10 +68,10 @@ def _videos(source: str, read: Callable[[Path], Iterator[Sequence]]) -> Reader:
 
 
 TRAINING: dict[str, Reader] = {
-    "got10k": _videos("got10k", train_got10k),
-    "got10k_vot": _videos("got10k", train_got10k_for_vot),
-    "lasot": _videos("lasot", train_lasot),
-    "trackingnet": _videos("trackingnet", train_trackingnet),
+    "got10k": videos("got10k", train_got10k),
+    "got10k_vot": videos("got10k", train_got10k_for_vot),
+    "lasot": videos("lasot", train_lasot),
+    "trackingnet": videos("trackingnet", train_trackingnet),
     "coco": train_coco,
     "imagenet_vid": train_imagenet_vid,
     "imagenet_det": train_imagenet_det,

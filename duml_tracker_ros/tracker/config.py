@@ -35,7 +35,7 @@ class BackboneConfig(Group, path="network.backbone"):
     ``taps`` says what the levels of ``efficientnet_lite0`` are: the narrow ``bottleneck`` maps or
     the wide ``expansion`` of the block behind each."""
 
-    kind: Literal["slim", "resnet50", "alexnet", "efficientnet_lite0"] = "slim"
+    kind: Name = "slim"
     widths: Annotated[tuple[Channels, ...], Length(1, 8)] = (24, 48, 96, 128)
     blocks: Annotated[tuple[Annotated[int, Range(1, 64)], ...], Length(1, 8)] = (1, 2, 2)
     strides: Annotated[tuple[Stride, ...], Length(1, 5)] = (8, 16)

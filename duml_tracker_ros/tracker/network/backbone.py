@@ -12,7 +12,7 @@ from ..config import BackboneConfig
 from ..errors import ConfigError
 from .blocks import ConvBn
 from .efficientnet import EfficientNetLite0
-from .levels import level_channels
+from .levels import Backbone, level_channels
 from .packed import convolve
 
 
@@ -32,7 +32,7 @@ class BasicBlock(nn.Module):
         return out
 
 
-class SlimBackbone(nn.Module):
+class SlimBackbone(Backbone):
     """Residual network for CPUs: two strided 3x3 convolutions, then residual stages.
 
     ``widths`` are the channels of the stem, of stride 4, of stride 8 and so on; ``blocks`` the
@@ -126,7 +126,7 @@ class Bottleneck(nn.Module):
             self.downsample = nn.Sequential(fuse(conv, norm))  # type: ignore[type-var, arg-type]
 
 
-class ResNet50(nn.Module):
+class ResNet50(Backbone):
     """ResNet-50 up to stride 32 with torchvision's names, so ImageNet files load as they are.
 
     ``dilated`` keeps stride 8 in the last two stages (rates 2 and 4), as SiamRPN++ does; DuML
@@ -193,7 +193,7 @@ class ResNet50(nn.Module):
             self.bn1 = nn.Identity()
 
 
-class AlexNet(nn.Module):
+class AlexNet(Backbone):
     """AlexNet with stride 8 as SiamFC modified it, padded so that it fits crops of 32 k + 1."""
 
     strides = (8,)
@@ -219,17 +219,16 @@ class AlexNet(nn.Module):
         return [self.layers(x)]
 
 
-BACKBONES: dict[str, type[SlimBackbone | ResNet50 | AlexNet | EfficientNetLite0]] = {
+BACKBONES: dict[str, type[Backbone]] = {
     "slim": SlimBackbone,
     "resnet50": ResNet50,
     "alexnet": AlexNet,
     "efficientnet_lite0": EfficientNetLite0,
 }
+"""Backbones by the name that ``network.backbone.kind`` takes; each is made from its settings."""
 
 
-def build_backbone(
-    config: BackboneConfig,
-) -> SlimBackbone | ResNet50 | AlexNet | EfficientNetLite0:
+def build_backbone(config: BackboneConfig) -> Backbone:
     """Make the backbone a configuration names. Raises ConfigError for an unknown kind."""
     if config.kind not in BACKBONES:
         raise ConfigError(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..config import BackboneConfig
 from .blocks import ConvBn
-from .levels import level_channels
+from .levels import Backbone, level_channels
 
 EPS = 1e-3
 """Of the published batch norms."""
@@ -68,7 +68,7 @@ def _layer(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int 
     return ConvBn(inputs, outputs, kernel, stride, groups=groups, cap=6.0, eps=EPS)
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite0(Backbone):
     """EfficientNet-Lite0 up to the level that is needed, for pixels (p - 127) / 128.
 
     On crops of 32 k + 1 pixels its SAME padding is the symmetric one, so the published weights

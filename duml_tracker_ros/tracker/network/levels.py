@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from torch import nn
+
 from ..config import BackboneConfig
 from ..errors import ConfigError
+
+
+class Backbone(nn.Module):
+    """Maps crops [B, 3, S, S], S = 32 k + 1, to the maps that a configuration asks for.
+
+    Made from a `BackboneConfig`. A level of stride s has (S - 1) / s + 1 cells a side; maps of
+    ``shallow`` strides come first, then the levels, finest first in both.
+
+    Attributes:
+        channels: of the levels. shallow_channels: of the shallow maps.
+    """
+
+    channels: tuple[int, ...]
+    shallow_channels: tuple[int, ...]
 
 
 def level_channels(
