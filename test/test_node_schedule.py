@@ -21,7 +21,7 @@ def selection(place: int = 0) -> Command:
 
 
 def follow(book: TargetBook, seq: int, behind: CatchUp | None = None) -> Followed:
-    target = Followed(0, None, (640, 480), "camera", seq, behind)
+    target = Followed(0, None, (640, 480), "camera", seq, behind=behind)
     book.add(target, [])
     return target
 
