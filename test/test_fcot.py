@@ -21,9 +21,9 @@ from duml_tracker_ros.tracker.online.box_regressor import (
     patches_at,
 )
 from duml_tracker_ros.tracker.online.localizer import OnlineLocalizer
+from duml_tracker_ros.tracker.online.ltrb import box_of, ltrb_distances, nearest_cells
 from duml_tracker_ros.tracker.online.policy import Decision, Surest
 from duml_tracker_ros.tracker.online.problem import DiscriminativeModel
-from duml_tracker_ros.tracker.online.sides import box_of, nearest_cells, side_distances
 from duml_tracker_ros.tracker.online.solver import steepest_descent
 from duml_tracker_ros.tracker.sampling import cell_points, sample_points
 from duml_tracker_ros.tracker.settings import build
@@ -80,9 +80,9 @@ def test_sides_and_boxes_off_the_diagonal() -> None:
     cells = torch.tensor([[5.3, 40.2, 6.0, 14.0]])
     at = nearest_cells(cells, 49, 49)
     assert at.tolist() == [[5, 40]]
-    sides = side_distances(cells, at, 1.0)[0].tolist()
+    sides = ltrb_distances(cells, at, 1.0)[0].tolist()
     assert sides == pytest.approx([6.8, 7.2, 2.7, 3.3], abs=1e-4)
-    assert torch.allclose(box_of(side_distances(cells, at, 6.0), at, 6.0), cells, atol=1e-5)
+    assert torch.allclose(box_of(ltrb_distances(cells, at, 6.0), at, 6.0), cells, atol=1e-5)
     features = torch.zeros(1, 1, 49, 49)
     features[0, 0, 4, 41] = 1.0
     patch = patches_at(features, cells, 3)

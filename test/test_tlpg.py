@@ -17,8 +17,8 @@ from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.network.proposal_net import Neck, ProposalNet, shrink
 from duml_tracker_ros.tracker.online.deformable import DeformableModel, PointModel, SpanProblem
 from duml_tracker_ros.tracker.online.labels import region_label
+from duml_tracker_ros.tracker.online.ltrb import box_of
 from duml_tracker_ros.tracker.online.points import GridSampling, SharedSampling, sampling
-from duml_tracker_ros.tracker.online.sides import box_of
 from duml_tracker_ros.tracker.online.solver import steepest_descent
 from duml_tracker_ros.tracker.sampling import cell_points, sample_points, taps
 from duml_tracker_ros.tracker.settings import build

@@ -12,7 +12,7 @@ from ..tracker.geometry import box_cells, cxcywh_to_xyxy, giou, iou, xywh_to_xyx
 from ..tracker.network.encoder_decoder import COARSE, FINE, EncoderDecoderNet
 from ..tracker.online.box_regressor import patches_at
 from ..tracker.online.filters import apply_filter
-from ..tracker.online.sides import box_of, nearest_cells, side_distances
+from ..tracker.online.ltrb import box_of, ltrb_distances, nearest_cells
 from ..tracker.online.solver import steepest_descent
 from ..tracker.settings import Group, Share
 from .objectives import Objective
@@ -102,7 +102,7 @@ def box_parts(
     at = nearest_cells(cells, height, width)
     known = slice(0, support)
     patches = patches_at(features[:, known].flatten(0, 1), cells[:, known].flatten(0, 1), k)
-    wanted = side_distances(cells[:, known], at[:, known], unit)
+    wanted = ltrb_distances(cells[:, known], at[:, known], unit)
     gamma = torch.full((b, support), 1 / support, device=features.device)
     problem = net.box_model.problem(patches.unflatten(0, (b, support)), wanted, gamma)
 
@@ -114,7 +114,7 @@ def box_parts(
     image, query_index, row, col = near.nonzero().unbind(1)
     position = torch.stack((row, col), -1)
     target = asked[image, query_index]
-    box, distances = _corners(target), side_distances(target, position, unit)
+    box, distances = _corners(target), ltrb_distances(target, position, unit)
     count = max(len(row), 1)
 
     def judge(flat: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from ..tracker.geometry import box_cells, cxcywh_to_xyxy, iou, xywh_to_xyxy, xyx
 from ..tracker.network.proposal_net import ProposalNet
 from ..tracker.online.deformable import DeformableModel
 from ..tracker.online.labels import region_label
-from ..tracker.online.sides import box_of, side_distances
+from ..tracker.online.ltrb import box_of, ltrb_distances
 from ..tracker.sampling import cell_points
 from ..tracker.settings import Group, Share
 from .objectives import Objective
@@ -73,8 +73,8 @@ def tlpg_loss(
         learned = model.learn(start, x[:, known], cells[:, known], gamma, config.unroll)
         judged = []
         for q in range(support, shape[1]):
-            scores, sides = model.look(learned, x[:, q])
-            judged.append(stage_parts(model, scores, sides, cells[:, q], present[:, q], config))
+            scores, ltrb = model.look(learned, x[:, q])
+            judged.append(stage_parts(model, scores, ltrb, cells[:, q], present[:, q], config))
         for key in judged[0]:
             parts[f"{key}{number}"] = torch.stack([j[key] for j in judged]).mean()
         total = total + config.localization * parts[f"cls{number}"]
@@ -90,7 +90,7 @@ def tlpg_loss(
 def stage_parts(
     model: DeformableModel,
     scores: Tensor,
-    sides: Tensor,
+    ltrb: Tensor,
     cells: Tensor,
     present: Tensor,
     config: TlpgLossConfig,
@@ -98,7 +98,7 @@ def stage_parts(
     """Losses of one stage on one frame each.
 
     Args:
-        scores: [B, N]; sides: (l, r, t, b) in cells [B, N, 4], of square maps.
+        scores: [B, N]; ltrb: in cells [B, N, 4], of square maps.
         cells: boxes (row, column, height, width) in cells [B, 4].
         present: bool [B].
     """
@@ -109,11 +109,11 @@ def stage_parts(
     residual = care * (label * scores + (1 - label) * scores.relu() - label)
     at = cell_points(side, side, scores.device).view(-1, 2)
     truth = cells[:, None]
-    overlap = iou(_corners(box_of(sides, at, 1.0)), _corners(truth))
+    overlap = iou(_corners(box_of(ltrb, at, 1.0)), _corners(truth))
     inside = ((at - truth[..., :2]).abs() <= 0.5 * truth[..., 2:]).all(-1)
     positive = ((label > 0) | (inside & (overlap >= config.high))) & there
     negative = (label == 0) & ~inside & (overlap < config.low) & there
-    error = (sides - side_distances(truth, at, 1.0)) / model.unit
+    error = (ltrb - ltrb_distances(truth, at, 1.0)) / model.unit
     smooth = F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none").sum(-1)
     best = scores.detach().argmax(1, keepdim=True)
     return {

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import OnlineConfig
+from .ltrb import ltrb_distances, nearest_cells
 from .memory import SampleMemory
 from .policy import Decision
-from .sides import nearest_cells, side_distances
 from .solver import steepest_descent
 
 
@@ -140,7 +140,7 @@ class BoxRegressor:
 
     def _sample(self, features: Tensor, targets: Tensor, k: int) -> tuple[Tensor, Tensor]:
         at = nearest_cells(targets, features.shape[-2], features.shape[-1])
-        return patches_at(features, targets, k), side_distances(targets, at, self.unit)
+        return patches_at(features, targets, k), ltrb_distances(targets, at, self.unit)
 
     def _optimise(self, iterations: int) -> None:
         problem = self.model.problem(*self.memory.view())

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from ..sampling import cell_points, taps
 from .labels import region_label
+from .ltrb import ltrb_distances
 from .points import Sampling, sampling, spans
 from .problem import FilterProblem
-from .sides import side_distances
 from .solver import LinearScoreProblem, steepest_descent
 
 
@@ -163,7 +163,7 @@ class DeformableModel(nn.Module):
     def look(
         self, model: PointModel, features: Tensor, cells: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Scores [B, N] and sides (l, r, t, b) in cells [B, N, 4] at cells of a map.
+        """Scores [B, N] and ltrb in cells [B, N, 4] at cells of a map.
 
         Args:
             features: [B, C, H, W].
@@ -207,7 +207,7 @@ class DeformableModel(nn.Module):
         at = torch.stack(inside, -1)
         index = (at[..., 0] * width + at[..., 1]).long()
         own = features.flatten(3).gather(3, index[:, :, None].expand(-1, -1, c, -1))
-        wanted = side_distances(targets[:, :, None], at, self.unit).flatten(1, 2)
+        wanted = ltrb_distances(targets[:, :, None], at, self.unit).flatten(1, 2)
         return SpanProblem(
             own.transpose(2, 3).flatten(1, 2),
             model.base / self.unit,

@@ -29,13 +29,13 @@ class PointLocalizer:
         self.optimise(config.init_iterations)
 
     def look(self, features: Tensor, cells: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Scores [N] and sides (l, r, t, b) in cells [N, 4] in a frame [C, H, W].
+        """Scores [N] and ltrb in cells [N, 4] in a frame [C, H, W].
 
         cells: indices of the flattened map [N]; None: all.
         """
         batch = None if cells is None else cells[None]
-        scores, sides = self.model.look(self.points, features[None], batch)
-        return scores[0], sides[0]
+        scores, ltrb = self.model.look(self.points, features[None], batch)
+        return scores[0], ltrb[0]
 
     def learn(self, features: Tensor, target: Tensor, decision: Decision) -> None:
         """Remember a frame [C, H, W] with its target [4], and improve the model."""

@@ -15,9 +15,9 @@ from ..network.encoder_decoder import COARSE, FINE, EncoderDecoderNet, OnlineFea
 from ..network.graphs import EncoderDecoderGraph
 from ..online.box_regressor import BoxRegressor
 from ..online.localizer import OnlineLocalizer
+from ..online.ltrb import box_of
 from ..online.memory import SampleMemory
 from ..online.policy import NOTHING, Decision, Surest
-from ..online.sides import box_of
 from ..peak import Peak
 from ..postprocess import hann_window, pick, size_penalty
 from ..sampling import cell_points, sample_points

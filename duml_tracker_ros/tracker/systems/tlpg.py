@@ -14,10 +14,10 @@ from ..localize import Finding, second_peak
 from ..network.graphs import ProposalGraph
 from ..network.proposal_net import ProposalNet
 from ..online.deformable import DeformableModel
+from ..online.ltrb import box_of
 from ..online.memory import SampleMemory
 from ..online.point_localizer import PointLocalizer
 from ..online.policy import Decision, decide
-from ..online.sides import box_of
 from ..peak import Peak
 from ..postprocess import hann_window, size_penalty
 from ..target import TargetTrack
@@ -90,15 +90,15 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget, TlpgLocated]):
         if side not in self._windows:
             self._windows[side] = hann_window(side).flatten().to(self.device)
         hann = self._windows[side]
-        robust, sides = target.stages[0].look(first)
-        centres = self._centres(robust * (1 - influence) + hann * influence, sides, side)
+        robust, ltrb = target.stages[0].look(first)
+        centres = self._centres(robust * (1 - influence) + hann * influence, ltrb, side)
         if self.config.proposals.stages == 1:
-            accurate, sides, mu = robust[centres], sides[centres], 1.0
+            accurate, ltrb, mu = robust[centres], ltrb[centres], 1.0
         else:
-            accurate, sides = target.stages[1].look(second, centres)
+            accurate, ltrb = target.stages[1].look(second, centres)
             mu = p.mu
         fused = mu * robust[centres].clamp(0, 1.2) + (1 - mu) * accurate.clamp(0, 1.2)
-        proposals = box_of(sides, _at(centres, side), 1.0)
+        proposals = box_of(ltrb, _at(centres, side), 1.0)
         best = torch.lerp(fused, hann[centres], influence).argmax(0, keepdim=True)
         box = self._finish(proposals, best, body, target.modulation)
         crop_box = cells_to_crop(box, search.window.size, side, stride)
@@ -115,13 +115,13 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget, TlpgLocated]):
         numbers = Peak.pack(crop_box, *told, runner_up, score)
         return TlpgLocated(numbers, maps, stride, (first, second))
 
-    def _centres(self, ranked: Tensor, sides: Tensor, side: int) -> Tensor:
+    def _centres(self, ranked: Tensor, ltrb: Tensor, side: int) -> Tensor:
         """Cells nearest to the centres of stage 1's best proposals [count].
 
         Some may be the same cell; their proposals are too, and change nothing.
         """
         chosen = ranked.topk(min(self.config.proposals.count, len(ranked))).indices
-        boxes = box_of(sides[chosen], _at(chosen, side), 1.0)
+        boxes = box_of(ltrb[chosen], _at(chosen, side), 1.0)
         at = boxes[:, :2].round().clamp(0, side - 1).long()
         return at[:, 0] * side + at[:, 1]
 

@@ -1,4 +1,4 @@
-"""Boxes as distances from a position to their sides (FCOT eq. 3, TLPG eq. 5)."""
+"""Boxes as ltrb: distances from a position to their left, right, top and bottom side (FCOT eq. 3, TLPG eq. 5)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def nearest_cells(cells: Tensor, height: int, width: int) -> Tensor:
     return torch.stack(inside, -1).long()
 
 
-def side_distances(cells: Tensor, at: Tensor, unit: float) -> Tensor:
+def ltrb_distances(cells: Tensor, at: Tensor, unit: float) -> Tensor:
     """(l, r, t, b) [..., 4] from positions (row, column) to the sides of boxes (eq. 3).
 
     Args:
@@ -23,12 +23,12 @@ def side_distances(cells: Tensor, at: Tensor, unit: float) -> Tensor:
     """
     row, col, height, width = cells.unbind(-1)
     down, right = at[..., 0] - row, at[..., 1] - col
-    sides = (width / 2 + right, width / 2 - right, height / 2 + down, height / 2 - down)
-    return torch.stack(sides, -1) / unit
+    ltrb = (width / 2 + right, width / 2 - right, height / 2 + down, height / 2 - down)
+    return torch.stack(ltrb, -1) / unit
 
 
 def box_of(distances: Tensor, at: Tensor, unit: float) -> Tensor:
-    """Inverse of ``side_distances``; sides are at least a tenth of a unit."""
+    """Inverse of ``ltrb_distances``; sides are at least a tenth of a unit."""
     left, right, top, bottom = (distances * unit).unbind(-1)
     row = at[..., 0] + (bottom - top) / 2
     col = at[..., 1] + (right - left) / 2
