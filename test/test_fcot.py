@@ -152,7 +152,7 @@ def test_classifier_of_even_side_and_merged_filters(kernel: int) -> None:
         online.learn(frame(9, 9) / 5, targets[0], None, Decision(True, 0.3, 3))
         merged, first_again = online.scores(frame(6, 17)[None] / 5)
         # The scores kept in the memory are still those of the latest filter.
-        kept = online.memory.line.inner(online._scores)[0, :4]
+        kept = online.memory.padded.inner(online._scores)[0, :4]
         direct = F.conv2d(online.memory.view()[0][0], online.filter[0], padding=kernel // 2)
         assert torch.allclose(kept, direct, atol=1e-4)
         assert not torch.equal(merged, first_again)

@@ -15,9 +15,9 @@ from duml_tracker_ros.tracker.online.filters import apply_filter, filter_gradien
 from duml_tracker_ros.tracker.online.labels import bernoulli_label
 from duml_tracker_ros.tracker.online.localizer import OnlineLocalizer
 from duml_tracker_ros.tracker.online.memory import SampleMemory
+from duml_tracker_ros.tracker.online.padded_samples import PaddedSamples, from_taps, to_taps
 from duml_tracker_ros.tracker.online.policy import Decision, decide, trustworthy
 from duml_tracker_ros.tracker.online.problem import DiscriminativeModel, FilterProblem
-from duml_tracker_ros.tracker.online.sample_line import SampleLine, from_taps, to_taps
 from duml_tracker_ros.tracker.online.solver import steepest_descent
 from duml_tracker_ros.tracker.target import TargetTrack
 
@@ -65,17 +65,17 @@ def test_gradient_is_the_transpose() -> None:
 def test_samples_on_a_line_take_the_way_of_maps(kernel: int, used: int) -> None:
     """The same sums as F.fold and F.unfold, also at the corners and with room to spare."""
     torch.manual_seed(1)
-    line = SampleLine((6, 9, 11), 6, kernel, torch.device("cpu"))
+    padded = PaddedSamples((6, 9, 11), 6, kernel, torch.device("cpu"))
     memory, weight = torch.randn(6, 6, 9, 11), torch.randn(1, 2, 6, kernel, kernel)
     more = (kernel + 1) % 2
     residual = torch.randn(1, 6, 2, 9 + more, 11 + more)
     for n in range(1, used + 1):
-        line.features[n - 1] = memory[n - 1]
-        spread = line.zeros(2)
-        line.inner(spread).copy_(residual)
+        padded.features[n - 1] = memory[n - 1]
+        spread = padded.zeros(2)
+        padded.inner(spread).copy_(residual)
         for _ in range(2):
-            gradient = from_taps(line.adjoint(spread[:, :n]), kernel)
-            scores = line.inner(line.scores(to_taps(weight), n))
+            gradient = from_taps(padded.adjoint(spread[:, :n]), kernel)
+            scores = padded.inner(padded.scores(to_taps(weight), n))
     wanted = apply_filter(memory[None, :used], weight)
     assert (scores - wanted).abs().max() < 1e-4
     transposed = filter_gradient(memory[None, :used], residual[:, :used], kernel)
@@ -204,7 +204,7 @@ def test_carried_scores_are_those_of_the_filter(shapes, update: str) -> None:
         localizer.learn(features[0], target, scores, Decision(True, 0.1, int(i % 3 == 0)))
     features, targets, gamma = localizer.memory.view()
     problem = model.problem(features, targets, gamma)
-    carried = localizer.memory.line.inner(localizer._scores)[:, : localizer.memory.used]
+    carried = localizer.memory.padded.inner(localizer._scores)[:, : localizer.memory.used]
     assert (carried - problem.scores(localizer.filter)).abs().max() < 1e-5
     assert torch.equal(localizer.first_filter, first)
     *_, (stepped, _) = steepest_descent(problem, localizer.filter, 1, model.step)

@@ -13,8 +13,8 @@ from .frame_scorer import FrameScorer
 from .gauss_newton import Vectors, conjugate_gradient, gauss_newton
 from .labels import centre_distance, score_grid
 from .memory import SampleMemory
+from .padded_samples import from_taps, to_taps
 from .policy import Decision
-from .sample_line import from_taps, to_taps
 
 
 def attend(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -66,10 +66,10 @@ class OnlineClassifier:
         self._learn_first(features * self._scale, targets)
         self.memory = SampleMemory((c, height, width), online.memory, features.device, k)
         self.memory.start(self._extract(features), targets)
-        line = self.memory.line
-        self._labels, self._inside = line.zeros(1), line.zeros(1)[:, :1]
-        line.inner(self._labels)[0, :count] = self._label(targets)
-        line.inner(self._inside).fill_(1)
+        padded = self.memory.padded
+        self._labels, self._inside = padded.zeros(1), padded.zeros(1)[:, :1]
+        padded.inner(self._labels)[0, :count] = self._label(targets)
+        padded.inner(self._inside).fill_(1)
         self._score = FrameScorer((c, height, width), k, features.device)
         self._first = self._taps
 
@@ -101,7 +101,7 @@ class OnlineClassifier:
             return
         slot = self.memory.insert(self._extract(features[None])[0], target, decision.rate)
         if slot is not None:
-            self.memory.line.inner(self._labels)[0, slot] = self._label(target)
+            self.memory.padded.inner(self._labels)[0, slot] = self._label(target)
         if decision.iterations:
             self._optimise(decision.iterations)
 
@@ -148,12 +148,12 @@ class OnlineClassifier:
 
     def _optimise(self, iterations: int) -> None:
         """The filter's linear problem on the samples in the memory."""
-        line, n = self.memory.line, self.memory.used
+        padded, n = self.memory.padded, self.memory.used
         share = self.memory.weights[:, :, None, None, None] * self._inside
 
         def product(w: Vectors) -> Vectors:
-            gradient = line.adjoint(share * line.scores(w[0], n))
+            gradient = padded.adjoint(share * padded.scores(w[0], n))
             return (torch.add(gradient, w[0], alpha=self.config.regularisation),)
 
-        right = line.adjoint(share * self._labels[:, :n])
+        right = padded.adjoint(share * self._labels[:, :n])
         (self._taps,) = conjugate_gradient(product, (right,), (self._taps,), iterations)

@@ -3,7 +3,7 @@
 A convolution with one or few output channels is a poor shape for every processor. With a sample's
 features as a C x (H W) matrix F and A filters as a C x (A k^2) matrix W, its scores are fold(W^T F)
 and the gradient is the sum over samples of F unfold(r)^T: well-shaped products. Training takes this
-way; the memory of a target has its own (``sample_line``).
+way; the memory of a target has its own (``padded_samples``).
 """
 
 from __future__ import annotations

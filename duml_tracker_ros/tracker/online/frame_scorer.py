@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .filters import apply_filter
-from .sample_line import SampleLine, from_taps
+from .padded_samples import PaddedSamples, from_taps
 
 
 class FrameScorer:
@@ -18,7 +18,7 @@ class FrameScorer:
 
     def __init__(self, size: tuple[int, int, int], kernel: int, device: torch.device) -> None:
         self._size, self._kernel = size, kernel
-        self._line = SampleLine(size, 1, kernel, device)
+        self._padded = PaddedSamples(size, 1, kernel, device)
 
     def __call__(self, features: Tensor, taps: Tensor) -> Tensor:
         """Features [1, C, H, W] and filters [A k^2, C] -> scores [A, H, W], float32.
@@ -27,5 +27,5 @@ class FrameScorer:
         """
         if features.shape[1:] != self._size:
             return apply_filter(features[:, None], from_taps(taps, self._kernel))[0, 0]
-        self._line.features.copy_(features)
-        return self._line.inner(self._line.scores(taps, 1))[0, 0].contiguous()
+        self._padded.features.copy_(features)
+        return self._padded.inner(self._padded.scores(taps, 1))[0, 0].contiguous()

@@ -8,9 +8,9 @@ from torch import Tensor
 from ..config import OnlineConfig
 from .frame_scorer import FrameScorer
 from .memory import SampleMemory
+from .padded_samples import from_taps, to_taps
 from .policy import Decision
-from .problem import DiscriminativeModel, LineProblem, SampleMaps
-from .sample_line import from_taps, to_taps
+from .problem import DiscriminativeModel, PaddedProblem, SampleMaps
 from .solver import steepest_descent
 
 
@@ -42,16 +42,16 @@ class OnlineLocalizer:
         device, self._kernel = features.device, start.shape[-1]
         self.memory = SampleMemory(self._size, config.memory, device, self._kernel, dtype)
         self.memory.start(features, targets)
-        line, channels = self.memory.line, model.channels
+        padded, channels = self.memory.padded, model.channels
         # Everything learned stays at its address, so that recorded graphs may read and write it.
         taps = to_taps(start)
         self._both = torch.cat((taps, taps))
         self._first = self._both[len(taps) :]
         self._taps = taps.clone() if self.merge else self._both[: len(taps)]
-        self._scores = line.zeros(channels)
-        self._scores[:, : len(features)] = line.scores(self._taps, len(features))
+        self._scores = padded.zeros(channels)
+        self._scores[:, : len(features)] = padded.scores(self._taps, len(features))
         shared = 1 if model.shapes is None else channels
-        self._maps = SampleMaps(line.zeros(channels), line.zeros(1), line.zeros(shared))
+        self._maps = SampleMaps(padded.zeros(channels), padded.zeros(1), padded.zeros(shared))
         self._unmapped = list(range(len(features)))
         self._score = FrameScorer(self._size, self._kernel, device)
         self.optimise(config.init_iterations)
@@ -94,7 +94,7 @@ class OnlineLocalizer:
         if slot is not None:
             if scores is None:
                 scores = self._score(features[None], self._taps)
-            self.memory.line.inner(self._scores)[0, slot] = scores
+            self.memory.padded.inner(self._scores)[0, slot] = scores
             if slot not in self._unmapped:
                 self._unmapped.append(slot)
         if decision.iterations:
@@ -117,11 +117,11 @@ class OnlineLocalizer:
             slot: index [1], int64; ``memory.reserve`` gives it.
             features, target, scores: as for ``learn``.
         """
-        memory, line = self.memory, self.memory.line
+        memory, padded = self.memory, self.memory.padded
         maps = self.model.maps(target[None], self._size[1], self._size[2], self._kernel)
         pairs = [(memory.features[0], features[None]), (memory.targets[0], target[None])]
-        pairs.append((line.inner(self._scores)[0], scores[None]))
-        pairs += [(line.inner(b)[0], m) for b, m in zip(self._maps, maps, strict=True)]
+        pairs.append((padded.inner(self._scores)[0], scores[None]))
+        pairs += [(padded.inner(b)[0], m) for b, m in zip(self._maps, maps, strict=True)]
         for block, sample in pairs:
             block.index_copy_(0, slot, sample.to(block.dtype))
 
@@ -135,8 +135,8 @@ class OnlineLocalizer:
         n = gamma.shape[1]
         features = self.memory.features[:, :n]
         label, mask, weight = (m[:, :n] for m in self._maps)
-        lam, line = self.model.regularisation, self.memory.line
-        problem = LineProblem(features, label, mask, weight, gamma, lam, line)
+        lam, padded = self.model.regularisation, self.memory.padded
+        problem = PaddedProblem(features, label, mask, weight, gamma, lam, padded)
         found = self._taps[None], self._scores[:, :n]
         for step in steepest_descent(problem, found[0], iterations, self.model.step, found[1]):
             found = step
@@ -151,7 +151,7 @@ class OnlineLocalizer:
             targets = self.memory.targets[0, first:end]
             maps = self.model.maps(targets, self._size[1], self._size[2], self._kernel)
             for buffer, values in zip(self._maps, maps, strict=True):
-                self.memory.line.inner(buffer)[0, first:end] = values
+                self.memory.padded.inner(buffer)[0, first:end] = values
 
     def _blend(self) -> None:
         """The filter that scores: ``merge`` f_1 + (1 - ``merge``) f_latest (FCOT eq. 6).

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..transfer import numbers
-from .sample_line import SampleLine
+from .padded_samples import PaddedSamples
 
 
 class SampleMemory:
@@ -28,8 +28,8 @@ class SampleMemory:
     ) -> None:
         """``size``: channels, height and width of the features."""
         self.capacity = capacity
-        self.line = SampleLine(size, capacity, kernel, device, dtype)
-        self.features = self.line.features[None]
+        self.padded = PaddedSamples(size, capacity, kernel, device, dtype)
+        self.features = self.padded.features[None]
         self.targets = torch.zeros(1, capacity, 4, device=device)
         # The bookkeeping is a few floats: on the host it costs no launch and no sync.
         self._weights = [0.0] * capacity
@@ -91,7 +91,7 @@ class SampleMemory:
 
     def load(self, other: SampleMemory) -> None:
         """Take over all samples of a memory of the same size, without new storage."""
-        self.line.load(other.line)
+        self.padded.load(other.padded)
         self.targets.copy_(other.targets)
         self._weights = list(other._weights)
         self.used, self.protected = other.used, other.protected

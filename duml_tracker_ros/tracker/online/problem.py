@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .filters import apply_filter, filter_gradient
 from .labels import bernoulli_label, centre_distance, score_grid
-from .sample_line import SampleLine
+from .padded_samples import PaddedSamples
 
 
 class SampleMaps(NamedTuple):
@@ -83,20 +83,20 @@ class FilterProblem:
 
 
 @dataclass
-class LineProblem(FilterProblem):
+class PaddedProblem(FilterProblem):
     """The problem of one target on its memory; the filter is in taps [1, A k^2, C].
 
     Attributes:
-        line: the samples; all maps have its empty cells, in which the weight is 0.
+        padded: the samples; all maps have its empty cells, in which the weight is 0.
     """
 
-    line: SampleLine
+    padded: PaddedSamples
 
     def scores(self, w: Tensor) -> Tensor:
-        return self.line.scores(w[0], self.memory.shape[1])
+        return self.padded.scores(w[0], self.memory.shape[1])
 
     def adjoint(self, residual: Tensor, k: int) -> Tensor:
-        return self.line.adjoint(residual)[None]
+        return self.padded.adjoint(residual)[None]
 
 
 class DiscriminativeModel(nn.Module):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 
-class SampleLine:
+class PaddedSamples:
     """Features of up to ``capacity`` samples and what the products need, allocated once.
 
     Maps that belong to samples (labels, scores, ...) have the same empty cells: [1, M, A, H', W']
@@ -50,8 +50,8 @@ class SampleLine:
         shape = 1, self.capacity, channels, self.height, self.width
         return torch.zeros(shape, device=self._block.device)
 
-    def load(self, other: SampleLine) -> None:
-        """Take over the samples of a line of the same size."""
+    def load(self, other: PaddedSamples) -> None:
+        """Take over the samples of another of the same size."""
         self._block.copy_(other._block)
 
     def inner(self, maps: Tensor) -> Tensor:
