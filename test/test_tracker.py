@@ -330,12 +330,14 @@ def test_published_file_holds_plain_tensors() -> None:
 def test_later_boxes_are_drawn_as_the_first_one_was() -> None:
     track = TargetTrack((10.0, 10.0, 40.0, 20.0), (0.0, 0.0, 0.0))
     for other in ((200.0, 10.0, 40.0, 20.0), (float("nan"), 10.0, 40.0, 20.0)):
-        track.learn_style(other, 1.0)
-        assert track.style == (1.0, 1.0)
-    track.learn_style((10.0, 10.0, 20.0, 25.0), 1.0)
-    assert track.style == pytest.approx((1.5, 0.8)), "more than 1.5 is no matter of style"
-    track.learn_style((10.0, 10.0, 32.0, 20.0), 0.5)
-    assert track.style == pytest.approx((1.25**0.5, 1.0))
+        track.learn_box_bias(other, 1.0)
+        assert track.box_bias == (1.0, 1.0)
+    track.learn_box_bias((10.0, 10.0, 20.0, 25.0), 1.0)
+    assert track.box_bias == pytest.approx((1.5, 0.8)), (
+        "more than 1.5 is no matter of how boxes are drawn"
+    )
+    track.learn_box_bias((10.0, 10.0, 32.0, 20.0), 0.5)
+    assert track.box_bias == pytest.approx((1.25**0.5, 1.0))
     window = Window(30.0, 20.0, 50.0, 100)
     assert track.sides(window) == pytest.approx((2 * 40 / 1.25**0.5, 40.0))
 

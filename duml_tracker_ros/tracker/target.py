@@ -60,7 +60,7 @@ class TargetTrack:
         trial: frames of proof that are wanted of what was found again; 0: it is the target.
         usual: score that the target usually reaches, a slow mean over the frames it is tracked in.
         usual_accurate, colour: the same of its offline score and of its colour.
-        style: width and height of the box that was drawn, as shares of those that the network gave
+        box_bias: width and height of the box that was drawn, as shares of those that the network gave
             in the same frame: whoever drew it had the arms in it, or not. Later boxes keep to it.
         elsewhere: the search of the whole image while it is lost.
         look_alikes: what is like it and not it.
@@ -77,7 +77,7 @@ class TargetTrack:
     usual: float = 0.0
     usual_accurate: float = 0.0
     colour: UsualColour = field(default_factory=UsualColour)
-    style: tuple[float, float] = (1.0, 1.0)
+    box_bias: tuple[float, float] = (1.0, 1.0)
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     look_alikes: LookAlikes = field(default_factory=LookAlikes)
     view: View | None = None
@@ -101,7 +101,7 @@ class TargetTrack:
         self._sizes = [math.sqrt(w * h)] * RECENT
         return True
 
-    def learn_style(self, seen: Box, share: float) -> None:
+    def learn_box_bias(self, seen: Box, share: float) -> None:
         """Compare the box that was drawn with what the network sees of it, in image pixels.
 
         Args:
@@ -111,14 +111,14 @@ class TargetTrack:
             return
         ratios = self.box[2] / seen[2], self.box[3] / seen[3]
         width, height = (min(max(r, 1 / MOST), MOST) ** share for r in ratios)
-        self.style = width, height
+        self.box_bias = width, height
 
     def expect(
         self, window: Window, stride: int, rule: PostprocessConfig, localize: LocalizeConfig
     ) -> Expectation:
         """What is expected of a search region whose score map has this stride."""
         _, _, w, h = self.box
-        last = w * window.scale / self.style[0], h * window.scale / self.style[1]
+        last = w * window.scale / self.box_bias[0], h * window.scale / self.box_bias[1]
         # A target that was lost may come back anywhere.
         influence = 0.0 if self.unseen else rule.window_influence
         return Expectation(last, influence, neighbourhood(last, stride, localize))
@@ -206,7 +206,7 @@ class TargetTrack:
     def return_to(self, box: Box) -> None:
         """Go on searching around a box (x, y, w, h) of the network's that is far from the last."""
         x, y, w, h = box
-        wide, high = w * self.style[0], h * self.style[1]
+        wide, high = w * self.box_bias[0], h * self.box_bias[1]
         self.box = (x + (w - wide) / 2, y + (h - high) / 2, wide, high)
         self._sizes = [math.sqrt(wide * high)] * RECENT
         self.prediction = Prediction()
@@ -231,7 +231,7 @@ class TargetTrack:
         cx, cy, w, h = box
         # Both map as the near corner of a box would, so one call serves centre and sides.
         x, y, w, h = window.to_image((cx, cy, w, h))
-        w, h = w * self.style[0], h * self.style[1]
+        w, h = w * self.box_bias[0], h * self.box_bias[1]
         rate = min(trust * rule.size_rate, 1.0)
         w = self.box[2] * (1 - rate) + w * rate
         h = self.box[3] * (1 - rate) + h * rate

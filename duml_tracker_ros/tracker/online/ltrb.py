@@ -1,4 +1,7 @@
-"""Boxes as ltrb: distances from a position to their left, right, top and bottom side (FCOT eq. 3, TLPG eq. 5)."""
+"""Boxes as ltrb: distances from a position to their four sides (FCOT eq. 3, TLPG eq. 5).
+
+They are in the order left, right, top, bottom.
+"""
 
 from __future__ import annotations
 

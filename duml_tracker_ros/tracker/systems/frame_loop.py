@@ -252,7 +252,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
             if sure and track.refine(seen, rule.refine):
                 target = self.begin(track, frame)
         if rule.first_box:
-            track.learn_style(self._first_look(target, frame)[0], rule.first_box)
+            track.learn_box_bias(self._first_look(target, frame)[0], rule.first_box)
         return target
 
     def _first_look(self, target: T, frame: Frame) -> tuple[Box, bool]:
