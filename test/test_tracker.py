@@ -24,7 +24,12 @@ from duml_tracker_ros.tracker.checkpoint import (
     save_checkpoint,
     usual_size,
 )
-from duml_tracker_ros.tracker.config import BackboneConfig, load_config
+from duml_tracker_ros.tracker.config import (
+    BackboneConfig,
+    LocalizeConfig,
+    PostprocessConfig,
+    load_config,
+)
 from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.network.backbone import ResNet50
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
@@ -333,13 +338,12 @@ def test_later_boxes_are_drawn_as_the_first_one_was() -> None:
         track.learn_box_bias(other, 1.0)
         assert track.box_bias == (1.0, 1.0)
     track.learn_box_bias((10.0, 10.0, 20.0, 25.0), 1.0)
-    assert track.box_bias == pytest.approx((1.5, 0.8)), (
-        "more than 1.5 is no matter of how boxes are drawn"
-    )
+    assert track.box_bias == pytest.approx((1.5, 0.8)), "more than 1.5 is no matter of drawing"
     track.learn_box_bias((10.0, 10.0, 32.0, 20.0), 0.5)
     assert track.box_bias == pytest.approx((1.25**0.5, 1.0))
     window = Window(30.0, 20.0, 50.0, 100)
-    assert track.sides(window) == pytest.approx((2 * 40 / 1.25**0.5, 40.0))
+    last = track.expect(window, 8, PostprocessConfig(), LocalizeConfig()).last
+    assert last == pytest.approx((2 * 40 / 1.25**0.5, 40.0))
 
     images, boxes = render(20, size=(320, 240), seed=2)
     x, y, w, h = boxes[0]

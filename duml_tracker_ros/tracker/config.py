@@ -192,8 +192,9 @@ class PostprocessConfig(Group, path="postprocess"):
     score at any but the last size. ``penalise`` says which score the size penalty lowers: the
     ``fused`` one, or only that of the ``offline`` branch (DROL). The cosine ``window`` is ``open``,
     small at the border of the map, or ``closed``, 0 there (PySOT). ``first_box`` is how far later
-    boxes keep to the way the first one was drawn, see ``target.TargetTrack.box_bias``; ``refine`` how
-    far the first one itself moves to the network's own, where that is sure of the same thing.
+    boxes keep to the way the first one was drawn (``box_bias`` of ``target.TargetTrack``);
+    ``refine`` how far the first one itself moves to the network's own, where that is sure of the
+    same thing.
     """
 
     fusion: Literal["sum", "product"] = "sum"

@@ -60,8 +60,8 @@ class TargetTrack:
         trial: frames of proof that are wanted of what was found again; 0: it is the target.
         usual: score that the target usually reaches, a slow mean over the frames it is tracked in.
         usual_accurate, colour: the same of its offline score and of its colour.
-        box_bias: width and height of the box that was drawn, as shares of those that the network gave
-            in the same frame: whoever drew it had the arms in it, or not. Later boxes keep to it.
+        box_bias: width and height of the box that was drawn, as shares of those that the network
+            gave in the same frame: whoever drew it had the arms in it, or not. Later boxes keep it.
         elsewhere: the search of the whole image while it is lost.
         look_alikes: what is like it and not it.
         view, prediction: the image it was last looked for in, and how it moves; used only where the
