@@ -120,6 +120,23 @@ def through_pillow(kind_: str, mode: str) -> Callable[[Array], bytes]:
     return make
 
 
+def pages(images: Sequence[Array]) -> bytes:
+    """A TIFF with a page for each image."""
+    done, data = cv2.imencodemulti(".tif", list(images))
+    assert done
+    return data.tobytes()
+
+
+def animation(kind_: str, images: Sequence[Array]) -> bytes:
+    """A file of several pictures, one after the other."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    first, *others = (Image.fromarray(np.ascontiguousarray(i[..., ::-1])) for i in images)
+    first.save(stream, kind_, save_all=True, append_images=others, duration=40)
+    return stream.getvalue()
+
+
 def pictures() -> list[Clip]:
     """All clips of pictures."""
     plain = [f"{i:04d}.jpg" for i in range(COUNT)]
@@ -185,6 +202,7 @@ def pictures() -> list[Clip]:
         damaged("one file is a Git LFS pointer", lambda d: lfs),
         damaged("one file is a web page", lambda d: b"<html>404</html>"),
         damaged("one picture of another size", lambda d: small),
+        damaged("one TIFF of two pages", lambda d: pages(IMAGES[5:7])),
         damaged(
             "one picture of 16 bits among those of 8", lambda d: encoded(".png", thermal(IMAGES[5]))
         ),
@@ -212,6 +230,10 @@ def pictures() -> list[Clip]:
         *clips,
         kind("PNG, palette", ".png", through_pillow("PNG", "P")),
         kind("JPEG, CMYK", ".jpg", through_pillow("JPEG", "CMYK")),
+        *(
+            damaged(f"one animated {k}", lambda d, k=k: animation(k, IMAGES[5:8]))
+            for k in ("PNG", "WebP", "GIF")
+        ),
     ]
 
 
@@ -246,7 +268,7 @@ def encode(path: Path, codec: str, pixels: str, options: dict[str, str]) -> bool
         given = [word for key, value in options.items() for word in (f"-{key}", value)]
         command = ["ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", form]
         command += ["-s", f"{WIDE}x{HIGH}", "-r", "25", "-i", "-", "-c:v", codec]
-        command += ["-pix_fmt", pixels, *given, str(path)]
+        command += ["-pix_fmt", pixels, "-threads", "1", *given, str(path)]
         data = b"".join(f.tobytes() for f in frames)
         return subprocess.run(command, input=data, capture_output=True).returncode == 0
     try:
@@ -258,6 +280,8 @@ def encode(path: Path, codec: str, pixels: str, options: dict[str, str]) -> bool
         with av.open(str(path), "w", options=options) as container:
             stream = container.add_stream(codec, rate=25)
             stream.width, stream.height, stream.pix_fmt = WIDE, HIGH, pixels
+            # What several threads write depends on how many the machine has.
+            stream.codec_context.thread_count = 1
             stream.options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
             for frame in frames:
                 for packet in stream.encode(av.VideoFrame.from_ndarray(frame, format=form)):
@@ -336,7 +360,7 @@ def films() -> list[Film]:
         Film("MKV without its end", ".mkv", "ffv1", harm=cut(0.6)),
         Film("WebM without its end", ".webm", "libvpx-vp9", harm=cut(0.7)),
         Film("AVI without its end", ".avi", "mjpeg", "yuvj420p", cut(0.6)),
-        Film("MPEG-TS without its end", ".ts", harm=cut(0.47)),
+        Film("MPEG-TS without its end", ".ts", harm=cut(0.75)),
         Film("AVI, changed bits in the middle", ".avi", "mjpeg", "yuvj420p", holed(0.5)),
         Film("MP4, changed bits in the middle", ".mp4", "mpeg4", harm=holed(0.5, 100)),
         Film("text named .mp4", ".mp4", "mpeg4", harm=lambda data: b"no video"),

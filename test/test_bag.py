@@ -2,6 +2,9 @@
 
 import json
 import math
+import random
+import shutil
+import sqlite3
 from pathlib import Path
 
 import cv2
@@ -13,6 +16,7 @@ from rosbags.typesys import get_types_from_msg
 
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.evaluation.runner import limit_threads
+from duml_tracker_ros.messages.bag_images import BagError, BagImages
 from duml_tracker_ros.messages.definitions import DEFINITIONS, DETECTIONS, TARGET, empty, typestore
 from duml_tracker_ros.tracker import create_tracker
 
@@ -295,3 +299,93 @@ def test_definitions_are_those_of_the_interfaces():
         described = json.loads((folder / "msg" / f"{kind}.json").read_text())
         hashes = {t["type_name"]: t["hash_string"] for t in described["type_hashes"]}
         assert STORE.hash_rihs01(name) == hashes[name], name
+
+
+def small_bag(path, count=30):
+    """Images of a few pixels, so that much of the database is no pixel."""
+    kind = "sensor_msgs/msg/Image"
+    with Writer(path, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        images = writer.add_connection("/camera/image", kind, typestore=STORE)
+        for index in range(count):
+            message = empty(STORE, kind)
+            message.header.stamp.sec = 1000 + index
+            message.header.frame_id = "optical"
+            message.height, message.width, message.step, message.encoding = 6, 8, 24, "bgr8"
+            message.data = np.full(144, index, np.uint8)
+            time_ns = (1000 + index) * 10**9 + 5
+            writer.write(images, time_ns, STORE.serialize_cdr(message, kind))
+    return path / f"{path.name}.db3"
+
+
+def seen_in(path):
+    """What is read of each image (time, stamp, frame_id, pixels or None), and the problems."""
+    with BagImages(path, "/camera/image") as images:
+        found = [
+            (i.time_ns, i.stamp_ns, i.header.frame_id, i.view and i.view.pixels.tobytes())
+            for i in images
+        ]
+        return found, images.problems
+
+
+def flipped(data, pattern, bit=1, nth=0, byte=0):
+    """Data with one bit changed in the n-th place where a pattern stands."""
+    at = -1
+    for _ in range(nth + 1):
+        at = data.index(pattern, at + 1)
+    changed = bytearray(data)
+    changed[at + byte] ^= bit
+    return bytes(changed)
+
+
+def test_flipped_bits_of_a_database_are_never_silent(tmp_path):
+    file = small_bag(tmp_path / "in")
+    sound = file.read_bytes()
+    expected, problems = seen_in(tmp_path / "in")
+    assert len(expected) == 30
+    assert not problems
+    rng = random.Random(7)
+    places = [at for at, value in enumerate(sound) if value]
+    told = 0
+    for _ in range(100):
+        data = bytearray(sound)
+        data[rng.choice(places)] ^= 1 << rng.randrange(8)
+        file.write_bytes(data)
+        try:
+            found, problems = seen_in(tmp_path / "in")
+        except BagError:
+            told += 1
+            continue
+        told += bool(problems)
+        # Of raw pixels nothing can tell.
+        assert problems or [row[:3] for row in found] == [row[:3] for row in expected]
+    assert told > 10
+    time = (1000 + 8) * 10**9 + 5
+    harms = {
+        "missing from index": flipped(sound, time.to_bytes(6, "big"), byte=5),
+        "frame_id is 'nptical', that of the first 'optical'": flipped(sound, b"optical\0", nth=8),
+        "image 8: its stamp is 7.000 s before that": flipped(
+            sound, (1008).to_bytes(4, "little") + bytes(4), bit=8
+        ),
+        "image 8 is no message (": flipped(sound, (1008).to_bytes(4, "little") + bytes(4), byte=8),
+    }
+    for words, data in harms.items():
+        file.write_bytes(data)
+        assert any(words in problem for problem in seen_in(tmp_path / "in")[1]), words
+
+
+def test_what_a_killed_recorder_left_beside_its_database_is_told(tmp_path, capsys):
+    bag = write_bag(tmp_path / "in", "sqlite3")
+    file = bag / "in.db3"
+    database = sqlite3.connect(file)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("INSERT INTO messages SELECT NULL, topic_id, timestamp+1, data FROM messages")
+    database.commit()
+    copy = tmp_path / "copy"
+    shutil.copytree(bag, copy)
+    database.close()
+    assert (copy / "in.db3-wal").stat().st_size
+    assert run(copy, tmp_path / "out", "--tracker", "opencv_kcf") == 1
+    said = capsys.readouterr().err
+    assert "in.db3 was not closed: in.db3-wal beside it holds what is not read; take it in" in said
+    assert run(bag, tmp_path / "whole", "--tracker", "opencv_kcf") in (0, 1)
+    assert "was not closed" not in capsys.readouterr().err

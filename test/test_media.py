@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import re
+import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from media_files import BOXES, IMAGES, encoded, exif, films, jpeg, thermal
+from media_files import BOXES, IMAGES, animation, encoded, exif, films, jpeg, pages, thermal
 
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.media.folder import FolderError, frames_of
 from duml_tracker_ros.media.levels import Levels, choose_levels
 from duml_tracker_ros.media.opening import open_source
+from duml_tracker_ros.media.pages import pictures_in
 from duml_tracker_ros.media.picture import PictureError, decode, kind_of
 from duml_tracker_ros.media.source import SourceError
 
@@ -81,6 +83,65 @@ def test_a_cut_jpeg_is_told_from_one_without_its_end_marker() -> None:
 def test_what_is_no_picture_is_named(data: bytes, words: str) -> None:
     with pytest.raises(PictureError, match=re.escape(words)):
         decode(data)
+
+
+def test_several_pictures_in_one_file_are_no_frame(tmp_path: Path) -> None:
+    files = {"TIFF": pages, "PNG": None, "WebP": None, "GIF": None}
+    for kind, make in files.items():
+        if make is None:
+            pytest.importorskip("PIL")
+        for count in (1, 2, 5):
+            data = make(IMAGES[:count]) if make else animation(kind, IMAGES[:count])
+            assert pictures_in(kind, data) == count
+            if count == 1:
+                assert decode(data).shape == (120, 160, 3)
+                continue
+            words = f"{kind} of {len(data)} bytes holds {count} pictures, and a frame is one: write"
+            with pytest.raises(PictureError, match=words):
+                decode(data)
+            for cut in range(0, len(data), len(data) // 40):
+                assert 0 <= pictures_in(kind, data[:cut]) <= count
+            path = tmp_path / f"{count}.{kind.lower()}"
+            path.write_bytes(data)
+            if kind == "GIF":
+                assert len(list(open_source(str(path)).frames())) == count
+            else:
+                with pytest.raises(SourceError, match=f"{words} each to a file of its own, in a"):
+                    open_source(str(path))
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", "<>")
+def test_thumbnails_and_masks_in_a_tiff_are_no_pages(big: bool, order: str) -> None:
+    def tiff(*kinds: int | None) -> bytes:
+        word, offset, size = ("Q", "Q", 20) if big else ("H", "I", 12)
+        magic = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}H", 43 if big else 42)
+        data = magic + (
+            struct.pack(f"{order}HHQ", 8, 0, 16) if big else struct.pack(f"{order}I", 8)
+        )
+        for index, kind in enumerate(kinds):
+            tags = [(254, kind)] * (kind is not None) + [(256, 64), (257, 48)]
+            fields = (struct.pack(f"{order}HH{offset}I", t, 4, 1, v) for t, v in tags)
+            body = struct.pack(f"{order}{word}", len(tags))
+            body += b"".join(field.ljust(size, b"\0") for field in fields)
+            last = index == len(kinds) - 1
+            following = 0 if last else len(data) + len(body) + struct.calcsize(f"{order}{offset}")
+            data += body + struct.pack(f"{order}{offset}", following)
+        return data
+
+    for kinds, count in (
+        ((None,), 1),
+        ((0, 1), 1),
+        ((0, 4, 1), 1),
+        ((None, None), 2),
+        ((2, 2, 1), 2),
+    ):
+        assert pictures_in("TIFF", tiff(*kinds)) == count, kinds
+    # A file whose directories are a ring.
+    ring = bytearray(tiff(None))
+    at = struct.calcsize(f"{order}{'Q' if big else 'I'}")
+    ring[-at:] = struct.pack(f"{order}{'Q' if big else 'I'}", 16 if big else 8)
+    assert pictures_in("TIFF", bytes(ring)) == 1
 
 
 def test_kinds_are_told_by_content() -> None:
@@ -195,7 +256,7 @@ def test_a_film_that_is_cut_off_is_no_success(
     argv = ["explain", path, "--truth", truth, "--out", tmp_path / "why", "--quiet"]
     assert main([str(word) for word in (*argv, "--device", "cpu", "--threads", 1)]) == 1
     out = capsys.readouterr()
-    assert "Not all of the clip was seen: frame 3: it cannot be decoded." in out.out
-    assert "holds 4 frames, but says it has 10 frames: it is cut off or damaged" in out.err
-    assert "4 frames, but 10 rows of true boxes" in out.err
+    assert "Not all of the clip was seen: frame 2: it cannot be decoded." in out.out
+    assert "holds 3 frames, but says it has 10 frames: it is cut off or damaged" in out.err
+    assert "3 frames, but 10 rows of true boxes" in out.err
     assert "10 rows of true boxes" in (tmp_path / "why" / "index.html").read_text()

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from camera_formats import bayer, nv12, thermal, yuyv
 from node_harness import WAIT, scene, stamp_of
-from video_packets import encode
+from video_packets import encode, sequence_parameters
 
 pytest.importorskip("rclpy")
 
@@ -86,6 +86,20 @@ def test_video_in_compressed_images_over_dds(node):
     )
     assert all(stamp_of(target) in sent for target in node.targets)
     node.spin_until(lambda: "h264" in node.values().get("image", ""), "codec in diagnostics")
+    # A few bytes that claim a thousand million pixels: refused unseen, and the target is kept.
+    bomb = CompressedImage(header=node.image().header, format="h264")
+    bomb.data = array.array("B", sequence_parameters(32000, 32000) + packets[0][2])
+    node.spin_until(
+        lambda: "claims 32000 x 32000 pixels, and max_pixels is" in node.summary(),
+        "the reason in diagnostics",
+        meanwhile=lambda: publisher.publish(bomb),
+    )
+    node.targets.clear()
+    node.spin_until(
+        lambda: any(t.target_id == answer.target_id for t in node.targets),
+        "the same target",
+        meanwhile=publish,
+    )
     node.node.destroy_publisher(publisher)
 
 

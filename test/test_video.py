@@ -10,9 +10,10 @@ pytest.importorskip("av", reason="PyAV is not installed")
 
 from generated_sequence import render
 from test_bag import write_messages
-from video_packets import encode, ffmpeg, foxglove
+from video_packets import encode, ffmpeg, foxglove, sequence_parameters
 
 from duml_tracker_ros.messages.bag_images import BagImages
+from duml_tracker_ros.messages.h264 import claimed_size
 from duml_tracker_ros.messages.image_codec import ImageError
 from duml_tracker_ros.messages.video import PacketReader, VideoDecoder, codec_of
 from duml_tracker_ros.node.packets import PacketThread
@@ -150,6 +151,42 @@ def test_names_of_codecs():
     assert {codec_of(n) for n in ("h265", "hevc", "hevc_vaapi", "libx265")} == {"hevc"}
     with pytest.raises(ImageError, match=r"'vp9' is not read; set the encoder to h264 or h265"):
         codec_of("vp9")
+
+
+def test_video_of_too_many_pixels_is_refused_before_it_is_decoded(coded):
+    codec, packets = coded
+    other = encode(render(4, size=(640, 480))[0], {h: e for e, h in ENCODERS.items()}[codec])
+    decoder = VideoDecoder(codec, most=160 * 120)
+    context, decoded = decoder._context, []
+
+    class Watched:
+        def __getattr__(self, name):
+            if name == "decode":
+                decoded.append(name)
+            return getattr(context, name)
+
+    decoder._context = Watched()
+    shown = [pair for index, _, data in packets[:5] for pair in decoder.decode(data, index)]
+    assert len(shown) == len(decoded) == 5
+    with pytest.raises(ImageError, match=f"video of {codec} claims 640 x 480 pixels, and max_pix"):
+        decoder.decode(other[0][2], 0)
+    assert all(decoder.decode(data, index) == [] for index, _, data in other[1:])
+    assert len(decoded) == 5
+    # The next key frame of the right size goes on.
+    shown = [tag for index, _, data in packets[5:20] for tag, _ in decoder.decode(data, index)]
+    assert shown == list(range(10, 20))
+
+
+def test_a_video_bomb_is_told_by_its_header():
+    bomb = sequence_parameters(32000, 32000) + encode(IMAGES[:1])[0][2]
+    assert claimed_size(bomb, "h264") == (32000, 32000)
+    with pytest.raises(ImageError, match="claims 32000 x 32000 pixels, and max_pixels is 64000000"):
+        VideoDecoder("h264").decode(bomb, 0)
+    for cut in range(4, 16):
+        assert claimed_size(bomb[:cut], "h264")[0] in (0, 32000)
+    for codec in ENCODERS.values():
+        assert claimed_size(b"\0\0\1" + b"\x67\x42\0\0" * 3 + bytes(2000), codec) == (0, 0)
+        assert claimed_size(b"\0\0\1\x42" + b"\xff" * 2000, codec)[0] >= 0
 
 
 def test_missing_pyav_is_named_with_the_remedy(monkeypatch):

@@ -33,6 +33,20 @@ def encode(images, encoder="libx264", gop=10, b_frames=0, pix_fmt="yuv420p", **o
     return packets
 
 
+def sequence_parameters(width, height):
+    """Sequence parameters of H.264 (baseline) that announce images of this size."""
+
+    def number(value):
+        digits = f"{value + 1:b}"
+        return "0" * (len(digits) - 1) + digits
+
+    # Ids and lengths, frame numbers, size in blocks, whole frames, 8x8, not cropped, no more.
+    first = "".join(number(value) for value in (0, 0, 0, 0, 1)) + "0"
+    bits = first + number(width // 16 - 1) + number(height // 16 - 1) + "1" + "1" + "0" + "0" + "1"
+    bits += "0" * (-len(bits) % 8)
+    return bytes((0, 0, 0, 1, 0x67, 66, 0, 30)) + int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
 def foxglove(data, codec="h264", index=0):
     stamp = types.SimpleNamespace(sec=100 + index, nanosec=0)
     return types.SimpleNamespace(

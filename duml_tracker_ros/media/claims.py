@@ -29,6 +29,11 @@ def most_pixels() -> int:
     return int(text) if text.isdecimal() else MOST_PIXELS
 
 
+def bounded(most: int) -> dict[str, str]:
+    """Options of FFmpeg that bound what a codec makes room for, its own margins included."""
+    return {"max_pixels": str(2 * most + (1 << 20))}
+
+
 def excess(kind: str, data: bytes, most: int | None = None) -> str:
     """Why a picture is not decoded: it claims more than ``most`` pixels, or its header is cut off.
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ..arguments import shown
 from .levels import Levels
-from .picture import kind_of
+from .picture import kind_of, several
 from .source import CaptureSource, FolderSource, FrameSource, SourceError
 
 CAMERA_DIGITS = 4
@@ -47,6 +47,8 @@ def open_source(text: str, levels: Levels | None = None) -> FrameSource:
 def _open_file(path: Path, levels: Levels | None) -> FrameSource:
     with path.open("rb") as file:
         kind = kind_of(file.read(32))
+    if kind in ("TIFF", "PNG", "WebP") and (reason := several(kind, path.read_bytes())):
+        raise SourceError(f"{path}: {reason}, in a folder")
     if kind not in (None, "GIF", "AVIF"):
         raise SourceError(f"{path} is one picture ({kind}); give a video or a folder of pictures")
     try:

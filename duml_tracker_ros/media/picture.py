@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .claims import excess
+from .pages import pictures_in
 
 Pixels = NDArray[Any]
 
@@ -73,6 +74,17 @@ def check(data: bytes | memoryview, most: int | None = None) -> str:
     return kind
 
 
+def several(kind: str, data: bytes) -> str:
+    """Why a file is no frame: it holds more than one picture; empty when it holds one."""
+    count = pictures_in(kind, data)
+    if count < 2:
+        return ""
+    return (
+        f"{kind} of {len(data)} bytes holds {count} pictures, and a frame is one: write each to a "
+        "file of its own"
+    )
+
+
 def decode(data: bytes | memoryview, most: int | None = None) -> Pixels:
     """Pixels ``[H, W]`` of grey pictures, ``[H, W, 3]`` BGR of all others, upright.
 
@@ -80,10 +92,12 @@ def decode(data: bytes | memoryview, most: int | None = None) -> Pixels:
     bits; `levels` makes 8 of them.
 
     Raises:
-        PictureError: no picture, of a kind that OpenCV does not read, of more pixels than the limit
-            of `claims`, cut off, or damaged.
+        PictureError: no picture, or several, of a kind that OpenCV does not read, of more pixels
+            than the limit of `claims`, cut off, or damaged.
     """
     kind = check(data, most)
+    if reason := several(kind, bytes(data)):
+        raise PictureError(reason)
     pixels = _jpeg(bytes(data)) if kind == "JPEG" else _decoded(data)
     if pixels is None:
         raise PictureError(f"{kind} of {len(data)} bytes is cut off, damaged, or not for OpenCV")

@@ -11,7 +11,7 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from .claims import most_pixels
+from .claims import bounded, most_pixels
 from .levels import SAMPLES, Levels, choose_levels
 from .picture import Pixels, as_bgr
 from .source import Frame, FrameSource, SourceError
@@ -51,7 +51,9 @@ class VideoFile(FrameSource):
     def _open(self) -> Any:
         try:
             # Some frames are decoded to open it.
-            container = av.open(str(self._path), metadata_errors="replace", options=_bounded())
+            container = av.open(
+                str(self._path), metadata_errors="replace", options=bounded(most_pixels())
+            )
         except av.error.FFmpegError as error:
             raise SourceError(
                 f"{self._path} cannot be opened as a video: {error.strerror}; it is none, or its "
@@ -107,7 +109,7 @@ class VideoFile(FrameSource):
         """Frames that can be decoded, with their numbers."""
         with self._open() as container:
             stream = container.streams.video[0]
-            stream.codec_context.options = {**_STRICT, **_bounded()}
+            stream.codec_context.options = {**_STRICT, **bounded(most_pixels())}
             count = lost = 0  # `count`: the next frame's number
             for packet in container.demux(stream):
                 try:
@@ -159,11 +161,6 @@ class VideoFile(FrameSource):
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
-
-
-def _bounded() -> dict[str, str]:
-    """Options that bound what a codec makes room for, its own margins included."""
-    return {"max_pixels": str(2 * most_pixels() + (1 << 20))}
 
 
 def _numbered(packets: list[Any]) -> tuple[str, dict[int, int]]:

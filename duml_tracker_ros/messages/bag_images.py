@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from .bag_checks import Order, database_faults
 from .definitions import FFMPEG, FOXGLOVE, typestore
 from .errors import ImageError
 from .image_codec import ImageReader, ImageView
@@ -134,6 +135,13 @@ class BagImages:
         # One for all: what has more than 8 bits must not flicker, and packets build on each other.
         reader, self._video = ImageReader(), PacketReader()
         self._deep: bool | None = None
+        self._order = Order()
+        yield from self._images(messages, reader)
+        if self.gaps:
+            self.problems.append(self.gaps)
+        self.problems += database_faults(self.path)
+
+    def _images(self, messages: Iterator[Any], reader: ImageReader) -> Iterator[BagImage]:
         for index in range(self.total):
             try:
                 connection, time_ns, data = next(messages)
@@ -146,16 +154,21 @@ class BagImages:
             try:
                 message: Any = self._store.deserialize_cdr(data, connection.msgtype)
             except Exception as error:
-                self.problems.append(f"image {index} is no message ({error})")
+                why = " ".join(str(error).split()) or type(error).__name__
+                self.problems.append(f"image {index} is no message ({why})")
                 continue
             try:
+                if reason := self._order.foreign(self._header(message)):
+                    raise ImageError(reason)
+                if connection.msgtype not in VIDEO and (
+                    reason := self._order.jump(stamp_ns(message.header))
+                ):
+                    self.problems.append(f"image {index}: {reason}")
                 yield from self._read(connection.msgtype, message, time_ns, reader)
             except ImageError as error:
                 self.problems.append(f"image {index}: {error}")
                 if connection.msgtype not in VIDEO:
                     yield BagImage(time_ns, message.header, None)
-        if self.gaps:
-            self.problems.append(self.gaps)
 
     def _read(self, kind: str, message: Any, time_ns: int, reader: ImageReader) -> list[BagImage]:
         """The images that a message brings: one, but of video as many as it completes."""

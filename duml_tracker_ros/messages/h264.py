@@ -1,4 +1,4 @@
-"""What must be known of H.264 and H.265 packets before they are decoded: key frames and gaps.
+"""What must be known of H.264 and H.265 packets before they are decoded: key frames, gaps, sizes.
 
 A decoder of H.264 paints over what it lacks and says nothing; a tracker would learn from that.
 Packets are in Annex B format: units behind start codes.
@@ -7,6 +7,7 @@ Packets are in Annex B format: units behind start codes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 START = b"\0\0\1"
 # Unit types of H.264: slices, slice of a key frame, sequence parameters.
@@ -15,8 +16,9 @@ SLICE, KEY_SLICE, PARAMETERS = 1, 5, 7
 HEVC_KEYS = range(16, 22)
 # Profiles whose sequence parameters tell the format of colours.
 HIGH = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
-# Bytes of a unit that hold all that is read.
-HEAD = 256
+HEVC_PARAMETERS = 33
+# Bytes of a unit that hold all that is read, lists of scaling factors included.
+HEAD = 1024
 
 
 def units(data: bytes) -> Iterator[bytes]:
@@ -44,48 +46,62 @@ def is_key(data: bytes, codec: str) -> bool:
     return False
 
 
-class FrameNumbers:
-    """Follows the frame numbers in the slices of H.264."""
+def claimed_size(data: bytes, codec: str) -> tuple[int, int]:
+    """Width and height of the largest images that a packet of `h264` or `hevc` announces; (0, 0)
+    where it announces none that can be read."""
+    sizes = [(0, 0)]
+    for unit in units(data):
+        try:
+            if codec == "hevc" and unit and unit[0] >> 1 & 0x3F == HEVC_PARAMETERS:
+                sizes.append(_hevc_size(Bits(unit[2:])))
+            elif codec == "h264" and unit and unit[0] & 0x1F == PARAMETERS:
+                sizes.append(Parameters.read(unit).size)
+        except IndexError:
+            continue
+    return max(sizes, key=lambda size: size[0] * size[1])
 
-    def __init__(self) -> None:
-        self._bits = 0
-        self._planes = self._may_skip = False
-        self._last: int | None = None
 
-    def follows(self, data: bytes) -> bool:
-        """False when a frame that others refer to is missing before the one in this packet."""
-        for unit in units(data):
-            kind = unit[0] & 0x1F if unit else 0
-            try:
-                if kind == PARAMETERS:
-                    self._read_parameters(unit)
-                elif kind in (SLICE, KEY_SLICE) and self._bits:
-                    return self._check(unit, kind)
-            except IndexError:
-                return False
-        return True
+def _hevc_size(bits: Bits) -> tuple[int, int]:
+    bits.take(4)
+    layers = bits.take(3)
+    bits.take(1)
+    bits.take(96)  # profile and level
+    there = [(bits.take(1), bits.take(1)) for _ in range(layers)]
+    if layers:
+        bits.take(2 * (8 - layers))
+    for profile, level in there:
+        bits.take(88 * profile + 8 * level)
+    bits.number()
+    if bits.number() == 3:
+        bits.take(1)
+    return bits.number(), bits.number()
 
-    def _check(self, unit: bytes, kind: int) -> bool:
-        bits = Bits(unit[1:])
-        for _ in range(3):  # first macroblock, type of the slice, its parameters
-            bits.number()
-        if self._planes:
-            bits.take(2)
-        number, last = bits.take(self._bits), self._last
-        if unit[0] & 0x60:
-            self._last = number
-        if kind == KEY_SLICE or last is None or self._may_skip:
-            return True
-        # Two fields of one frame have the same number.
-        return (number - last) % (1 << self._bits) <= 1
 
-    def _read_parameters(self, unit: bytes) -> None:
+@dataclass(frozen=True)
+class Parameters:
+    """What is read of the sequence parameters of H.264.
+
+    Attributes:
+        bits: of a frame number.
+        planes: colours are coded one by one.
+        may_skip: frame numbers may be left out.
+        size: (width, height) in pixels, before it is cut to what is shown.
+    """
+
+    bits: int
+    planes: bool
+    may_skip: bool
+    size: tuple[int, int]
+
+    @classmethod
+    def read(cls, unit: bytes) -> Parameters:
+        """Read a unit of `PARAMETERS`. Raises IndexError where it is cut off or damaged."""
         profile, bits = unit[1], Bits(unit[4:])
         bits.number()
-        self._planes = False
+        planes = False
         if profile in HIGH:
             chroma = bits.number()
-            self._planes = chroma == 3 and bool(bits.take(1))
+            planes = chroma == 3 and bool(bits.take(1))
             bits.number()
             bits.number()
             bits.take(1)
@@ -93,7 +109,7 @@ class FrameNumbers:
                 for index in range(12 if chroma == 3 else 8):
                     if bits.take(1):
                         _skip_scaling(bits, 16 if index < 6 else 64)
-        self._bits = bits.number() + 4
+        counted = bits.number() + 4
         order = bits.number()
         if order == 0:
             bits.number()
@@ -104,7 +120,45 @@ class FrameNumbers:
             for _ in range(bits.number()):
                 bits.signed()
         bits.number()
-        self._may_skip = bool(bits.take(1))
+        may_skip = bool(bits.take(1))
+        columns, rows = bits.number() + 1, bits.number() + 1
+        fields = 2 - bits.take(1)
+        return cls(counted, planes, may_skip, (16 * columns, 16 * rows * fields))
+
+
+class FrameNumbers:
+    """Follows the frame numbers in the slices of H.264."""
+
+    def __init__(self) -> None:
+        self._sequence: Parameters | None = None
+        self._last: int | None = None
+
+    def follows(self, data: bytes) -> bool:
+        """False when a frame that others refer to is missing before the one in this packet."""
+        for unit in units(data):
+            kind = unit[0] & 0x1F if unit else 0
+            try:
+                if kind == PARAMETERS:
+                    self._sequence = Parameters.read(unit)
+                elif kind in (SLICE, KEY_SLICE) and self._sequence is not None:
+                    return self._check(unit, kind, self._sequence)
+            except IndexError:
+                return False
+        return True
+
+    def _check(self, unit: bytes, kind: int, sequence: Parameters) -> bool:
+        bits = Bits(unit[1:])
+        for _ in range(3):  # first macroblock, type of the slice, its parameters
+            bits.number()
+        if sequence.planes:
+            bits.take(2)
+        number, last = bits.take(sequence.bits), self._last
+        if unit[0] & 0x60:
+            self._last = number
+        if kind == KEY_SLICE or last is None or sequence.may_skip:
+            return True
+        # Two fields of one frame have the same number.
+        return (number - last) % (1 << sequence.bits) <= 1
 
 
 def _skip_scaling(bits: Bits, count: int) -> None:
@@ -135,6 +189,8 @@ class Bits:
         zeros = 0
         while not self.take(1):
             zeros += 1
+            if zeros > 32:
+                raise IndexError("no number")
         return (1 << zeros) - 1 + self.take(zeros)
 
     def signed(self) -> int:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ..media.claims import bounded, most_pixels
 from .errors import ImageError
-from .h264 import FrameNumbers, is_key
+from .h264 import FrameNumbers, claimed_size, is_key
 from .image_codec import ImageView
 from .yuv import BT601, BT601_FULL, BT709, BT709_FULL, YuvImage
 
@@ -21,6 +22,7 @@ BITS = {"": 0, "10le": 2, "12le": 4}
 # Images that a decoder may hold back to put them in order.
 MOST_PENDING = 32
 FULL_RANGE, HDTV = 2, 1
+BLOCK = 16
 # In the flags of an FFMPEGPacket.
 KEY_FLAG = 1
 
@@ -57,12 +59,13 @@ class VideoDecoder:
 
     Args:
         codec: of `codec_of`.
+        most: pixels that an image may have; None for the limit of this process.
 
     Raises:
         ImageError: PyAV is missing.
     """
 
-    def __init__(self, codec: str) -> None:
+    def __init__(self, codec: str, most: int | None = None) -> None:
         try:
             import av
         except ImportError:
@@ -77,6 +80,8 @@ class VideoDecoder:
         self._context: Any = av.CodecContext.create(codec, "r")
         # Threads over frames would hold back as many images.
         self._context.thread_count = 1
+        self._most = most_pixels() if most is None else most
+        self._context.options = bounded(self._most)
         self._waiting = True
         self._numbers = FrameNumbers()
         self._index = 0
@@ -102,7 +107,18 @@ class VideoDecoder:
             data: one image, in Annex B format.
             tag: anything that belongs to it, its header say.
             key: the message says that it is a key frame.
+
+        Raises:
+            ImageError: images of more pixels are announced; nothing of them is decoded.
         """
+        width, height = claimed_size(data, self.codec)
+        # Codecs code whole blocks; what is shown may be a little smaller.
+        if width and (width - BLOCK + 1) * (height - BLOCK + 1) > self._most:
+            self.lose()
+            raise ImageError(
+                f"video of {self.codec} claims {width} x {height} pixels, and max_pixels is "
+                f"{self._most}: raise it if the images are really that large"
+            )
         key = key or is_key(data, self.codec)
         if self.codec == "h264" and not self._numbers.follows(data) and not key:
             self.lose()
@@ -123,6 +139,12 @@ class VideoDecoder:
             self.lose()
             self.skipped += 1
             return []
+        if any(frame.width * frame.height > self._most for frame in frames):
+            self.lose()
+            raise ImageError(
+                f"video of {self.codec} has more pixels than max_pixels, {self._most}: raise it "
+                "if the images are really that large"
+            )
         held = len(self._pending)
         if not frames and held >= self._usual:
             # It lacks something that this image refers to.
@@ -163,9 +185,13 @@ class PacketReader:
 
     Those are ffmpeg_image_transport_msgs/FFMPEGPacket and foxglove_msgs/CompressedVideo, and what
     drivers send as sensor_msgs/CompressedImage with such a format; taken by their fields.
+
+    Args:
+        most: pixels that an image may have; None for the limit of this process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
         self._decoder: VideoDecoder | None = None
         self._earlier = [0, 0]
 
@@ -198,14 +224,14 @@ class PacketReader:
         """Images that a message completes, each with the tag of its own message.
 
         Raises:
-            ImageError: another codec, no data, or PyAV is missing.
+            ImageError: another codec, no data, too many pixels, or PyAV is missing.
         """
         named = hasattr(message, "format")
         codec = codec_of(message.format if named else message.encoding)
         if not len(message.data):
             raise ImageError(f"packet of {codec} has no data")
         if codec != self.codec:
-            decoder = VideoDecoder(codec)
+            decoder = VideoDecoder(codec, self._most)
             self._earlier = [self.gaps, self.skipped]
             self._decoder = decoder
         assert self._decoder is not None

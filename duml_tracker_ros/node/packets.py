@@ -24,6 +24,7 @@ class PacketThread:
         accept: gets a packet's message, its arrival and its image, on this thread.
         refuse: gets the reason for each packet that is none, on this thread.
         warn: gets what is to be told of gaps.
+        most: pixels that an image may have; None for the limit of this process.
     """
 
     def __init__(
@@ -31,8 +32,9 @@ class PacketThread:
         accept: Callable[[Any, float, ImageView], None],
         refuse: Callable[[str], None],
         warn: Callable[[str], None],
+        most: int | None = None,
     ) -> None:
-        self.reader = PacketReader()
+        self.reader = PacketReader(most)
         self._accept, self._refuse, self._warn = accept, refuse, warn
         self._waiting: deque[tuple[Any, float]] = deque()
         self._overrun = self._closing = False

@@ -75,7 +75,7 @@ class ImageStream:
         accept: gets each frame, on the executor's thread, or on that of the video's decoder.
         refuse: gets the reason for each message that is no usable image.
         scaling: how numbers of more than 8 bits become brightness.
-        most_pixels: larger compressed images are refused.
+        most_pixels: larger compressed images, and video of larger ones, are refused.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class ImageStream:
         self._node = node
         self._accept = accept
         self._refuse = refuse
+        self._most_pixels = most_pixels
         self._reader = ImageReader(scaling, most_pixels)
         self.description = ""
         self.incompatible = 0
@@ -221,7 +222,9 @@ class ImageStream:
             self.turn_down(reason)
             return
         if self._packets is None:
-            self._packets = PacketThread(self._on_decoded, self.turn_down, self._warn)
+            self._packets = PacketThread(
+                self._on_decoded, self.turn_down, self._warn, self._most_pixels
+            )
         self._packets.put(message, time.monotonic())
 
     def _on_decoded(self, message: Any, arrival: float, view: ImageView) -> None:
