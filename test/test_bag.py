@@ -363,7 +363,7 @@ def test_flipped_bits_of_a_database_are_never_silent(tmp_path):
     harms = {
         "missing from index": flipped(sound, time.to_bytes(6, "big"), byte=5),
         "frame_id is 'nptical', that of the first 'optical'": flipped(sound, b"optical\0", nth=8),
-        "image 8: its stamp is 7.000 s before that": flipped(
+        "image 9: its stamp is 7.000 s before that": flipped(
             sound, (1008).to_bytes(4, "little") + bytes(4), bit=8
         ),
         "image 8 is no message (": flipped(sound, (1008).to_bytes(4, "little") + bytes(4), byte=8),
