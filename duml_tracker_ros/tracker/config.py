@@ -350,6 +350,8 @@ class LocalizeConfig(Group, path="localize"):
     ``lost_share``, ``unsure_share`` and ``found_share`` are shares of the score that the target
     usually reaches, a mean that follows at ``usual_rate``. What is found again must have the
     target's colour within ``colour_tolerance`` (chroma, see ``colour``; 0: not looked at).
+    Whatever is TRACKING otherwise is UNCERTAIN where the histogram of its colours is less like the
+    target's than usual by ``palette_tolerance`` (``palette``; 0: not looked at).
     It is followed on trial then: UNCERTAIN, and nothing is learned of it, until it has been as
     plain as found again takes for ``proof_frames`` frames on end (0: no trial), with an offline
     score of ``proof_share`` of the usual one, of which no more than ``proof_accurate`` is asked.
@@ -370,6 +372,7 @@ class LocalizeConfig(Group, path="localize"):
     proof_frames: Count = 0
     usual_rate: Share = 0.02
     colour_tolerance: Annotated[float, Range(0, 1000)] = 0.15
+    palette_tolerance: Share = 0.08
     distractor_ratio: Score = 0.8
     neighbourhood: Annotated[float, Range(0, 100)] = 2.2
     search_growth: Annotated[float, Range(1, 10)] = 1.15

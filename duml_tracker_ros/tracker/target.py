@@ -16,6 +16,7 @@ from .elsewhere import Elsewhere
 from .geometry import Box, Sides, Window, overlap, search_window
 from .localize import Finding, TrackState, neighbourhood
 from .lookalikes import LookAlikes
+from .palette import UsualPalette
 from .prediction import Prediction
 
 NOWHERE_ELSE = ReacquireConfig()
@@ -60,6 +61,7 @@ class TargetTrack:
         trial: frames of proof that are wanted of what was found again; 0: it is the target.
         usual: score that the target usually reaches, a slow mean over the frames it is tracked in.
         usual_accurate, colour: the same of its offline score and of its colour.
+        palette: its colours, of which strange ones raise doubt.
         box_bias: width and height of the box that was drawn, as shares of those that the network
             gave in the same frame: whoever drew it had the arms in it, or not. Later boxes keep it.
         elsewhere: the search of the whole image while it is lost.
@@ -77,6 +79,7 @@ class TargetTrack:
     usual: float = 0.0
     usual_accurate: float = 0.0
     colour: UsualColour = field(default_factory=UsualColour)
+    palette: UsualPalette = field(default_factory=UsualPalette)
     box_bias: tuple[float, float] = (1.0, 1.0)
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     look_alikes: LookAlikes = field(default_factory=LookAlikes)

@@ -34,6 +34,7 @@ from ..network.base import CropNet
 from ..network.graphs import Graph
 from ..online.memory import SampleMemory
 from ..online.policy import Decision, trustworthy
+from ..palette import palette
 from ..peak import Peak
 from ..postprocess import best_views
 from ..results import ScoreMaps, TrackResult
@@ -245,6 +246,8 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         if self.config.motion.active:
             track.view = view_of(image, order, self.attitude)
         frame = Frame(image, order)
+        if self.config.localize.palette_tolerance:
+            track.palette.start(palette(image, order, box))
         target = self.begin(track, frame)
         rule = self.config.postprocess
         if rule.refine:
@@ -439,13 +442,25 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         if chosen:
             peak, shade = seen.others[chosen - 1]
             seen = dataclasses.replace(seen, peak=peak, chroma=shade)
-        finding = self._judge(seen, claim)
+        finding = self._doubt(seen, self._judge(seen, claim))
         if places:
             track.look_alikes.learn(places, chosen, claim, finding.state)
         track.observe(finding, self.config.localize, seen.chroma)
         trust = seen.peak.penalty * seen.peak.fused
         track.move(seen.peak.box, trust, window, seen.frame.size, self.config.postprocess)
         return seen, finding
+
+    def _doubt(self, seen: Observation[T, L], finding: Finding) -> Finding:
+        """A second opinion on what is TRACKING by all scores: the colours of the candidate."""
+        usual, tolerance = seen.search.target.track.palette, self.config.localize.palette_tolerance
+        if finding.state is TrackState.LOST:
+            usual.interrupt()
+        if not tolerance or finding.state is not TrackState.TRACKING:
+            return finding
+        box = seen.search.window.box_in_image(*seen.peak.box)
+        if not usual.doubts(palette(seen.frame.image, seen.frame.order, box), tolerance):
+            return finding
+        return dataclasses.replace(finding, state=TrackState.UNCERTAIN, weak=True)
 
     def _judge(self, seen: Observation[T, L], claim: Claim = Claim.OWN) -> Finding:
         """The verdict on a candidate."""
