@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -175,14 +177,44 @@ def test_refused_configuration_is_one_clear_reason(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "summary.json").exists()
 
 
-def test_camera_that_fails_ends_the_run(tmp_path: Path) -> None:
-    folder = generated_sequence.write_sequence(tmp_path / "seq", 6)
+def test_a_picture_that_cannot_be_read_is_passed_over_and_told(tmp_path: Path) -> None:
+    folder = generated_sequence.write_sequence(tmp_path / "seq", 8)
     broken = folder / "img" / "000004.png"
     broken.write_bytes(broken.read_bytes()[:40])
-    run = demo(tmp_path, "--seq", str(folder), "--set", "weights=random", "--set", "size=compact")
-    assert run.returncode in (1, 3), "a failure by the camera's or by the tracker's word"
-    assert "000004.png" in run.stderr
+    run = demo(tmp_path, "--seq", str(folder), "--rate", "2")
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert "frame 3: image " in run.stderr
+    assert "000004.png: PNG of 40 bytes is cut off" in run.stderr
+    assert "demo: the target was tracked, but 1 frames cannot be read" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_camera_that_dies_ends_the_run(tmp_path: Path) -> None:
+    command = [*MODULE, "duml_tracker_ros.demo", "--out=out", "--set=weights=random", "--rate=2"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as run:
+        try:
+            end = time.monotonic() + 120
+            while not (cameras := _named(run.pid, "duml_tracker_ros.demo.camera")):
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            os.kill(cameras[0], signal.SIGKILL)
+            _, said = run.communicate(timeout=120)
+        finally:
+            run.kill()
+    assert run.returncode == 1, said
+    assert "demo: the camera ended with status -9" in said
+
+
+def _named(pid: int, module: str) -> list[int]:
+    """Descendants of a process that run a module."""
+    found = []
+    for child in _descendants(pid):
+        with contextlib.suppress(OSError):
+            if module.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+                found.append(child)
+    return found
 
 
 def _descendants(pid: int) -> list[int]:

@@ -195,8 +195,12 @@ def build_parser() -> Parser:
     return parser
 
 
+UNUSABLE = 2
+"""Exit status for a source that cannot be used, or not to its end."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the camera; exit status 2 for a source that cannot be used."""
+    """Run the camera; returns the exit status."""
     options = build_parser().parse_args(arguments)
     camera: Camera | None = None
     status = 0
@@ -213,14 +217,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             camera.run()
     except SourceError as error:
         print(f"camera: {error}", file=sys.stderr)
-        status = 2
+        status = UNUSABLE
     except KeyboardInterrupt:
         status = 130
     if camera is not None:
         camera.close()
         rclpy.try_shutdown()
-        if options.log is not None:
-            # The file appears whole: its presence tells the recorder that the film is over.
+        if options.log is not None and status != UNUSABLE:
+            # The file appears whole: its presence tells the recorder that the film is over, which
+            # it is not when it broke off.
             draft = options.log.with_suffix(".part")
             draft.write_text(json.dumps(camera.log()), encoding="utf-8")
             os.replace(draft, options.log)

@@ -280,7 +280,8 @@ def _is_live(options: argparse.Namespace) -> bool:
 
 
 def report(folder: Path) -> int:
-    """Print the table; exit status 0 when the target was tracked, else 3."""
+    """Print the table; exit status 0 when tracked, 1 when tracked though frames could not
+    be read, else 3."""
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     print(table(summary))
     station = folder / STATION
@@ -295,6 +296,12 @@ def report(folder: Path) -> int:
             f"demo: the target was NOT tracked: {'; '.join(summary['failures'])}", file=sys.stderr
         )
         return UNTRACKED
+    if summary["unreadable"]:
+        print(
+            f"demo: the target was tracked, but {len(summary['unreadable'])} frames cannot be read",
+            file=sys.stderr,
+        )
+        return 1
     print("demo: the target was tracked")
     return 0
 

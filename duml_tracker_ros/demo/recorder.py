@@ -305,6 +305,7 @@ def write_results(
         recorder.heatmaps,
         source.has_truth,
     )
+    unreadable = list(source.problems)
     told = recorder.diagnostics
     summary: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -317,6 +318,7 @@ def write_results(
         "device": told.get("tracker device", "unknown"),
         "camera_late": log["late"],
         **summarize(sent, log["frame_id"], recorder.received, truth if source.has_truth else None),
+        "unreadable": unreadable,
         "files": files,
     }
     summary["failures"] = failures(summary)

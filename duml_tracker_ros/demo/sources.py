@@ -62,6 +62,10 @@ class Source(Protocol):
     live: bool
     first_box: Box
 
+    @property
+    def problems(self) -> list[str]:
+        """What was wrong in the last pass over the frames."""
+
     def frames(self) -> Iterator[SourceFrame]: ...
 
 
@@ -139,6 +143,7 @@ class SceneSource:
         self.count: int | None = frames
         # A shorter film is the beginning of the same one, not the same events in less time.
         self._scene = AerialScene(seed, size[0], size[1], max(frames, SCENE_FRAMES))
+        self.problems: list[str] = []
         first = self._scene.render(0).box
         chosen = box or first
         if chosen is None:
@@ -184,6 +189,10 @@ class FolderSource:
             self._truth[0] if box is None else np.array(box) * (*scale, *scale)
         )
 
+    @property
+    def problems(self) -> list[str]:
+        return self._source.problems
+
     def frames(self) -> Iterator[SourceFrame]:
         for index, image in _usable(self._source, self.count):
             seen = bool(self._visible[index])
@@ -215,6 +224,10 @@ class VideoSource:
                 f" {image.shape[1]}x{image.shape[0]} video"
             )
         self.count = limit or source.total
+
+    @property
+    def problems(self) -> list[str]:
+        return self._source.problems
 
     def frames(self) -> Iterator[SourceFrame]:
         for _, image in _usable(self._source, self._limit):
