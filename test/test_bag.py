@@ -18,6 +18,7 @@ from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.evaluation.runner import limit_threads
 from duml_tracker_ros.messages.bag_images import BagError, BagImages
 from duml_tracker_ros.messages.definitions import DEFINITIONS, DETECTIONS, TARGET, empty, typestore
+from duml_tracker_ros.messages.scaling import ScalingRule
 from duml_tracker_ros.tracker import create_tracker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -245,6 +246,29 @@ def test_one_broken_image_keeps_all_before_and_after_it(tmp_path, capsys):
     assert "7 images" in out.out
     assert "image 3: data is" in out.err
     assert [t for t, _ in targets(tmp_path / "out")] == [0, 1, 2, 4, 5, 6, 7]
+
+
+def test_levels_fix_what_is_black_and_white(tmp_path, capsys):
+    kind = "sensor_msgs/msg/Image"
+    with Writer(tmp_path / "in", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        images = writer.add_connection("/camera/image", kind, typestore=STORE)
+        for index, image in enumerate(IMAGES):
+            message = empty(STORE, kind)
+            deep = 7000 + 3 * cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint16)
+            message.height, message.width = deep.shape
+            message.step, message.encoding = 2 * message.width, "mono16"
+            message.data = deep.view(np.uint8).ravel()
+            writer.write(images, index, STORE.serialize_cdr(message, kind))
+    rule = ScalingRule("fixed", black=7000, white=7765)
+    with BagImages(tmp_path / "in", "/camera/image", rule) as found:
+        for view, image in zip(found, IMAGES, strict=True):
+            grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(int)
+            assert np.abs(np.asarray(view.view.pixels[:, :]).squeeze() - grey).max() <= 1
+    kcf = ("--tracker", "opencv_kcf")
+    for name, levels, seen in (("a", "7000,7765", True), ("b", "0,1", False)):
+        assert run(tmp_path / "in", tmp_path / name, "--levels", levels, *kcf) == 0
+        last = targets(tmp_path / name)[-1][1]
+        assert (abs(last.x - TRUTH[-1][0]) < 6) == seen, (name, capsys.readouterr())
 
 
 def test_images_of_another_size_are_told_and_passed_over(tmp_path, capsys):

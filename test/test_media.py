@@ -219,6 +219,29 @@ def test_levels_may_be_given(tmp_path: Path) -> None:
     assert np.abs(frame.image[..., 0] - expected).max() <= 1
 
 
+def test_eval_takes_levels_and_keeps_runs_of_others_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "data" / "clip"
+    (folder / "img").mkdir(parents=True)
+    for index, image in enumerate(IMAGES):
+        (folder / "img" / f"{index}.png").write_bytes(encoded(".png", thermal(image)))
+    np.savetxt(folder / "groundtruth_rect.txt", BOXES, fmt="%g", delimiter=",")
+    argv = ["eval", "--root", folder.parent, "--tracker", "opencv_kcf", "--threads", "1"]
+    argv += ["--quiet", "--out", tmp_path / "out", "--json", tmp_path / "scores.json"]
+    found = []
+    for levels in ([], ["--levels", "7000,7765"], ["--levels", "7000,7765"], ["--levels=0,9"]):
+        assert main([str(word) for word in (*argv, *levels)]) == 0, capsys.readouterr().err
+        document = json.loads((tmp_path / "scores.json").read_text())
+        about = document["description"].get("pictures", "")
+        found.append((about.split(": ")[1].split(",")[0], document["environment"]["resumed"]))
+    assert found[0][0].startswith("7153 to 7699 become")
+    assert found[1:3] == [("7000 to 7765 become 0 to 255", r) for r in (0, 1)]
+    assert found[3] == ("0 to 9 become 0 to 255", 0)
+    # All white: nothing is there to follow.
+    assert document["mean"]["auc"] < 0.5
+
+
 def test_track_goes_on_after_frames_that_cannot_be_used(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ from .common import (
     DEFAULT_TRACKER,
     HALF,
     CliError,
+    add_levels,
     add_threads,
     add_tracker_options,
     epilog,
@@ -75,6 +76,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         "is taken (default: the first image)",
     )
     target.add_argument("--frames", type=positive, metavar="N", help="stop after that many images")
+    add_levels(target, "they follow the images slowly, as in the node")
     output = parser.add_argument_group("output")
     output.add_argument("--out", required=True, metavar="FOLDER", help="bag to make")
     output.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap")
@@ -109,13 +111,17 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.runner import limit_threads, seed_all
     from ..messages.bag_images import BagImages
     from ..messages.result_bag import ResultBag
+    from ..messages.scaling import DEFAULT, ScalingRule
     from ..processors import tracker_threads
     from ..progress import progress
 
     limit_threads(args.threads or tracker_threads())
     (spec,) = tracker_specs(args, [args.tracker])
     states: Counter[str] = Counter()
-    with BagImages(args.bag, args.topic) as images:
+    rule = DEFAULT
+    if args.levels:
+        rule = ScalingRule("fixed", black=args.levels.low, white=args.levels.high)
+    with BagImages(args.bag, args.topic, rule) as images:
         chosen = from_start(images, args.start)
         first = next(chosen, None)
         if first is None or first.view is None:

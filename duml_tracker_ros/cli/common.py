@@ -73,14 +73,15 @@ def parse_levels(text: str) -> Levels:
     return Levels(low, high)
 
 
-def add_levels(parser: argparse._ActionsContainer) -> None:
+def add_levels(
+    parser: argparse._ActionsContainer, otherwise: str = "chosen for the whole clip, and printed"
+) -> None:
     """`--levels` of commands that read pictures."""
     parser.add_argument(
         "--levels",
         type=parse_levels,
         metavar="LOW,HIGH",
-        help="what becomes black and white of pictures of more than 8 bits (default: chosen for "
-        "the whole clip, and printed)",
+        help=f"what becomes black and white of pictures of more than 8 bits (default: {otherwise})",
     )
 
 

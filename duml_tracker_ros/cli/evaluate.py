@@ -17,6 +17,7 @@ from .common import (
     OUT_HELP,
     PROCESSES,
     CliError,
+    add_levels,
     add_threads,
     add_tracker_options,
     epilog,
@@ -130,6 +131,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         metavar="N",
         help="play only every N-th frame, as of a camera that moves N times as fast (default: 1)",
     )
+    add_levels(data)
     data.add_argument(
         "--absent",
         action="store_true",
@@ -217,6 +219,9 @@ def run(args: argparse.Namespace) -> int:
         dataset = long_scenes(args.scenes)
     else:
         dataset = load_dataset(args.dataset, args.root, args.sequences)
+    if args.levels:
+        clips = [dataclasses.replace(clip, levels=args.levels) for clip in dataset]
+        dataset = dataclasses.replace(dataset, sequences=clips)
     switches = [parse_settings(text.split()) for text in args.switch]
     if args.stride > 1:
         dataset = every(dataset, args.stride)

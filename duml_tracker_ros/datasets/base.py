@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..media.folder import FolderError, frames_of
+from ..media.levels import Levels
 from ..media.picture import PictureError, as_bgr, read
 from ..media.pictures import Pictures
 from .boxes import Array, present
@@ -69,6 +70,7 @@ class Sequence:
         label: class of the target, where the data set gives one.
         truth_given: False where only the first box is public (test servers).
         selection: the box [4] that a tracker starts from; None: the first true one.
+        levels: what becomes black and white of more than 8 bits; None: chosen for the clip.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Sequence:
     label: str = ""
     truth_given: bool = True
     selection: Array | None = None
+    levels: Levels | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -101,7 +104,7 @@ class Sequence:
     @functools.cached_property
     def pictures(self) -> Pictures:
         """The frames as one clip: what has more than 8 bits is stretched alike in all of them."""
-        return Pictures(self.frames)
+        return Pictures(self.frames, self.levels)
 
 
 @dataclass

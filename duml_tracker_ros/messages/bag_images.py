@@ -12,7 +12,7 @@ from .bag_checks import Order, database_faults
 from .definitions import FFMPEG, FOXGLOVE, typestore
 from .errors import ImageError
 from .image_codec import ImageReader, ImageView
-from .scaling import ScaledImage
+from .scaling import DEFAULT, ScaledImage, ScalingRule
 from .video import PacketReader, is_video
 
 IMAGE = "sensor_msgs/msg/Image"
@@ -54,6 +54,7 @@ class BagImages:
     """The images of one topic, in the order in which the bag got them; a context manager.
 
     Args:
+        rule: how numbers of more than 8 bits become brightness.
         path: folder of a bag (mcap or sqlite3, compressed ones too), or one .mcap or .db3 file.
 
     Attributes:
@@ -64,9 +65,10 @@ class BagImages:
         BagError: on entering, when the bag cannot be read or has no images on the topic.
     """
 
-    def __init__(self, path: str | Path, topic: str) -> None:
+    def __init__(self, path: str | Path, topic: str, rule: ScalingRule = DEFAULT) -> None:
         self.path = Path(path).expanduser()
         self.topic = topic
+        self._rule = rule
         self.problems: list[str] = []
         self._connections: list[Any] = []
         self._video = PacketReader()
@@ -133,7 +135,7 @@ class BagImages:
         self.problems.clear()
         messages = self._reader.messages(connections=self._connections)
         # One for all: what has more than 8 bits must not flicker, and packets build on each other.
-        reader, self._video = ImageReader(), PacketReader()
+        reader, self._video = ImageReader(self._rule), PacketReader()
         self._deep: bool | None = None
         self._order = Order()
         yield from self._images(messages, reader)
