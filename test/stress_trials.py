@@ -212,6 +212,8 @@ def load(width, height, rate, seconds):
                     inits.append(time.monotonic() - began)
                 samples.append(resident(process.pid))
                 talker.spin_for(0.1)
+            # Where others take the processor a short trial may see none.
+            talker.spin_until(lambda: talker.targets, "targets under load")
             targets = list(talker.targets)
             values = talker.values()
             sent = images.sent()
