@@ -14,8 +14,7 @@ case "${1:-}" in
     ;;
   build)
     cd "$2"
-    make setup ${3:+TORCH="$3"}
-    .venv/bin/pip install --no-cache-dir av
+    PIP_NO_CACHE_DIR=1 make setup ${3:+TORCH="$3"}
     ;;
   *)
     sed -n '2,5p' "$0" >&2
