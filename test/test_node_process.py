@@ -24,7 +24,7 @@ from sensor_msgs.msg import Image
 
 from duml_tracker_ros.msg import Target
 from duml_tracker_ros.node.answers import SERVICE_QOS
-from duml_tracker_ros.srv import Init, Stop
+from duml_tracker_ros.srv import Init, InitPoint, Stop
 
 SEEN_STATES = (Target.STATE_TRACKING, Target.STATE_UNCERTAIN)
 
@@ -177,6 +177,7 @@ def test_every_one_of_many_calls_at_once_is_answered(active):
     wrong = ChangeState.Request(transition=Transition(label="configure"))
     kinds = {
         "init": (Init, init),
+        "init_point": (InitPoint, InitPoint.Request(x=320.0, y=235.0)),
         "stop": (Stop, Stop.Request()),
         "get_state": (GetState, GetState.Request()),
         "change_state": (ChangeState, wrong),
@@ -192,6 +193,19 @@ def test_every_one_of_many_calls_at_once_is_answered(active):
             assert all(f.result().message for f in futures)
         if name == "change_state":
             assert not any(f.result().success for f in futures)
+        active.node.destroy_client(client)
+    # All kinds in turns, and what they end in is what the last one asked for.
+    names = ("init", "init_point", "stop")
+    clients = {
+        name: active.node.create_client(kinds[name][0], f"{NODE}/{name}", qos_profile=SERVICE_QOS)
+        for name in names
+    }
+    for client in clients.values():
+        active.meet(client)
+    futures = [clients[n].call_async(kinds[n][1]) for _ in range(40) for n in names]
+    active.spin_until(lambda: all(f.done() for f in futures), "all kinds", meanwhile=active.publish)
+    assert all(f.result().message for f in futures)
+    for client in clients.values():
         active.node.destroy_client(client)
     assert active.state() == "active"
 
