@@ -63,6 +63,17 @@ ARGUMENTS = [
         description="topic of what turns with the camera (sensor_msgs/Imu); parameter imu",
     ),
     DeclareLaunchArgument(
+        "camera_pose",
+        default_value="camera_pose",
+        description="topic of the optical frame's pose (geometry_msgs/PoseStamped); parameter "
+        "world_source",
+    ),
+    DeclareLaunchArgument(
+        "range",
+        default_value="range",
+        description="topic of a range finder (sensor_msgs/Range); parameter world_source",
+    ),
+    DeclareLaunchArgument(
         "autostart",
         default_value="true",
         choices=["true", "false"],
@@ -201,7 +212,7 @@ def nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         parameters=[file, parameters(context)],
         remappings=[
             (topic, LaunchConfiguration(topic))
-            for topic in ("image", "camera_info", "depth", "imu")
+            for topic in ("image", "camera_info", "depth", "imu", "camera_pose", "range")
         ],
         arguments=["--ros-args", "--log-level", [f"{name}:=", LaunchConfiguration("log_level")]],
         **common,

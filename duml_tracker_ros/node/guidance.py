@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PointStamped
+from geometry_msgs.msg import PointStamped, PoseStamped
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, Range
 from visualization_msgs.msg import MarkerArray
 
 from duml_tracker_ros.msg import Bearing, Motion
@@ -35,12 +35,15 @@ from .pairing import Pairing
 from .phases import Host
 from .publishers import STATES
 from .texts import cut
+from .world import WorldOutput, missing_packages
 
 # Depth may come before or after the tracker is done with the image of the same moment.
 KEPT = 8
 # Nothing is missing before it had this time to come, seconds.
 GRACE = 1.5
-PROBLEMS = ("bearing", "position", "markers", "motion")
+# Poses and ranges that may wait while the executor is busy.
+POSES = 20
+PROBLEMS = ("bearing", "position", "markers", "motion", "odometry")
 
 Make = Callable[[Any, str, int], Any]
 
@@ -56,7 +59,7 @@ class _Waiting:
 
 
 class Guidance:
-    """Makes `~/bearing`, `~/position`, `~/points`, `~/markers` and `~/motion`.
+    """Makes `~/bearing`, `~/position`, `~/points`, `~/markers`, `~/motion` and `~/odometry`.
 
     Args:
         make: makes a managed publisher from type, topic and depth of the queue.
@@ -70,6 +73,13 @@ class Guidance:
         self.markers = make(MarkerArray, "~/markers", 1)
         self.motion = MotionOutput(
             make(Motion, "~/motion", 10), host.send, lambda: host.settings.camera_latency
+        )
+        self.world = WorldOutput(
+            make,
+            host.send,
+            lambda: host.settings,
+            self._camera,
+            lambda problem: self._tell("odometry", problem),
         )
         self._subscriptions: dict[str, Any] = {}
         self._since: dict[str, float] = {}
@@ -91,10 +101,21 @@ class Guidance:
             "position": position,
             "markers": bool(self.markers.get_subscription_count()),
             "motion": self.motion.wanted,
+            "odometry": self.world.wanted,
         }
+        source = self.world.source
         self._want("camera_info", CameraInfo, any(wanted.values()), self._source.take)
-        self._want("depth", Image, position, self._on_depth)
-        self.problems.update({name: "" for name in PROBLEMS if not wanted[name]})
+        self._want("depth", Image, position or source == "depth", self._on_depth)
+        self._want("camera_pose", PoseStamped, bool(source), self.world.take_pose, POSES)
+        self._want("range", Range, source == "range", self.world.take_range, POSES)
+        lacking = missing_packages(self._host.settings)
+        self.problems.update(
+            {n: "" for n in PROBLEMS if not wanted[n] and not (n == "odometry" and lacking)}
+        )
+        if lacking:
+            self._tell("odometry", f"install {', and '.join(lacking)}")
+        elif wanted["odometry"] and not source:
+            self._tell("odometry", "world_source is off: set it to depth, range or ground")
 
     def stop(self) -> None:
         """End the subscriptions and forget what came; further calls do nothing."""
@@ -104,6 +125,7 @@ class Guidance:
             self._forget(topic)
         self._shown = TargetMarkers()
         self.motion.forget()
+        self.world.forget()
         self.problems = dict.fromkeys(PROBLEMS, "")
 
     def describe(self) -> dict[str, str]:
@@ -114,6 +136,7 @@ class Guidance:
             "position": self._describe("position", self.position, self.points),
             "markers": self._describe("markers", self.markers),
             "motion": self._describe("motion", self.motion.publisher),
+            "odometry": self._describe("odometry", *self.world.publishers),
         }
 
     def _describe(self, name: str, *publishers: Any) -> str:
@@ -121,7 +144,14 @@ class Guidance:
             return "not subscribed"
         return self.problems[name] or "subscribed"
 
-    def _want(self, topic: str, kind: Any, wanted: bool, callback: Callable[[Any], None]) -> None:
+    def _want(
+        self,
+        topic: str,
+        kind: Any,
+        wanted: bool,
+        callback: Callable[[Any], None],
+        depth: int = 1,
+    ) -> None:
         present = topic in self._subscriptions
         if wanted and not present:
             self._since[topic] = time.monotonic()
@@ -131,7 +161,7 @@ class Guidance:
                 callback,
                 QoSProfile(
                     history=HistoryPolicy.KEEP_LAST,
-                    depth=1,
+                    depth=depth,
                     reliability=ReliabilityPolicy.BEST_EFFORT,
                 ),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
@@ -141,12 +171,16 @@ class Guidance:
             self._forget(topic)
 
     def _forget(self, topic: str) -> None:
+        if topic == "camera_info":
+            self._source.forget()
+            return
         if topic == "depth":
             self._pairing.clear()
-        else:
-            self._source.forget()
+        self.world.forget()
 
     def _on_depth(self, message: Image) -> None:
+        if self.world.source == "depth":
+            self.world.take_depth(message)
         stamp_ns = _nanoseconds(message.header.stamp)
         waiting = self._pairing.offer_right(stamp_ns, message, self._tolerance())
         # The target may have been lost or another one selected since.
@@ -167,6 +201,8 @@ class Guidance:
             self._publish_motion(outcome, bool(seen))
         else:
             self.motion.forget()
+        if self.world.source:
+            self.world.publish(outcome)
         box = next(
             (
                 s.result.box

@@ -13,7 +13,7 @@ import numpy as np
 from duml_tracker_ros.msg import Motion
 
 from ..estimation.image_motion import ImageMotion, Ray, Sight, centre
-from ..tracker import Box
+from ..tracker import Attitude, Box
 from .camera_model import CameraModel
 from .outcome import Outcome, Sighting
 from .publishers import STATES
@@ -27,14 +27,13 @@ def image_time(outcome: Outcome) -> float:
     return frame.stamp_ns * 1e-9 if frame.stamp_ns else frame.arrival
 
 
-def ray_to(box: Box, camera: CameraModel, outcome: Outcome) -> Ray | None:
+def ray_to(box: Box, camera: CameraModel, attitude: Attitude | None = None) -> Ray | None:
     """Direction to the centre of a box; None where the lens model has no answer."""
     x, y = camera.directions(centre(box)[None])[0].tolist()
     if not math.isfinite(x):
         return None
     direction = np.array([x, y, 1.0])
     direction /= np.linalg.norm(direction)
-    attitude = outcome.attitude
     if attitude is None:
         return Ray(direction, camera.focal)
     return Ray(direction, camera.focal, attitude.rotation, attitude.series)
@@ -88,7 +87,7 @@ class MotionOutput:
         moment, ray = image_time(outcome), None
         if sighting.status.seen:
             if camera is not None:
-                ray = ray_to(sighting.result.box, camera, outcome)
+                ray = ray_to(sighting.result.box, camera, outcome.attitude)
             sight = motion.see(moment, sighting.result.box, ray)
         else:
             sight = motion.ahead(moment) or NOTHING

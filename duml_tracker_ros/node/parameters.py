@@ -298,6 +298,61 @@ class Settings:
         high=5.0,
         unit="s",
     )
+    world_source: str = _parameter(
+        "off",
+        ANY_TIME,
+        "what tells how far a target is, for ~/odometry, beside camera_info and camera_pose: an "
+        "aligned depth image, a range finder that looks where the camera looks, or the ground",
+        choices=("off", "depth", "range", "ground"),
+    )
+    world_frame: str = _parameter(
+        "map",
+        ANY_TIME,
+        "frame of camera_pose and ~/odometry, z up",
+        pattern=r"[A-Za-z_][\w/.-]*",
+        remedy="use a frame's name, for example 'map' or 'odom'",
+    )
+    ground_height: float = _parameter(
+        0.0,
+        ANY_TIME,
+        "height in world_frame at which the middle of the target moves, with world_source ground",
+        low=-10000.0,
+        high=10000.0,
+        unit="m",
+    )
+    ground_deviation: float = _parameter(
+        0.2, ANY_TIME, "standard deviation of that height", low=0.0, high=1000.0, unit="m"
+    )
+    distance_deviation: float = _parameter(
+        0.01,
+        ANY_TIME,
+        "standard deviation of depth and of a range that tells no variance, as a share of it",
+        low=0.0001,
+        high=1.0,
+    )
+    attitude_deviation: float = _parameter(
+        0.002,
+        ANY_TIME,
+        "standard deviation of the attitude in camera_pose",
+        low=0.0,
+        high=1.0,
+        unit="rad",
+    )
+    target_agility: float = _parameter(
+        0.5,
+        ANY_TIME,
+        "by how much the velocity of a new target changes in 1 s, for ~/odometry: 0.1 for who "
+        "walks, some m/s for who races",
+        low=0.01,
+        high=100.0,
+        unit="m/s",
+    )
+    publish_tf: bool = _parameter(
+        False,
+        ANY_TIME,
+        "send each target's place in world_frame to /tf, too, as target_ID, where tf2_msgs is "
+        "installed",
+    )
     depth_tolerance: float = _parameter(
         0.02,
         ANY_TIME,
