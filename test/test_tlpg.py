@@ -14,7 +14,7 @@ from train_harness import TINY, learns, squares, warm_file
 from duml_tracker_ros.tracker import BoxError, TrackState, create_tracker
 from duml_tracker_ros.tracker.config import NetworkConfig, load_config
 from duml_tracker_ros.tracker.errors import ConfigError
-from duml_tracker_ros.tracker.network.proposal_net import Neck, ProposalNet, shrink
+from duml_tracker_ros.tracker.network.proposal_net import ProposalNet, PyramidNeck, shrink
 from duml_tracker_ros.tracker.online.deformable import DeformableModel, PointModel, SpanProblem
 from duml_tracker_ros.tracker.online.labels import region_label
 from duml_tracker_ros.tracker.online.ltrb import box_of
@@ -193,7 +193,7 @@ def test_learning_finds_a_pattern_and_its_box_off_the_diagonal() -> None:
 
 def test_neck_keeps_places_and_weighs_levels() -> None:
     """A linear ramp is the same ramp on every level, so the mean is a third of it (eq. 7)."""
-    neck = Neck((1, 1, 1), 1).eval()
+    neck = PyramidNeck((1, 1, 1), 1).eval()
     for level in neck.levels:
         torch.nn.init.ones_(level.conv.weight)
     ramps = []

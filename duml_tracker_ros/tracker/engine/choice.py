@@ -27,10 +27,10 @@ def usable_engines(device: torch.device) -> list[str]:
     return [name for name in NEEDS if name != "cuda_graph" and not _missing(name)]
 
 
-Name = Literal["torch", "openvino", "onnxruntime"]
+EngineName = Literal["torch", "openvino", "onnxruntime"]
 
 
-def fastest_engine(device: torch.device, quantised: bool) -> Name:
+def fastest_engine(device: torch.device, quantised: bool) -> EngineName:
     """The engine for ``auto``: the first that fits of the order in docs/performance.md.
 
     Args:

@@ -16,7 +16,7 @@ from ..network.graphs import Graph
 from .base import Run
 
 
-class Pixels(nn.Module):
+class PixelGraph(nn.Module):
     """A graph that takes crops as cameras give them, [B, S, S, 3]."""
 
     def __init__(self, graph: Graph) -> None:
@@ -73,7 +73,7 @@ class OpenVinoEngine:
         with warnings.catch_warnings():
             # The tracer warns of sizes it takes for constants: they are.
             warnings.simplefilter("ignore")
-            traced = torch.jit.trace(Pixels(graph).eval(), inputs, check_trace=False)
+            traced = torch.jit.trace(PixelGraph(graph).eval(), inputs, check_trace=False)
             return self._openvino.convert_model(
                 torch.jit.freeze(traced),
                 example_input=inputs,

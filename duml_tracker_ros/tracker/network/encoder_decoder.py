@@ -14,6 +14,7 @@ from ..online.problem import DiscriminativeModel
 from .base import CropNet
 from .blocks import ConvBn, unit_power
 from .deformable import DeformConv
+from .graphs import Graph
 from .neck import resize
 from .roi_pool import roi_pool
 
@@ -21,7 +22,7 @@ COARSE, FINE = 16, 4
 """Strides of the two score maps (the paper's 18 x 18 and 72 x 72 of 288 pixels)."""
 
 
-class OnlineFeatures(NamedTuple):
+class DecoderFeatures(NamedTuple):
     """What the online models see of a crop, in float32.
 
     Attributes:
@@ -34,9 +35,9 @@ class OnlineFeatures(NamedTuple):
     fine: Tensor
     box: Tensor
 
-    def of(self, index: int) -> OnlineFeatures:
+    def of(self, index: int) -> DecoderFeatures:
         """Those of one crop, without the batch axis."""
-        return OnlineFeatures(*(f[index] for f in self))
+        return DecoderFeatures(*(f[index] for f in self))
 
 
 class FeatureHead(nn.Module):
@@ -114,13 +115,13 @@ class EncoderDecoderNet(CropNet):
         first = resize(maps[-2], maps[-1].shape[-1])
         return first if which == "first" else torch.cat((first, maps[-1]), 1)
 
-    def online_features(self, maps: Sequence[Tensor]) -> OnlineFeatures:
+    def online_features(self, maps: Sequence[Tensor]) -> DecoderFeatures:
         """Decoder maps -> what the online models see."""
         coarse, fine = self.coarse(maps[self.coarse_index]), self.fine(maps[-1])
-        return OnlineFeatures(coarse, fine, self.box(self._last_two(maps)))
+        return DecoderFeatures(coarse, fine, self.box(self._last_two(maps)))
 
     def classifiers(
-        self, features: OnlineFeatures, coarse: Tensor, fine: Tensor
+        self, features: DecoderFeatures, coarse: Tensor, fine: Tensor
     ) -> tuple[Tensor, Tensor]:
         """First filters [B, 1, C, k, k]: the target's features, pooled.
 
@@ -143,3 +144,18 @@ class EncoderDecoderNet(CropNet):
         pooled = roi_pool(x.float(), fine[:, None], d.box_kernel)[:, 0]
         made = self.start_box(pooled).float()
         return made.view(len(made), 4, d.box, d.box_kernel, d.box_kernel)
+
+
+class EncoderDecoderGraph(Graph):
+    """FCOT: search crop -> features of its three online models."""
+
+    outputs = DecoderFeatures._fields
+
+    net: EncoderDecoderNet
+
+    def __init__(self, net: EncoderDecoderNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.net.online_features(self.net.extract(crops)))

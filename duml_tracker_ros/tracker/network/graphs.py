@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from .base import CropNet
-from .encoder_decoder import EncoderDecoderNet, OnlineFeatures
 from .heads import OfflineOutput
-from .proposal_net import ProposalNet
 from .siamese import SiameseNet
 
 
@@ -111,36 +109,6 @@ class FeaturesGraph(Graph):
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.search.features(self.net.extract(crops)))
-
-
-class EncoderDecoderGraph(Graph):
-    """FCOT: search crop -> features of its three online models."""
-
-    outputs = OnlineFeatures._fields
-
-    net: EncoderDecoderNet
-
-    def __init__(self, net: EncoderDecoderNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.net.online_features(self.net.extract(crops)))
-
-
-class ProposalGraph(Graph):
-    """TLPG: search crop -> features of both stages and of IoU-Net."""
-
-    outputs = ("first", "second", "iou")
-
-    net: ProposalNet
-
-    def __init__(self, net: ProposalNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.net.extract(crops))
 
 
 def kernel_names(net: SiameseNet) -> tuple[str, ...]:

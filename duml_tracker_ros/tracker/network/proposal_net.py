@@ -12,6 +12,7 @@ from ..config import NetworkConfig
 from ..online.deformable import DeformableModel
 from .base import CropNet
 from .blocks import ConvBn, unit_power
+from .graphs import Graph
 from .neck import resize
 from .roi_pool import roi_pool
 
@@ -26,7 +27,7 @@ def shrink(x: Tensor, cells: int) -> Tensor:
     return x
 
 
-class Neck(nn.Module):
+class PyramidNeck(nn.Module):
     """C3, C4 and C5 at one width, and one map of them at the stride of C4.
 
     ``balanced``: summed with bounded weights (eq. 7); ``fpn``: C5 on C4 and a convolution, that
@@ -117,7 +118,7 @@ class ProposalNet(CropNet):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
         p, width = config.points, config.neck
-        self.neck = Neck(self.backbone.channels, width, p.neck)
+        self.neck = PyramidNeck(self.backbone.channels, width, p.neck)
         self.enhance = Enhancement(width) if p.enhance else None
         self.projects = nn.ModuleList(ConvBn(width, p.channels, 3, relu=False) for _ in range(2))
         unit = config.template_size / 4 / config.stride
@@ -138,3 +139,18 @@ class ProposalNet(CropNet):
         pairs = zip(self.projects, (mixed, enhanced), strict=True)
         stages = [unit_power(project(x).float(), scale) for project, x in pairs]
         return [*stages, self.iou.body(enhanced)]
+
+
+class ProposalGraph(Graph):
+    """TLPG: search crop -> features of both stages and of IoU-Net."""
+
+    outputs = ("first", "second", "iou")
+
+    net: ProposalNet
+
+    def __init__(self, net: ProposalNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.net.extract(crops))

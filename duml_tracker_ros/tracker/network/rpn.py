@@ -14,7 +14,7 @@ from .correlation import centre, depthwise_correlation
 from .heads import OfflineOutput
 
 
-class Match(nn.Module):
+class RpnMatch(nn.Module):
     """Correlate template and search features, neither of them padded, and predict from that."""
 
     def __init__(self, config: NetworkConfig, outputs: int) -> None:
@@ -43,8 +43,8 @@ class RpnLevel(nn.Module):
         anchors = len(config.ratios)
         # The kernel is what a 3x3 convolution leaves of the template's centre.
         self.cells = config.kernel + 2
-        self.cls = Match(config, 2 * anchors)
-        self.box = Match(config, 4 * anchors)
+        self.cls = RpnMatch(config, 2 * anchors)
+        self.box = RpnMatch(config, 4 * anchors)
 
     def towers(self) -> list[nn.Module]:
         """All but the last layers."""

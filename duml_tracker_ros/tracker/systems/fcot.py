@@ -11,8 +11,13 @@ from torch import Tensor
 
 from ..geometry import box_cells, cells_to_crop
 from ..localize import Finding, second_peak
-from ..network.encoder_decoder import COARSE, FINE, EncoderDecoderNet, OnlineFeatures
-from ..network.graphs import EncoderDecoderGraph
+from ..network.encoder_decoder import (
+    COARSE,
+    FINE,
+    DecoderFeatures,
+    EncoderDecoderGraph,
+    EncoderDecoderNet,
+)
 from ..online.box_regressor import BoxRegressor
 from ..online.localizer import OnlineLocalizer
 from ..online.ltrb import box_of
@@ -28,7 +33,7 @@ from .frame_loop import Frame, FrameTracker, Located, Observation, Search, Targe
 class Sample(NamedTuple):
     """A frame to learn from: features, and the target in the cells of both maps [4]."""
 
-    features: OnlineFeatures
+    features: DecoderFeatures
     coarse: Tensor
     fine: Tensor
 
@@ -52,7 +57,7 @@ class FcotTarget(Target):
 class FcotLocated(Located):
     """Attributes: features of the frame."""
 
-    features: OnlineFeatures
+    features: DecoderFeatures
 
 
 class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget, FcotLocated]):
@@ -73,10 +78,10 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget, FcotLocated]):
     def begin(self, track: TargetTrack, frame: Frame) -> FcotTarget:
         net, rule, kept = self.net, self.config.online, self.net.memory_dtype
         crops, boxes = self.first_samples(track, frame)
-        features = OnlineFeatures(*self.search(crops))
+        features = DecoderFeatures(*self.search(crops))
         coarse, fine = self._cells(boxes, features)
         # The initialisers see the first frame alone.
-        first = OnlineFeatures(*(f[:1] for f in features))
+        first = DecoderFeatures(*(f[:1] for f in features))
         starts = net.classifiers(first, coarse[:1], fine[:1])
         regressor = net.regressor(net.extract(crops[:1]), fine[:1])
         return FcotTarget(
@@ -93,10 +98,10 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget, FcotLocated]):
     def locate(
         self, searches: Sequence[Search[FcotTarget]], outputs: Sequence[Tensor]
     ) -> list[FcotLocated]:
-        features = OnlineFeatures(*outputs)
+        features = DecoderFeatures(*outputs)
         return [self._locate(search, features.of(i)) for i, search in enumerate(searches)]
 
-    def _cells(self, boxes: Tensor, features: OnlineFeatures) -> tuple[Tensor, Tensor]:
+    def _cells(self, boxes: Tensor, features: DecoderFeatures) -> tuple[Tensor, Tensor]:
         """Boxes (cx, cy, w, h) in search-crop pixels in the cells of the coarse and fine map."""
         size = self.config.network.search_size
         maps = ((features.coarse, COARSE), (features.fine, FINE))
@@ -116,7 +121,7 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget, FcotLocated]):
             self._grids[size] = fine * (FINE / COARSE) + even, fine + even, window
         return self._grids[size]
 
-    def _locate(self, search: Search[FcotTarget], features: OnlineFeatures) -> FcotLocated:
+    def _locate(self, search: Search[FcotTarget], features: DecoderFeatures) -> FcotLocated:
         """The best candidate of one search region."""
         p, target, size = self.config.postprocess, search.target, search.window.size
         last, influence, near = search.expected

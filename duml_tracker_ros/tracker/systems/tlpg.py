@@ -11,8 +11,7 @@ from torch import Tensor
 
 from ..geometry import box_cells, cells_to_crop, cxcywh_to_xyxy, iou, swap_axes
 from ..localize import Finding, second_peak
-from ..network.graphs import ProposalGraph
-from ..network.proposal_net import ProposalNet
+from ..network.proposal_net import ProposalGraph, ProposalNet
 from ..online.deformable import DeformableModel
 from ..online.ltrb import box_of
 from ..online.memory import SampleMemory
