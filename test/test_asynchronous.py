@@ -12,7 +12,7 @@ import torch
 from generated_sequence import render
 
 from duml_tracker_ros.tracker import TrackState, create_tracker
-from duml_tracker_ros.tracker.background import BackgroundUpdates, processors_to_spare
+from duml_tracker_ros.tracker.compute.background import BackgroundUpdates, processors_to_spare
 from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.online.localizer import OnlineLocalizer
 

@@ -23,7 +23,7 @@ from duml_tracker_ros.evaluation.runner import evaluate
 from duml_tracker_ros.evaluation.vot_runs import evaluate_vot
 from duml_tracker_ros.tracker import ConfigError, create_tracker
 from duml_tracker_ros.tracker.config import load_config
-from duml_tracker_ros.tracker.localize import TrackState
+from duml_tracker_ros.tracker.frame.localize import TrackState
 
 KCF = TrackerSpec("opencv_kcf")
 START = [30.0, 40.0, 30.0, 24.0]  # the generated target in the first frame, pixels from 0

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from duml_tracker_ros.tracker import TrackState
-from duml_tracker_ros.tracker.colour import UsualColour, chroma
 from duml_tracker_ros.tracker.config import LocalizeConfig
-from duml_tracker_ros.tracker.localize import judge
+from duml_tracker_ros.tracker.frame.colour import UsualColour, chroma
+from duml_tracker_ros.tracker.frame.localize import judge
 
 GREY, RED = (120, 120, 120), (200, 40, 40)
 

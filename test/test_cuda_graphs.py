@@ -12,12 +12,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from duml_tracker_ros.tracker import TrackState, create_tracker, factory
-from duml_tracker_ros.tracker.colour import chroma, chroma_on_device
-from duml_tracker_ros.tracker.crop import crop_array
+from duml_tracker_ros.tracker.compute.device import has_fast_bf16
 from duml_tracker_ros.tracker.cuda_graphs.device_crop import crop_on_device, patch_under
 from duml_tracker_ros.tracker.cuda_graphs.staging import Outbox
-from duml_tracker_ros.tracker.device import has_fast_bf16
 from duml_tracker_ros.tracker.errors import ConfigError
+from duml_tracker_ros.tracker.frame.colour import chroma, chroma_on_device
+from duml_tracker_ros.tracker.frame.crop import crop_array
 from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.systems.cuda_graph_duml import CudaGraphDuml
 

@@ -20,8 +20,8 @@ from duml_tracker_ros.tracker import (
 )
 from duml_tracker_ros.tracker.checkpoint import default_weights
 from duml_tracker_ros.tracker.config import MaskConfig, NetworkConfig, load_config
+from duml_tracker_ros.tracker.frame.mask import bounds, box_of_mask, largest_part, upright
 from duml_tracker_ros.tracker.geometry import Window
-from duml_tracker_ros.tracker.mask import bounds, box_of_mask, largest_part, upright
 from duml_tracker_ros.tracker.network.heads import OfflineOutput
 from duml_tracker_ros.tracker.network.mask_net import MaskNet, windows
 from duml_tracker_ros.tracker.results import TargetMask

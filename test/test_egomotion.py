@@ -13,10 +13,10 @@ from duml_tracker_ros.scene import AerialScene, SceneSettings
 from duml_tracker_ros.scene.camera import project
 from duml_tracker_ros.tracker import TrackState, create_tracker
 from duml_tracker_ros.tracker.config import LocalizeConfig, NetworkConfig
-from duml_tracker_ros.tracker.egomotion import Attitude, Motion, View, between, view_of
 from duml_tracker_ros.tracker.geometry import overlap
-from duml_tracker_ros.tracker.prediction import Prediction
-from duml_tracker_ros.tracker.target import TargetTrack
+from duml_tracker_ros.tracker.motion.egomotion import Attitude, Motion, View, between, view_of
+from duml_tracker_ros.tracker.motion.prediction import Prediction
+from duml_tracker_ros.tracker.motion.target import TargetTrack
 
 SIZE = (640, 480)
 STILL = SceneSettings(look_alikes=(), traffic=4, trees=(), bridges=(), clouds=0.0, tilt=0.0)

@@ -11,6 +11,7 @@ from train_harness import TINY, learns, squares, warm_file
 
 from duml_tracker_ros.tracker import BoxError, TrackState, create_tracker
 from duml_tracker_ros.tracker.config import NetworkConfig, OnlineConfig, load_config
+from duml_tracker_ros.tracker.frame.sampling import cell_points, sample_points
 from duml_tracker_ros.tracker.network.deformable import DeformConv
 from duml_tracker_ros.tracker.network.encoder_decoder import EncoderDecoderNet
 from duml_tracker_ros.tracker.network.roi_pool import roi_pool
@@ -25,7 +26,6 @@ from duml_tracker_ros.tracker.online.ltrb import box_of, ltrb_distances, nearest
 from duml_tracker_ros.tracker.online.policy import Decision, Surest
 from duml_tracker_ros.tracker.online.problem import DiscriminativeModel
 from duml_tracker_ros.tracker.online.solver import steepest_descent
-from duml_tracker_ros.tracker.sampling import cell_points, sample_points
 from duml_tracker_ros.tracker.settings import build
 from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.objectives import objective

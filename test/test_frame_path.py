@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from duml_tracker_ros.tracker import TRACKERS, create_tracker
+from duml_tracker_ros.tracker.compute.transfer import numbers, to_device
 from duml_tracker_ros.tracker.network.neck import resize
 from duml_tracker_ros.tracker.network.packed import (
     PackedConv,
@@ -20,7 +21,6 @@ from duml_tracker_ros.tracker.network.packed import (
 )
 from duml_tracker_ros.tracker.online import memory
 from duml_tracker_ros.tracker.systems import frame_loop
-from duml_tracker_ros.tracker.transfer import numbers, to_device
 
 WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "unique2"}
 """Operations whose result the host needs before it can go on: on CUDA each of them waits."""

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from duml_tracker_ros.tracker import BoxError, validate_box
-from duml_tracker_ros.tracker.crop import check_image, crop_array, mean_colour
 from duml_tracker_ros.tracker.errors import ImageError
+from duml_tracker_ros.tracker.frame.crop import check_image, crop_array, mean_colour
 from duml_tracker_ros.tracker.geometry import (
     Window,
     box_cells,

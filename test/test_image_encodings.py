@@ -22,9 +22,9 @@ from duml_tracker_ros.messages.yuv import BT601, BT601_FULL, BT709, LAYOUTS, Yuv
 from duml_tracker_ros.pixels import LazyImage
 from duml_tracker_ros.scene import AerialScene, SceneSettings
 from duml_tracker_ros.tracker import create_tracker
-from duml_tracker_ros.tracker.crop import crop_array, mean_colour
-from duml_tracker_ros.tracker.egomotion import view_of
+from duml_tracker_ros.tracker.frame.crop import crop_array, mean_colour
 from duml_tracker_ros.tracker.geometry import Window, overlap
+from duml_tracker_ros.tracker.motion.egomotion import view_of
 
 WIDTH, HEIGHT = 48, 32
 NUMBERS = {"16UC1": "u2", "mono16": "u2", "16SC1": "i2", "32FC1": "f4", "64FC1": "f8", "8SC1": "i1"}

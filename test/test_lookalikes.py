@@ -12,10 +12,10 @@ import torch
 
 from duml_tracker_ros.scene import AerialScene, SceneSettings
 from duml_tracker_ros.tracker import TrackState, create_tracker
-from duml_tracker_ros.tracker.egomotion import Motion
+from duml_tracker_ros.tracker.frame.localize import Claim
 from duml_tracker_ros.tracker.geometry import overlap
-from duml_tracker_ros.tracker.localize import Claim
-from duml_tracker_ros.tracker.lookalikes import KNOWN, LookAlikes, Sighting
+from duml_tracker_ros.tracker.motion.egomotion import Motion
+from duml_tracker_ros.tracker.motion.lookalikes import KNOWN, LookAlikes, Sighting
 from duml_tracker_ros.tracker.postprocess import highest_peaks
 
 GREY, RED = (0.0, 0.0), (0.4, 0.1)

@@ -17,8 +17,8 @@ from duml_tracker_ros.tracker import ConfigError, WeightsError, create_tracker
 from duml_tracker_ros.tracker.checkpoint import default_weights, load_checkpoint
 from duml_tracker_ros.tracker.checkpoint.store import load_fitting
 from duml_tracker_ros.tracker.config import MaskConfig, NetworkConfig, load_config
+from duml_tracker_ros.tracker.frame.mask import box_of_mask
 from duml_tracker_ros.tracker.geometry import Window
-from duml_tracker_ros.tracker.mask import box_of_mask
 from duml_tracker_ros.tracker.network.mask_net import MaskNet
 from duml_tracker_ros.tracker.settings import build
 from duml_tracker_ros.training.config import DataConfig, load_train_config

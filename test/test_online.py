@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from duml_tracker_ros.tracker.config import LocalizeConfig, NetworkConfig, OnlineConfig
-from duml_tracker_ros.tracker.localize import Finding, TrackState, judge, second_peak
+from duml_tracker_ros.tracker.frame.localize import Finding, TrackState, judge, second_peak
+from duml_tracker_ros.tracker.motion.target import TargetTrack
 from duml_tracker_ros.tracker.online.filters import apply_filter, filter_gradient
 from duml_tracker_ros.tracker.online.labels import bernoulli_label
 from duml_tracker_ros.tracker.online.localizer import OnlineLocalizer
@@ -19,7 +20,6 @@ from duml_tracker_ros.tracker.online.padded_samples import PaddedSamples, from_t
 from duml_tracker_ros.tracker.online.policy import Decision, decide, trustworthy
 from duml_tracker_ros.tracker.online.problem import DiscriminativeModel, FilterProblem
 from duml_tracker_ros.tracker.online.solver import steepest_descent
-from duml_tracker_ros.tracker.target import TargetTrack
 
 SCALES = [(3.0, 3.0), (4.5, 2.0), (2.0, 4.5)]
 

@@ -8,7 +8,7 @@ import pytest
 
 from duml_tracker_ros.scene import AerialScene
 from duml_tracker_ros.tracker import TrackState, create_tracker
-from duml_tracker_ros.tracker.palette import PATIENCE, UsualPalette, likeness, palette
+from duml_tracker_ros.tracker.frame.palette import PATIENCE, UsualPalette, likeness, palette
 
 BOX = (20.0, 30.0, 40.0, 20.0)
 TOLERANCE = 0.08

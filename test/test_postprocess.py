@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from duml_tracker_ros.tracker.config import PostprocessConfig
+from duml_tracker_ros.tracker.frame.peak import Peak
+from duml_tracker_ros.tracker.frame.voting import Ballot, Votes
 from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.network.anchors import anchor_grid, anchor_shapes, encode
 from duml_tracker_ros.tracker.network.heads import OfflineOutput
-from duml_tracker_ros.tracker.peak import Peak
 from duml_tracker_ros.tracker.postprocess import hann_window, select, size_change
-from duml_tracker_ros.tracker.voting import Ballot, Votes
 
 
 def test_a_peak_comes_back_from_the_device_as_it_was_packed() -> None:

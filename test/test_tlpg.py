@@ -14,13 +14,13 @@ from train_harness import TINY, learns, squares, warm_file
 from duml_tracker_ros.tracker import BoxError, TrackState, create_tracker
 from duml_tracker_ros.tracker.config import NetworkConfig, load_config
 from duml_tracker_ros.tracker.errors import ConfigError
+from duml_tracker_ros.tracker.frame.sampling import cell_points, sample_points, taps
 from duml_tracker_ros.tracker.network.proposal_net import ProposalNet, PyramidNeck, shrink
 from duml_tracker_ros.tracker.online.deformable import DeformableModel, PointModel, SpanProblem
 from duml_tracker_ros.tracker.online.labels import region_label
 from duml_tracker_ros.tracker.online.ltrb import box_of
 from duml_tracker_ros.tracker.online.points import GridSampling, SharedSampling, sampling
 from duml_tracker_ros.tracker.online.solver import steepest_descent
-from duml_tracker_ros.tracker.sampling import cell_points, sample_points, taps
 from duml_tracker_ros.tracker.settings import build
 from duml_tracker_ros.tracker.systems.tlpg import refine
 from duml_tracker_ros.training.config import load_train_config

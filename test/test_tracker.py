@@ -31,9 +31,9 @@ from duml_tracker_ros.tracker.config import (
     load_config,
 )
 from duml_tracker_ros.tracker.geometry import Window
+from duml_tracker_ros.tracker.motion.target import TargetTrack
 from duml_tracker_ros.tracker.network.backbone import ResNet50
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
-from duml_tracker_ros.tracker.target import TargetTrack
 
 
 @pytest.fixture(scope="module")

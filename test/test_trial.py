@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from duml_tracker_ros.tracker import TrackState
 from duml_tracker_ros.tracker.config import LocalizeConfig
-from duml_tracker_ros.tracker.localize import judge
-from duml_tracker_ros.tracker.target import TargetTrack
+from duml_tracker_ros.tracker.frame.localize import judge
+from duml_tracker_ros.tracker.motion.target import TargetTrack
 
 
 def follow(scores: list[tuple[float, float]], frames: int) -> list[tuple[TrackState, bool]]:

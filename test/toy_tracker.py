@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from duml_tracker_ros.tracker.config import TrackerConfig
+from duml_tracker_ros.tracker.frame.localize import Finding, second_peak
+from duml_tracker_ros.tracker.frame.peak import Peak
 from duml_tracker_ros.tracker.geometry import cells_to_crop, search_window
-from duml_tracker_ros.tracker.localize import Finding, second_peak
+from duml_tracker_ros.tracker.motion.target import TargetTrack
 from duml_tracker_ros.tracker.network.base import CropNet
 from duml_tracker_ros.tracker.network.graphs import Graph
 from duml_tracker_ros.tracker.online.policy import NOTHING, Decision
-from duml_tracker_ros.tracker.peak import Peak
 from duml_tracker_ros.tracker.postprocess import hann_window, pick
 from duml_tracker_ros.tracker.settings import Group, Range
 from duml_tracker_ros.tracker.systems.frame_loop import (
@@ -27,7 +28,6 @@ from duml_tracker_ros.tracker.systems.frame_loop import (
     Search,
     Target,
 )
-from duml_tracker_ros.tracker.target import TargetTrack
 from duml_tracker_ros.training.objectives import Objective
 
 

@@ -415,7 +415,7 @@ def plan(
 
 def engines(device: str) -> list[str]:
     """Engines that can run on a device, as far as they are installed."""
-    from ..tracker.device import resolve_device
+    from ..tracker.compute.device import resolve_device
     from ..tracker.engine import usable_engines
 
     return usable_engines(resolve_device(device))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..pixels import Pixels
 from ..tracker import ScoreMaps, TrackResult, TrackState
-from ..tracker.crop import crop_array
+from ..tracker.frame.crop import crop_array
 from ..tracker.geometry import Window
 
 MAPS = ("fused", "robust", "accurate")

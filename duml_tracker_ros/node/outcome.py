@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..messages.image_codec import ImageView
 from ..tracker import Box, TrackResult
-from ..tracker.egomotion import Attitude
+from ..tracker.motion.egomotion import Attitude
 from .frame_ring import Frame
 
 

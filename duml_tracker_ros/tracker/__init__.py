@@ -7,12 +7,12 @@ tracker.init(rgb, (x, y, w, h))
 result = tracker.update(rgb)
 """
 
-from .egomotion import Attitude
 from .errors import BoxError, ConfigError, ImageError, TrackerError, WeightsError
 from .factory import TRACKERS, create_tracker
+from .frame.localize import TrackState
 from .geometry import Box, validate_box, visible_part
 from .interface import Tracker
-from .localize import TrackState
+from .motion.egomotion import Attitude
 from .results import ScoreMaps, TargetMask, TrackResult
 
 __all__ = [

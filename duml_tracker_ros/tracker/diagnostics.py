@@ -5,11 +5,11 @@ from __future__ import annotations
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from .frame.localize import Finding
+from .frame.peak import Peak
 from .geometry import Box, Window
-from .localize import Finding
 from .online.memory import SampleMemory
 from .online.policy import Decision
-from .peak import Peak
 
 
 @dataclass(frozen=True)

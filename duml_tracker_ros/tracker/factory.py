@@ -12,8 +12,8 @@ import torch
 
 from .checkpoint import Checkpoint, default_weights, load_checkpoint, usual_size
 from .checkpoint.store import load_state
+from .compute.device import explicit_tf32, has_fast_bf16, resolve_device
 from .config import TrackerConfig, load_config, sizes
-from .device import explicit_tf32, has_fast_bf16, resolve_device
 from .engine import fastest_engine, make_engine
 from .engine.quantise import quantise_search
 from .engine.quantised import beside, load_quantised, untrained

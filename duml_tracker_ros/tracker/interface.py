@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from ..pixels import Pixels
-from .egomotion import Attitude
 from .errors import TrackerError
 from .geometry import Box
+from .motion.egomotion import Attitude
 from .results import TrackResult
 
 WARM_FRAMES = 3

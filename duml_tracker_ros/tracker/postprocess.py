@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from .config import PostprocessConfig
+from .frame.voting import Ballot
 from .geometry import Sides
 from .network.anchors import decode
 from .network.heads import OfflineOutput
-from .voting import Ballot
 
 
 class Candidate(NamedTuple):

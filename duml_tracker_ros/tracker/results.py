@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from .diagnostics import FrameDiagnostics
+from .frame.localize import TrackState
+from .frame.voting import Votes
 from .geometry import Box
-from .localize import TrackState
-from .voting import Votes
 
 
 class ScoreMaps:

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..tracker.device import resolve_device
+from ..tracker.compute.device import resolve_device
 from .config import TrainConfig
 from .loop import train
 from .networks import make_network

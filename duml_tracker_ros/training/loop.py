@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..tracker.device import resolve_device
+from ..tracker.compute.device import resolve_device
 from .config import TrainConfig, load_train_config
 from .replicas import Replicas
 from .trainer import Trainer

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..tracker.errors import ConfigError
+from ..tracker.frame.sampling import cell_points
 from ..tracker.geometry import box_cells, cxcywh_to_xyxy, iou, xywh_to_xyxy, xyxy_to_cxcywh
 from ..tracker.network.proposal_net import ProposalNet
 from ..tracker.online.deformable import DeformableModel
 from ..tracker.online.labels import region_label
 from ..tracker.online.ltrb import box_of, ltrb_distances
-from ..tracker.sampling import cell_points
 from ..tracker.settings import Group, Share
 from .objectives import Objective
 from .online_objective import ONLINE_SCALE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..sampling import cell_points, sample_points, taps
+from ..frame.sampling import cell_points, sample_points, taps
 
 
 class DeformConv(nn.Module):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..sampling import cell_points, taps
+from ..frame.sampling import cell_points, taps
 from .labels import region_label
 from .ltrb import ltrb_distances
 from .points import Sampling, sampling, spans

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..frame.sampling import cell_points
 from ..geometry import cxcywh_to_xyxy, iou
-from ..sampling import cell_points
 
 
 def score_grid(targets: Tensor, height: int, width: int, kernel: int) -> tuple[Tensor, int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..transfer import numbers
+from ..compute.transfer import numbers
 from .padded_samples import PaddedSamples
 
 

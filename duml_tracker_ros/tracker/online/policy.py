@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ..config import OnlineConfig
-from ..localize import Finding, TrackState
+from ..frame.localize import Finding, TrackState
 
 S = TypeVar("S")
 

@@ -15,17 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..colour import chroma_on_device
 from ..cuda_graphs.device_crop import COARSE, FINE, NUMBERS, crop_on_device, patch_under
 from ..cuda_graphs.recording import Recording
 from ..cuda_graphs.staging import Inbox, Outbox
 from ..errors import ConfigError
-from ..localize import Finding
+from ..frame.colour import chroma_on_device
+from ..frame.localize import Finding
+from ..frame.peak import Peak
+from ..frame.voting import Ballot
+from ..motion.target import Expectation
 from ..online.localizer import OnlineLocalizer
 from ..online.policy import Decision, decide
-from ..peak import Peak
-from ..target import Expectation
-from ..voting import Ballot
 from .duml import DumlTracker
 from .frame_loop import PEAKS, Frame, Observation, Search
 from .siamese import SiameseLocated, SiameseTarget

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..frame.localize import Finding, TrackState
 from ..geometry import search_window, template_window
-from ..localize import Finding, TrackState
 from ..network.base import CropNet
 from ..network.dual_modal import DualModalNet
 from ..network.graphs import SiameseGraph, TemplateGraph

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..diagnostics import FrameDiagnostics
-from ..localize import TrackState
+from ..frame.localize import TrackState
 from ..network.graphs import SiameseGraph, TemplateGraph
 from ..network.heads import OfflineOutput
 from ..network.mask_net import MaskNet

@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..frame.localize import Finding, second_peak
+from ..frame.peak import Peak
+from ..frame.sampling import cell_points, sample_points
 from ..geometry import box_cells, cells_to_crop
-from ..localize import Finding, second_peak
+from ..motion.target import TargetTrack
 from ..network.encoder_decoder import (
     COARSE,
     FINE,
@@ -23,10 +26,7 @@ from ..online.localizer import OnlineLocalizer
 from ..online.ltrb import box_of
 from ..online.memory import SampleMemory
 from ..online.policy import NOTHING, Decision, Surest
-from ..peak import Peak
 from ..postprocess import hann_window, pick, size_penalty
-from ..sampling import cell_points, sample_points
-from ..target import TargetTrack
 from .frame_loop import Frame, FrameTracker, Located, Observation, Search, Target
 
 

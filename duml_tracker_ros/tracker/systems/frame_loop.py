@@ -17,31 +17,31 @@ import torch
 from torch import Tensor
 
 from ...pixels import Pixels
-from ..augment import augment_search
-from ..background import BackgroundUpdates, processors_to_spare
 from ..checkpoint import Checkpoint
-from ..colour import chroma
+from ..compute.background import BackgroundUpdates, processors_to_spare
+from ..compute.timing import StageClock
+from ..compute.transfer import numbers, to_device
 from ..config import TrackerConfig
-from ..crop import check_image, crop_array, crop_whole, mean_colour
 from ..diagnostics import FrameDiagnostics
-from ..egomotion import between, view_of
 from ..engine import Engine, compile_graph
+from ..frame.augment import augment_search
+from ..frame.colour import chroma
+from ..frame.crop import check_image, crop_array, crop_whole, mean_colour
+from ..frame.localize import Claim, Finding, TrackState, judge
+from ..frame.palette import palette
+from ..frame.peak import Peak
+from ..frame.voting import Ballot, Votes
 from ..geometry import Box, Window, map_region, overlap, search_window, validate_box
 from ..interface import WARM_FRAMES, Tracker, noise_image
-from ..localize import Claim, Finding, TrackState, judge
-from ..lookalikes import MOST, Sighting
+from ..motion.egomotion import between, view_of
+from ..motion.lookalikes import MOST, Sighting
+from ..motion.target import SAME, Expectation, TargetTrack
 from ..network.base import CropNet
 from ..network.graphs import Graph
 from ..online.memory import SampleMemory
 from ..online.policy import Decision, trustworthy
-from ..palette import palette
-from ..peak import Peak
 from ..postprocess import best_views
 from ..results import ScoreMaps, TrackResult
-from ..target import SAME, Expectation, TargetTrack
-from ..timing import StageClock
-from ..transfer import numbers, to_device
-from ..voting import Ballot, Votes
 
 PEAKS = MOST + 1
 """Peaks that are looked at for look-alikes: theirs, and the target's own."""

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ..config import TrackerConfig
+from ..frame.mask import box_of_mask
+from ..frame.peak import Peak
 from ..geometry import Box, Window, cell_centres
-from ..mask import box_of_mask
 from ..network.heads import OfflineOutput
 from ..network.mask_net import MaskNet
-from ..peak import Peak
 from ..results import TargetMask, TrackResult
 
 

@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 
 from ..engine import Engine, compile_graph
+from ..frame.localize import Finding, second_peak
+from ..frame.peak import Peak
 from ..geometry import box_cells, template_window
-from ..localize import Finding, second_peak
+from ..motion.target import Expectation, TargetTrack
 from ..network.correlation import centre
 from ..network.graphs import FeaturesGraph, SiameseGraph, TemplateGraph
 from ..network.heads import OfflineOutput
 from ..network.siamese import SiameseNet
 from ..online.memory import SampleMemory
 from ..online.policy import NOTHING, Decision, decide
-from ..peak import Peak
 from ..postprocess import hann_window, highest, pick, select
-from ..target import Expectation, TargetTrack
 from .frame_loop import PEAKS, Frame, FrameTracker, Located, Observation, Search, Target
 from .short_term import RecentLook
 

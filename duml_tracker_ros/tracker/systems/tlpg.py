@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..frame.localize import Finding, second_peak
+from ..frame.peak import Peak
 from ..geometry import box_cells, cells_to_crop, cxcywh_to_xyxy, iou, swap_axes
-from ..localize import Finding, second_peak
+from ..motion.target import TargetTrack
 from ..network.proposal_net import ProposalGraph, ProposalNet
 from ..online.deformable import DeformableModel
 from ..online.ltrb import box_of
 from ..online.memory import SampleMemory
 from ..online.point_localizer import PointLocalizer
 from ..online.policy import Decision, decide
-from ..peak import Peak
 from ..postprocess import hann_window, size_penalty
-from ..target import TargetTrack
 from .frame_loop import Frame, FrameTracker, Located, Observation, Search, Target
 
 

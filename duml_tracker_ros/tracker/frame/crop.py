@@ -11,9 +11,9 @@ import math
 import cv2
 import numpy as np
 
-from ..pixels import Pixels
-from .errors import ImageError
-from .geometry import Window
+from ...pixels import Pixels
+from ..errors import ImageError
+from ..geometry import Window
 
 CHANNELS = {"rgb": 3, "bgr": 3, "rgba": 4, "bgra": 4, "mono": 1}
 _TO_RGB = {

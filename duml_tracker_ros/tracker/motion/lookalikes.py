@@ -12,9 +12,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..frame.localize import Claim, TrackState
+from ..geometry import Box, overlap
 from .egomotion import Motion
-from .geometry import Box, overlap
-from .localize import Claim, TrackState
 
 MOST = 3
 """Look-alikes that are kept."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..vector_units import vector_units
-from .errors import ConfigError
+from ...vector_units import vector_units
+from ..errors import ConfigError
 
 
 def resolve_device(name: str) -> torch.device:

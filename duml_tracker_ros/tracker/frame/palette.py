@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pixels import Pixels
+from ...pixels import Pixels
+from ..geometry import Box
 from .crop import to_rgb
-from .geometry import Box
 
 INNER = 0.7
 """Share of the box's sides that is looked at: corners show the ground."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from ..geometry import Box
 from .egomotion import Motion
-from .geometry import Box
 
 FOLLOW = 0.5
 """How fast the velocities follow what is seen."""

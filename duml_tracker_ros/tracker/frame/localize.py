@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .config import LocalizeConfig
+from ..config import LocalizeConfig
 
 
 class TrackState(enum.Enum):

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from .colour import UsualColour
-from .config import LocalizeConfig, NetworkConfig, PostprocessConfig, ReacquireConfig
+from ..config import LocalizeConfig, NetworkConfig, PostprocessConfig, ReacquireConfig
+from ..frame.colour import UsualColour
+from ..frame.localize import Finding, TrackState, neighbourhood
+from ..frame.palette import UsualPalette
+from ..geometry import Box, Sides, Window, overlap, search_window
 from .egomotion import Motion, View
 from .elsewhere import Elsewhere
-from .geometry import Box, Sides, Window, overlap, search_window
-from .localize import Finding, TrackState, neighbourhood
 from .lookalikes import LookAlikes
-from .palette import UsualPalette
 from .prediction import Prediction
 
 NOWHERE_ELSE = ReacquireConfig()

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..processors import usable_processors
+from ...processors import usable_processors
 
 
 class BackgroundUpdates:

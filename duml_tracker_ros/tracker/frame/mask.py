@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import MaskConfig
-from .geometry import Box, overlap
+from ..config import MaskConfig
+from ..geometry import Box, overlap
 
 ENLARGE = 2
 """A mask is resampled this many times finer before its bounds are taken."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .geometry import Box, Window
+from ..geometry import Box, Window
 
 
 @dataclass(frozen=True)

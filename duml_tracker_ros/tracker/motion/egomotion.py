@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pixels import LazyImage, Pixels
-from .crop import to_grey
-from .geometry import Box
+from ...pixels import LazyImage, Pixels
+from ..frame.crop import to_grey
+from ..geometry import Box
 
 LONG_SIDE = 160
 """Pixels of the small image along its longer side."""

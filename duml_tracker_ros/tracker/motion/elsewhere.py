@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .config import LocalizeConfig, NetworkConfig, ReacquireConfig
+from ..config import LocalizeConfig, NetworkConfig, ReacquireConfig
+from ..geometry import Box, Window, search_window
 from .egomotion import Motion
-from .geometry import Box, Window, search_window
 
 STEP = 0.6
 """Distance between tiles as a share of their side: a target at the border of one is well inside of

@@ -1,0 +1,1 @@
+"""Where and when work is done: device, transfer, stage times, background updates."""

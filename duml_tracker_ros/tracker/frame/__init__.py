@@ -1,0 +1,1 @@
+"""From an image to a candidate and a verdict: crops, colour, score maps, masks, the peak."""

@@ -1,0 +1,1 @@
+"""Where a target is from frame to frame: its track, the camera, look-alikes, other places."""
