@@ -34,6 +34,7 @@ from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.motion.target import TargetTrack
 from duml_tracker_ros.tracker.network.backbone import ResNet50
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
+from duml_tracker_ros.tracker.systems.frame_loop import Frame
 
 
 @pytest.fixture(scope="module")
@@ -377,7 +378,7 @@ def test_a_loose_selection_moves_to_what_the_network_is_sure_of() -> None:
     target = plain.start(images[0], loose, "bgr")
     assert target.track.box == pytest.approx(loose)
     with torch.inference_mode():
-        seen, sure = plain._first_look(target, images[0], "bgr")
+        seen, sure = plain._first_look(target, Frame(images[0], "bgr"))
     assert sure
     moving = create_tracker(device="cpu", **{"postprocess.refine": 1.0})
     assert moving.start(images[0], loose, "bgr").track.box == pytest.approx(seen, abs=0.01)
