@@ -32,6 +32,8 @@ USUAL = 0.02
 """and what is usual of their likeness."""
 DEVIATIONS = 2.0
 """Standard deviations of the usual likeness that are granted, beside the tolerance."""
+UNKNOWN = 0.08
+"""Standard deviation that is reckoned with before any was seen; it counts as one frame does."""
 PATIENCE = 90
 """Frames on end after which strange colours are believed: the light has changed."""
 
@@ -98,7 +100,8 @@ class UsualPalette:
         if seen is None:
             return False
         alike = max(likeness(seen, self.first), likeness(seen, self.recent))
-        bar = self.mean - tolerance - DEVIATIONS * math.sqrt(self.variance)
+        variance = self.variance + UNKNOWN**2 / max(self.frames, 1)
+        bar = self.mean - tolerance - DEVIATIONS * math.sqrt(variance)
         if self.frames and alike < bar:
             self.doubted += 1
             if self.doubted <= PATIENCE:
