@@ -23,7 +23,7 @@ help:
 	@echo "                TEST_ARGS='...'  options for pytest, such as -k geometry"
 	@echo "make stress   load, abuse and soak of the node, about ten minutes; prints a table"
 	@echo "                TRIALS='...'     some of its trials; TRIALS=--help lists them"
-	@echo "make lint     ruff and mypy"
+	@echo "make lint     ruff, mypy, and oxlint for the web console"
 	@echo "make format   let ruff format the sources"
 	@echo "make clean    remove .venv and all that was built"
 	@echo
@@ -48,6 +48,7 @@ lint: setup
 	@$(BIN)/ruff format --check --quiet . || \
 	  { echo "lint: run make format" >&2; exit 1; }
 	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/oxlint --quiet duml_tracker_ros/console/page
 
 test: SETUP_ARGS := --toolkits
 test: lint

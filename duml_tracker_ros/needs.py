@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
-# As setup.py asks for, which a workspace built by colcon does not look at.
+# As pyproject.toml asks for, which a workspace built by colcon does not look at.
 LEAST_TORCH = (2, 4)
 # Modules whose package has another name.
 PACKAGES = {"cv2": "opencv-contrib-python-headless", "yaml": "PyYAML"}

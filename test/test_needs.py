@@ -41,6 +41,6 @@ def test_torch_that_is_too_old_is_told(monkeypatch):
     assert needs.old_torch() == ""
 
 
-def test_torch_is_the_one_that_setup_asks_for():
-    setup = (Path(__file__).parents[1] / "setup.py").read_text()
-    assert re.search(r'"torch>=([\d.]+)"', setup)[1] == ".".join(map(str, needs.LEAST_TORCH))
+def test_torch_is_the_one_that_the_project_asks_for():
+    project = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    assert re.search(r'"torch>=([\d.]+)"', project)[1] == ".".join(map(str, needs.LEAST_TORCH))

@@ -3,13 +3,14 @@
 import importlib.metadata
 import importlib.util
 import os
-import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import venv_setup
+import yaml
 from catkin_pkg.package import parse_package
 from packaging.requirements import Requirement
 
@@ -46,10 +47,27 @@ def test_installed_version_is_that_of_the_manifest():
     assert importlib.metadata.version("duml_tracker_ros") == version
 
 
+def test_version_and_requirements_are_those_of_the_project_file():
+    tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == parse_package(str(ROOT / "package.xml")).version
+    assert f"## [{project['version']}] - " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    # What make setup reads of it, which has to work without a reader of TOML.
+    assert venv_setup.python_requirements() == project["dependencies"]
+    for extra, requirements in project["optional-dependencies"].items():
+        assert venv_setup.python_requirements(extra) == requirements
+
+
+def test_tools_of_the_commit_hooks_are_in_the_environment():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    entries = [hook["entry"] for repo in config["repos"] for hook in repo["hooks"]]
+    tools = {entry.split()[0].removeprefix(".venv/bin/") for entry in entries}
+    assert tools >= {"ruff", "mypy", "oxlint", "codespell"}
+    assert all((Path(sys.prefix) / "bin" / tool).is_file() for tool in tools), tools
+
+
 def test_every_runtime_requirement_is_installed():
-    source = (ROOT / "setup.py").read_text(encoding="utf-8")
-    block = re.search(r"install_requires=\[(.*?)\]", source, re.DOTALL)[1]
-    requirements = [Requirement(text) for text in re.findall(r'"([^"]+)"', block)]
+    requirements = [Requirement(text) for text in venv_setup.python_requirements()]
     assert len(requirements) >= 6
     for requirement in requirements:
         if requirement.name.startswith("opencv"):  # another distribution may stand in for it

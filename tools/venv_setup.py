@@ -180,9 +180,10 @@ def base_python() -> str:
 
 def environment_hash(torch: str, opencv: str) -> str:
     """Hash of all that the installed wheels depend on."""
-    files = [ROS_REQUIREMENTS, ROOT / "setup.py", Path(__file__)]
+    files = [ROS_REQUIREMENTS, Path(__file__)]
+    requirements = python_requirements() + python_requirements("test")
     return digest(
-        [base_python(), sys.version, str(ROOT), torch, opencv],
+        [base_python(), sys.version, str(ROOT), torch, opencv, *requirements],
         *(file.read_bytes() for file in files),
     )
 
@@ -220,15 +221,14 @@ def install_wheels(torch: str, opencv: str) -> None:
 
 
 def python_requirements(extra: str | None = None) -> list[str]:
-    """The requirements that setup.py names, or those of an extra alone."""
-    captured: dict = {}
-    source = (ROOT / "setup.py").read_text(encoding="utf-8")
-    match = re.search(r"install_requires=(\[.*?\n    \]),", source, re.DOTALL)
-    extras = re.search(r"extras_require=(\{.*?\n    \}),", source, re.DOTALL)
-    if not match or not extras:
-        raise SetupError("setup.py: install_requires or extras_require not found")
-    exec(f"requires = {match[1]}\nextras = {extras[1]}", captured)
-    return list(captured["extras"][extra] if extra else captured["requires"])
+    """The requirements that pyproject.toml names, or those of an extra alone."""
+    # Python 3.10 has no reader of TOML; the lists are texts in double quotes, one a line.
+    source = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    source = re.sub(r"^\s*#.*\n", "", source, flags=re.MULTILINE)
+    match = re.search(rf"^{extra or 'dependencies'} = \[(.*?)\]$", source, re.DOTALL | re.MULTILINE)
+    if not match:
+        raise SetupError(f"pyproject.toml: {extra or 'dependencies'} not found")
+    return re.findall(r'"([^"]+)"', match[1])
 
 
 def pip(command: str, *arguments: str) -> None:

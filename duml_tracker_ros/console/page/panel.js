@@ -31,7 +31,7 @@ export class Panel {
       if (target.id) this.note(target);
       this.graph.add(target, now);
     }
-    for (const id of [...this.states.keys()]) {
+    for (const id of this.states.keys()) {
       if (!scene.targets.some((target) => target.id === id)) this.ended(id);
     }
     this.list(followed, marked, replacing);
