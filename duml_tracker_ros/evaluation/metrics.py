@@ -51,7 +51,11 @@ def clip_boxes(boxes: ArrayLike, width: float, height: float) -> Array:
 
 
 def iou(first: ArrayLike, second: ArrayLike) -> Array:
-    """Row-wise intersection over union ``[N]`` of two ``[N, 4]`` box arrays; NaN counts as 0."""
+    """Row-wise intersection over union ``[N]`` of two ``[N, 4]`` box arrays; NaN counts as 0.
+
+    >>> iou([[0, 0, 10, 10]], [[5, 0, 10, 10]]).round(3)
+    array([0.333])
+    """
     a, b = as_boxes(first, "first"), as_boxes(second, "second")
     if a.shape != b.shape:
         raise ValueError(f"cannot compare {len(a)} boxes with {len(b)}")
@@ -69,6 +73,9 @@ def center_error(boxes: ArrayLike, truth: ArrayLike, *, normalized: bool = False
     """Distance ``[N]`` between box centres, in pixels or in units of the true width and height.
 
     A box that is not finite is infinitely far away.
+
+    >>> center_error([[0, 0, 10, 10]], [[3, 4, 10, 10]])
+    array([5.])
     """
     a, b = as_boxes(boxes), as_boxes(truth, "truth")
     if a.shape != b.shape:
@@ -139,6 +146,10 @@ def score_pass(boxes: ArrayLike, truth: ArrayLike) -> PassScore:
     """Score one pass: ``boxes`` and ``truth`` are ``[N, 4]``, one row per frame.
 
     Raises ValueError when the lengths differ or the target is absent in every frame.
+
+    >>> score = score_pass([[0, 0, 10, 10], [5, 0, 10, 10]], [[0, 0, 10, 10], [0, 0, 10, 10]])
+    >>> round(score.average_overlap, 3), score.lost_frames
+    (0.667, 0.0)
     """
     predicted, true = as_boxes(boxes), as_boxes(truth, "truth")
     if len(predicted) != len(true):

@@ -58,6 +58,16 @@ def create_tracker(
     Raises:
         ConfigError: unknown tracker, size, key or device.
         WeightsError: missing or damaged weights.
+
+    >>> tracker = create_tracker("duml", device="cpu")
+    >>> image = np.zeros((480, 640, 3), np.uint8)
+    >>> image[220:250, 300:340] = 255, 160, 0
+    >>> tracker.init(image, (300, 220, 40, 30))
+    >>> result = tracker.update(image)
+    >>> result.state
+    <TrackState.TRACKING: 'tracking'>
+    >>> [round(side, -1) for side in result.box]
+    [300.0, 220.0, 40.0, 30.0]
     """
     place = resolve_device(device)
     config, plain, checkpoint = load_network(name, weights, size, overrides)

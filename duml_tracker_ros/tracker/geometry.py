@@ -29,6 +29,9 @@ def context_side(width: float, height: float, amount: float = CONTEXT) -> float:
     """Side of the square around a box that serves as template, in image pixels.
 
     ``sqrt((w + p) (h + p))`` with ``p = amount * (w + h)``.
+
+    >>> context_side(40, 40)
+    80.0
     """
     pad = amount * (width + height)
     return math.sqrt((width + pad) * (height + pad))
@@ -38,6 +41,12 @@ def validate_box(box: Sequence[float], width: int, height: int, min_side: float 
     """Check a target box against an image of ``width`` x ``height`` pixels.
 
     Returns the box as four floats, unchanged otherwise. Raises BoxError that names the value.
+
+    >>> validate_box([10, 20, 40, 30], 640, 480)
+    (10.0, 20.0, 40.0, 30.0)
+    >>> validate_box([10, 20, 40, 0], 640, 480)
+    Traceback (most recent call last):
+    duml_tracker_ros.tracker.errors.BoxError: box (x=10, y=20, w=40, h=0) ...
     """
     try:
         x, y, w, h = (float(v) for v in box)
@@ -65,6 +74,9 @@ def visible_part(box: Box, width: int, height: int) -> tuple[Box, float]:
     """The part of a box inside an image of ``width`` x ``height`` pixels, and its share of the box.
 
     The part has no area, and the share is 0, where the box lies outside.
+
+    >>> visible_part((-10.0, 20.0, 40.0, 30.0), 640, 480)
+    ((0.0, 20.0, 30.0, 30.0), 0.75)
     """
     x, y, w, h = box
     if x >= 0 and y >= 0 and x + w <= width and y + h <= height and w > 0 and h > 0:
@@ -136,7 +148,11 @@ def template_window(box: Box, template_size: int) -> Window:
 
 
 def search_window(box: Box, template_size: int, search_size: int) -> Window:
-    """Search window at the template's scale, centred on the last box."""
+    """Search window at the template's scale, centred on the last box.
+
+    >>> search_window((300.0, 220.0, 40.0, 40.0), template_size=97, search_size=194)
+    Window(cx=320.0, cy=240.0, side=160.0, size=194)
+    """
     x, y, w, h = box
     side = context_side(w, h) * search_size / template_size
     return Window(x + w / 2, y + h / 2, side, search_size)

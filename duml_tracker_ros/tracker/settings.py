@@ -208,7 +208,11 @@ def _plain(kind: Any, value: Any, name: str) -> Any:
 
 
 def merge(base: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay dotted keys ({"online.update": "never"}) over nested mappings."""
+    """Lay dotted keys ({"online.update": "never"}) over nested mappings.
+
+    >>> merge({"online": {"memory": 30}}, {"online.update": "never"})
+    {'online': {'memory': 30, 'update': 'never'}}
+    """
     out: dict[str, Any] = {
         k: (merge(v, {}) if isinstance(v, Mapping) else v) for k, v in base.items()
     }
@@ -224,7 +228,11 @@ def merge(base: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys."""
+    """Nested mappings as dotted keys.
+
+    >>> flat({"online": {"update": "never"}, "size": "lite"})
+    {'online.update': 'never', 'size': 'lite'}
+    """
     out: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):

@@ -14,7 +14,12 @@ LEAST = 0.01
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """Linear warm-up, then flat, then down: half a cosine, exponentially, or in steps."""
+    """Linear warm-up, then flat, then down: half a cosine, exponentially, or in steps.
+
+    >>> recipe = TrainConfig(steps=1000, lr=0.1, warmup=100, flat=0.5)
+    >>> [round(learning_rate(step, recipe), 3) for step in (0, 99, 500, 750, 1000)]
+    [0.001, 0.1, 0.1, 0.051, 0.001]
+    """
     if step < config.warmup:
         if config.warmup_from:
             rise = config.lr - config.warmup_from
