@@ -34,7 +34,7 @@ from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.motion.target import TargetTrack
 from duml_tracker_ros.tracker.network.backbone import ResNet50
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
-from duml_tracker_ros.tracker.systems.frame_loop import Frame
+from duml_tracker_ros.tracker.systems.records import Frame
 
 
 @pytest.fixture(scope="module")

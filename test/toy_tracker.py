@@ -20,14 +20,8 @@ from duml_tracker_ros.tracker.network.graphs import Graph
 from duml_tracker_ros.tracker.online.policy import NOTHING, Decision
 from duml_tracker_ros.tracker.postprocess import hann_window, pick
 from duml_tracker_ros.tracker.settings import Group, Range
-from duml_tracker_ros.tracker.systems.frame_loop import (
-    Frame,
-    FrameTracker,
-    Located,
-    Observation,
-    Search,
-    Target,
-)
+from duml_tracker_ros.tracker.systems.frame_loop import FrameTracker
+from duml_tracker_ros.tracker.systems.records import Frame, Located, Observation, Search, Target
 from duml_tracker_ros.training.objectives import Objective
 
 

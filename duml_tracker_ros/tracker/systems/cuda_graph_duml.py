@@ -27,7 +27,7 @@ from ..motion.target import Expectation
 from ..online.localizer import OnlineLocalizer
 from ..online.policy import Decision, decide
 from .duml import DumlTracker
-from .frame_loop import PEAKS, Frame, Observation, Search
+from .records import PEAKS, Frame, Observation, Search
 from .siamese import SiameseLocated, SiameseTarget
 
 ROOM = 4 * 3840 * 2160

@@ -22,7 +22,7 @@ from ..network.heads import OfflineOutput
 from ..network.siamese import SiameseNet
 from ..online.classifier import OnlineClassifier
 from ..online.policy import Decision
-from .frame_loop import Observation, Search
+from .records import Observation, Search
 from .short_term import ShortTermTemplate
 from .siamese import SiameseLocated, SiameseTarget, SiameseTracker
 

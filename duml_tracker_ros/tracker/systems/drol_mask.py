@@ -15,8 +15,8 @@ from ..network.mask_net import MaskNet
 from ..network.siamese import SiameseNet
 from ..results import TrackResult
 from .drol import DrolTracker
-from .frame_loop import Observation, Search
 from .mask_branch import MaskBranch
+from .records import Observation, Search
 from .siamese import SiameseLocated, SiameseTarget
 
 

@@ -27,7 +27,8 @@ from ..online.ltrb import box_of
 from ..online.memory import SampleMemory
 from ..online.policy import NOTHING, Decision, Surest
 from ..postprocess import hann_window, pick, size_penalty
-from .frame_loop import Frame, FrameTracker, Located, Observation, Search, Target
+from .frame_loop import FrameTracker
+from .records import Frame, Located, Observation, Search, Target
 
 
 class Sample(NamedTuple):

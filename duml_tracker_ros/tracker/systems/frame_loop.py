@@ -8,9 +8,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -30,110 +28,20 @@ from ..frame.crop import check_image, crop_array, crop_whole, mean_colour
 from ..frame.localize import Claim, Finding, TrackState, judge
 from ..frame.palette import palette
 from ..frame.peak import Peak
-from ..frame.voting import Ballot, Votes
+from ..frame.voting import Votes
 from ..geometry import Box, Window, map_region, overlap, search_window, validate_box
 from ..interface import WARM_FRAMES, Tracker, noise_image
 from ..motion.egomotion import between, view_of
-from ..motion.lookalikes import MOST, Sighting
-from ..motion.target import SAME, Expectation, TargetTrack
+from ..motion.lookalikes import Sighting
+from ..motion.target import SAME, TargetTrack
 from ..network.base import CropNet
 from ..network.graphs import Graph
-from ..online.memory import SampleMemory
 from ..online.policy import Decision, trustworthy
 from ..postprocess import best_views
 from ..results import ScoreMaps, TrackResult
-
-PEAKS = MOST + 1
-"""Peaks that are looked at for look-alikes: theirs, and the target's own."""
-Chroma = tuple[float, float]
-
-
-@dataclass
-class Target:
-    """One target of a tracker; subclasses add what they learned of it.
-
-    Attributes:
-        pending_update: of what is learned of it, in the background; None when there is none.
-    """
-
-    track: TargetTrack
-    pending_update: Future[None] | None = field(default=None, kw_only=True)
-
-    def finish_update(self) -> None:
-        """Wait until what was begun to be learned is learned. Raises what went wrong there."""
-        pending, self.pending_update = self.pending_update, None
-        if pending is not None:
-            pending.result()
-
-    @property
-    def memory(self) -> SampleMemory | None:
-        """What the online model learns from; None without one."""
-        return None
-
-
-@dataclass
-class Located:
-    """Where a target seems to be in one search region; tensors on the device.
-
-    Attributes:
-        numbers: what the host needs to know, as ``Peak.pack`` made it [10].
-        maps: ``fused``, ``robust`` and ``accurate`` scores [H, W].
-        stride: crop pixels between the cells of the maps.
-        ballot: what the box was voted from, in crop pixels; None without voting.
-        others: further peaks, packed as ``numbers`` [`PEAKS`, 10]; None unless look-alikes are
-            followed.
-    """
-
-    numbers: Tensor
-    maps: dict[str, Tensor]
-    stride: int
-    ballot: Ballot | None = field(default=None, kw_only=True)
-    others: Tensor | None = field(default=None, kw_only=True)
-
+from .records import Frame, L, Observation, Search, T
 
 Net = TypeVar("Net", bound=CropNet)
-T = TypeVar("T", bound=Target)
-L = TypeVar("L", bound=Located)
-
-
-class Frame(NamedTuple):
-    """An image, checked, and the order of its channels (``crop.CHANNELS``)."""
-
-    image: Pixels
-    order: str
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height)."""
-        return self.image.shape[1], self.image.shape[0]
-
-
-@dataclass(frozen=True)
-class Search(Generic[T]):
-    """A region of the next image in which a target is looked for."""
-
-    target: T
-    window: Window
-    expected: Expectation
-
-
-@dataclass(frozen=True)
-class Observation(Generic[T, L]):
-    """What one search region of a frame showed.
-
-    Attributes:
-        located: of the device, and
-        peak: what the host knows of it.
-        chroma: of the candidate (``colour``).
-        others: further peaks with their chroma, where look-alikes are followed.
-    """
-
-    frame: Frame
-    search: Search[T]
-    located: L
-    peak: Peak
-    chroma: Chroma
-    others: tuple[tuple[Peak, Chroma], ...] = ()
 
 
 class FrameTracker(Tracker[T], Generic[Net, T, L]):

@@ -25,7 +25,8 @@ from ..network.siamese import SiameseNet
 from ..online.memory import SampleMemory
 from ..online.policy import NOTHING, Decision, decide
 from ..postprocess import hann_window, highest, pick, select
-from .frame_loop import PEAKS, Frame, FrameTracker, Located, Observation, Search, Target
+from .frame_loop import FrameTracker
+from .records import PEAKS, Frame, Located, Observation, Search, Target
 from .short_term import RecentLook
 
 

@@ -20,7 +20,8 @@ from ..online.memory import SampleMemory
 from ..online.point_localizer import PointLocalizer
 from ..online.policy import Decision, decide
 from ..postprocess import hann_window, size_penalty
-from .frame_loop import Frame, FrameTracker, Located, Observation, Search, Target
+from .frame_loop import FrameTracker
+from .records import Frame, Located, Observation, Search, Target
 
 
 @dataclass
