@@ -25,21 +25,21 @@ from ..engine import Engine, compile_graph
 from ..frame.augment import augment_search
 from ..frame.colour import chroma
 from ..frame.crop import check_image, crop_array, crop_whole, mean_colour
-from ..frame.localize import Claim, Finding, TrackState, judge
+from ..frame.localize import Finding, TrackState
 from ..frame.palette import palette
 from ..frame.peak import Peak
 from ..frame.voting import Votes
 from ..geometry import Box, Window, map_region, overlap, search_window, validate_box
 from ..interface import WARM_FRAMES, Tracker, noise_image
 from ..motion.egomotion import between, view_of
-from ..motion.lookalikes import Sighting
 from ..motion.target import SAME, TargetTrack
 from ..network.base import CropNet
 from ..network.graphs import Graph
-from ..online.policy import Decision, trustworthy
+from ..online.policy import Decision
 from ..postprocess import best_views
 from ..results import ScoreMaps, TrackResult
 from .records import Frame, L, Observation, Search, T
+from .verdict import settle, trusted, verdict
 
 Net = TypeVar("Net", bound=CropNet)
 
@@ -246,7 +246,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         track, c = target.track, self.config
         window = track.elsewhere.window(track.box, frame.size, c.network, c.localize, c.reacquire)
         (seen,) = self.look(frame, [self._search(target, window)])
-        finding = self._judge(seen)
+        finding = verdict(seen, c.localize)
         box: Box | None = None
         if finding.proof and finding.state is not TrackState.LOST:
             box = window.box_in_image(*seen.peak.box)
@@ -279,8 +279,8 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
             seen = views[chosen]
             target, window = seen.search.target, seen.search.window
             usual = target.track.usual
-            seen, finding = self._settle(seen)
-            decision = self.learn(seen, finding, self._trusted(seen, finding))
+            seen, finding = settle(seen, self.config)
+            decision = self.learn(seen, finding, trusted(seen, finding, self.config))
             memory, pending = target.memory, target.pending_update
             diagnostics = FrameDiagnostics(
                 seen.peak, finding, decision, usual, window, memory, pending
@@ -338,59 +338,6 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
     def cells_of(self, track: TargetTrack, window: Window, cells: int, stride: int) -> Tensor:
         """The target in the cells of a map of its search region, see ``Window.to_cells`` [4]."""
         return numbers(window.to_cells(track.box, cells, stride), self.device)
-
-    def _settle(self, seen: Observation[T, L]) -> tuple[Observation[T, L], Finding]:
-        """Judge the frame and move the box; tell the peak that is taken for the target, too."""
-        track, window, claim, chosen = seen.search.target.track, seen.search.window, Claim.OWN, 0
-        places: list[Sighting] = []
-        if seen.others:
-            peaks = (seen.peak, seen.chroma), *seen.others
-            places = [Sighting(window.box_in_image(*p.box), p.fused, c) for p, c in peaks]
-            chosen, claim = track.look_alikes.choose(places)
-        if chosen:
-            peak, shade = seen.others[chosen - 1]
-            seen = dataclasses.replace(seen, peak=peak, chroma=shade)
-        finding = self._doubt(seen, self._judge(seen, claim))
-        if places:
-            track.look_alikes.learn(places, chosen, claim, finding.state)
-        track.observe(finding, self.config.localize, seen.chroma)
-        trust = seen.peak.penalty * seen.peak.fused
-        track.move(seen.peak.box, trust, window, seen.frame.size, self.config.postprocess)
-        return seen, finding
-
-    def _doubt(self, seen: Observation[T, L], finding: Finding) -> Finding:
-        """A second opinion on what is TRACKING by all scores: the colours of the candidate."""
-        usual, tolerance = seen.search.target.track.palette, self.config.localize.palette_tolerance
-        if finding.state is TrackState.LOST:
-            usual.interrupt()
-        if not tolerance or finding.state is not TrackState.TRACKING:
-            return finding
-        box = seen.search.window.box_in_image(*seen.peak.box)
-        if not usual.doubts(palette(seen.frame.image, seen.frame.order, box), tolerance):
-            return finding
-        return dataclasses.replace(finding, state=TrackState.UNCERTAIN, weak=True)
-
-    def _judge(self, seen: Observation[T, L], claim: Claim = Claim.OWN) -> Finding:
-        """The verdict on a candidate."""
-        rule, track, peak = self.config.localize, seen.search.target.track, seen.peak
-        return judge(
-            peak.robust,
-            peak.accurate,
-            peak.second,
-            track.state,
-            track.usual,
-            rule,
-            track.colour.differs(seen.chroma, rule.colour_tolerance),
-            track.trial,
-            track.usual_accurate,
-            claim,
-        )
-
-    def _trusted(self, seen: Observation[T, L], finding: Finding) -> bool:
-        """Is something learned from the frame? Larger crops than usual do not fit the memory."""
-        fits = seen.search.window.size == self.config.network.search_size
-        peak, rule = seen.peak, self.config.online
-        return fits and trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
 
     def result(self, seen: Observation[T, L], diagnostics: FrameDiagnostics) -> TrackResult:
         """What is told of a frame; the target's ``track`` has moved already."""

@@ -1,0 +1,70 @@
+"""What is made of an observation: which peak is the target, its state and box, if it teaches."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..config import LocalizeConfig, TrackerConfig
+from ..frame.localize import Claim, Finding, TrackState, judge
+from ..frame.palette import palette
+from ..motion.lookalikes import Sighting
+from ..online.policy import trustworthy
+from .records import L, Observation, T
+
+
+def settle(seen: Observation[T, L], config: TrackerConfig) -> tuple[Observation[T, L], Finding]:
+    """Judge the frame and move the box; tell the peak that is taken for the target, too."""
+    track, window, claim, chosen = seen.search.target.track, seen.search.window, Claim.OWN, 0
+    places: list[Sighting] = []
+    if seen.others:
+        peaks = (seen.peak, seen.chroma), *seen.others
+        places = [Sighting(window.box_in_image(*p.box), p.fused, c) for p, c in peaks]
+        chosen, claim = track.look_alikes.choose(places)
+    if chosen:
+        peak, shade = seen.others[chosen - 1]
+        seen = dataclasses.replace(seen, peak=peak, chroma=shade)
+    finding = _doubt(seen, verdict(seen, config.localize, claim), config.localize)
+    if places:
+        track.look_alikes.learn(places, chosen, claim, finding.state)
+    track.observe(finding, config.localize, seen.chroma)
+    trust = seen.peak.penalty * seen.peak.fused
+    track.move(seen.peak.box, trust, window, seen.frame.size, config.postprocess)
+    return seen, finding
+
+
+def _doubt(seen: Observation[Any, Any], finding: Finding, rule: LocalizeConfig) -> Finding:
+    """A second opinion on what is TRACKING by all scores: the colours of the candidate."""
+    usual, tolerance = seen.search.target.track.palette, rule.palette_tolerance
+    if finding.state is TrackState.LOST:
+        usual.interrupt()
+    if not tolerance or finding.state is not TrackState.TRACKING:
+        return finding
+    box = seen.search.window.box_in_image(*seen.peak.box)
+    if not usual.doubts(palette(seen.frame.image, seen.frame.order, box), tolerance):
+        return finding
+    return dataclasses.replace(finding, state=TrackState.UNCERTAIN, weak=True)
+
+
+def verdict(seen: Observation[Any, Any], rule: LocalizeConfig, claim: Claim = Claim.OWN) -> Finding:
+    """The verdict on a candidate."""
+    track, peak = seen.search.target.track, seen.peak
+    return judge(
+        peak.robust,
+        peak.accurate,
+        peak.second,
+        track.state,
+        track.usual,
+        rule,
+        track.colour.differs(seen.chroma, rule.colour_tolerance),
+        track.trial,
+        track.usual_accurate,
+        claim,
+    )
+
+
+def trusted(seen: Observation[Any, Any], finding: Finding, config: TrackerConfig) -> bool:
+    """Is something learned from the frame? Larger crops than usual do not fit the memory."""
+    fits = seen.search.window.size == config.network.search_size
+    peak, rule = seen.peak, config.online
+    return fits and trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
