@@ -161,7 +161,7 @@ def crossing(seed: int, frames: int = 56, speed: float = 2.0) -> Iterator[tuple]
 @pytest.mark.parametrize("seed", [0, 4])
 def test_a_target_that_crosses_its_double_is_kept(seed: int) -> None:
     """Without look-alikes the double is followed afterwards."""
-    tracker = create_tracker("duml", device="cpu", **{"lookalikes.active": True})
+    tracker = create_tracker("duml", device="cpu", size="compact", **{"lookalikes.active": True})
     states: list[TrackState] = []
     target: Box | None = None
     for image, box, _ in crossing(seed):
