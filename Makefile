@@ -55,7 +55,7 @@ test: lint
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 --dist loadgroup $(TEST_ARGS)
 
 stress: setup
-	@$(BIN)/python test/stress.py $(TRIALS)
+	@$(BIN)/python test/stress/stress.py $(TRIALS)
 
 format: setup
 	@$(BIN)/ruff format --quiet .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import sys
 import traceback
@@ -86,3 +87,17 @@ def on_full_disk(action: Callable[[], Any], size: int) -> str:
     signum, said = in_child(action, prepare)
     assert not signum
     return said
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Content of all files below a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def put(folder: Path, files: dict[str, bytes]) -> None:
+    """Make a folder hold these files and nothing else."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)

@@ -11,8 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from kill_harness import kills
-from test_killed import put, tree
+from kill_harness import kills, put, tree
 
 from duml_tracker_ros.cli.main import main
 

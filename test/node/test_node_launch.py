@@ -25,7 +25,7 @@ from launch import LaunchContext
 os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
 
 OWN = f"{NAMESPACE}_launch"
-LAUNCH_FILE = Path(__file__).resolve().parents[1] / "launch" / "tracker.launch.py"
+LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch" / "tracker.launch.py"
 
 RUN = """
 import sys

@@ -84,7 +84,7 @@ def test_signals_at_every_moment_of_start_and_end_end_cleanly(program):
     step = 1 if program == "node" else 4
     done = subprocess.run(
         [
-            *(sys.executable, "-P", str(Path(__file__).with_name("signalled.py"))),
+            *(sys.executable, "-P", str(Path(__file__).parents[1] / "signalled.py")),
             *(f"duml_tracker_ros.{program}.main", str(step), "--ros-args", *arguments),
         ],
         env=dict(os.environ, ROS_DOMAIN_ID=str(DOMAIN)),

@@ -19,7 +19,7 @@ from duml_tracker_ros.node.parameters import (
 from duml_tracker_ros.tracker import TRACKERS
 from duml_tracker_ros.tracker.config import sizes
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_config_file_is_written_from_the_table():

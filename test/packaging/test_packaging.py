@@ -14,7 +14,7 @@ import yaml
 from catkin_pkg.package import parse_package
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "duml_tracker_ros"
 
 

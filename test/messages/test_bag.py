@@ -21,7 +21,7 @@ from duml_tracker_ros.messages.definitions import DEFINITIONS, DETECTIONS, TARGE
 from duml_tracker_ros.messages.scaling import ScalingRule
 from duml_tracker_ros.tracker import create_tracker
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STORE = typestore()
 IMAGES, TRUTH = render(8)
 BOX = tuple(float(v) for v in TRUTH[0])

@@ -23,7 +23,7 @@ def broken():
     """An active node whose real tracker fails on marked images."""
     own = f"{NAMESPACE}_faults"
     settings = {"weights": "random", "device": "cpu", "overrides": SEEN, "diagnostics_period": 0.2}
-    program = (str(Path(__file__).with_name("faulty_node.py")),)
+    program = (str(Path(__file__).parents[1] / "faulty_node.py"),)
     with NodeProcess(program=program, namespace=own, autostart=True, **settings) as process:
         talker = Talker(own)
         talker.process = process

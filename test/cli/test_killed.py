@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from generated_sequence import write_sequence
-from kill_harness import killed_within, kills, on_full_disk
+from kill_harness import killed_within, kills, on_full_disk, put, tree
 from torch import nn
 
 from duml_tracker_ros.cli import compare
@@ -31,21 +31,6 @@ from duml_tracker_ros.tracker.checkpoint import load_checkpoint, save_checkpoint
 from duml_tracker_ros.tracker.config import NetworkConfig
 from duml_tracker_ros.training.kept import Log, save_whole
 from duml_tracker_ros.whole_set import new_folder, whole_set
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Content of all files below a folder."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-def put(folder: Path, files: dict[str, bytes]) -> None:
-    """Make a folder hold these files and nothing else."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, data in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-
 
 BOXES = ("30,40,30,24", "32,41,28,22")
 CLIP = Sequence("set/clip", (Path("1.jpg"), Path("2.jpg"), Path("3.jpg")), np.ones((3, 4)))
@@ -117,7 +102,7 @@ def test_what_a_killed_process_left_behind_goes_with_the_next_set(tmp_path: Path
 
 def killed_command(folder: Path, first: list[object], second: list[object]) -> dict[str, Any]:
     """What `killed_commands.py` found of a command that writes into a folder twice."""
-    script = Path(__file__).with_name("killed_commands.py")
+    script = Path(__file__).parents[1] / "killed_commands.py"
     argv = [json.dumps([str(word) for word in words]) for words in (first, second)]
     done = subprocess.run(
         [sys.executable, script, folder, *argv], capture_output=True, text=True, timeout=600

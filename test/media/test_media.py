@@ -21,7 +21,7 @@ from duml_tracker_ros.media.pages import pictures_in
 from duml_tracker_ros.media.picture import PictureError, decode, kind_of
 from duml_tracker_ros.media.source import SourceError
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "media.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "media.md"
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from duml_tracker_ros.mavlink.peers import MOST_PEERS, OFF, SILENT_FOR, Peer, Pe
 from duml_tracker_ros.mavlink.settings import TABLE, MavlinkError, Settings
 from duml_tracker_ros.mavlink.tracking import IDLE, LOST, TRACKING, Sight, Tracking
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
 ACTIVE, ERROR = 1, 2
 

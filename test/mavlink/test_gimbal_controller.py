@@ -13,7 +13,7 @@ from std_msgs.msg import Bool
 from duml_tracker_ros.msg import Bearing, Target
 
 OWN = f"{NAMESPACE}_gimbal"
-SCRIPT = str(Path(__file__).parents[1] / "examples" / "gimbal_controller.py")
+SCRIPT = str(Path(__file__).parents[2] / "examples" / "gimbal_controller.py")
 ERRORS = {1: 0.1, 2: -0.1, 3: 0.05}
 
 

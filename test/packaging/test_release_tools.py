@@ -9,7 +9,7 @@ from catkin_pkg.changelog import get_changelog_from_path
 from changelog_rst import convert
 from dockerfile_steps import DOCKERFILE, build_script, read_steps, run_script
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_bloom_reads_every_line_of_the_changelog(tmp_path):

@@ -283,8 +283,9 @@ def several(count, seconds):
 
 
 def _path():
-    here = str(Path(__file__).parent)
-    return os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
+    here = Path(__file__).resolve().parent
+    given = os.environ.get("PYTHONPATH")
+    return os.pathsep.join(filter(None, [given, str(here), str(here.parent)]))
 
 
 def malformed(requests, images, seed=11):
@@ -432,7 +433,7 @@ def closed_loop(frames, rate, mavlink=False):
     import json
     import tempfile
 
-    script = Path(__file__).parents[1] / "examples" / "closed_loop.py"
+    script = Path(__file__).parents[2] / "examples" / "closed_loop.py"
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 import torch
 from generated_sequence import render
-from kill_harness import kills
-from test_killed import put, tree
+from kill_harness import kills, put, tree
 
 from duml_tracker_ros.cli import export
 from duml_tracker_ros.cli.main import main

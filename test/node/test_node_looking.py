@@ -201,7 +201,7 @@ def test_clicks_of_rqt_select_only_when_asked_for(active, process, mice):
 
 
 def test_documented_topics_are_those_of_the_node(active):
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     sys.path.insert(0, str(root / "tools"))
     try:
         import node_graph

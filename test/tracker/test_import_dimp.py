@@ -25,7 +25,7 @@ from duml_tracker_ros.tracker.network.base import NORMALISATIONS
 from duml_tracker_ros.tracker.online.problem import DiscriminativeModel
 from duml_tracker_ros.tracker.online.solver import steepest_descent
 
-PUBLIC = np.load(Path(__file__).parent / "data" / "public_code.npz")
+PUBLIC = np.load(Path(__file__).parents[1] / "data" / "public_code.npz")
 TAKEN = ("feature_extractor.", "classifier.filter_optimizer.")
 
 

@@ -18,7 +18,7 @@ from duml_tracker_ros.tracker.network.anchors import anchor_shapes
 from duml_tracker_ros.tracker.network.siamese import SiameseNet
 from duml_tracker_ros.tracker.systems.drol import DrolTracker
 
-PUBLIC = np.load(Path(__file__).parent / "data" / "public_code.npz")
+PUBLIC = np.load(Path(__file__).parents[1] / "data" / "public_code.npz")
 
 
 def empty_net() -> SiameseNet:

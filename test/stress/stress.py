@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import console_trials
 import fault_trials
@@ -90,7 +93,7 @@ EXAMPLES = """
 examples, from the repository's root after make setup:
   make stress                                            all, about ten minutes
   make stress TRIALS='flood hd'                          some
-  .venv/bin/python test/stress.py soak --minutes 120     a longer soak
+  .venv/bin/python test/stress/stress.py soak --minutes 120     a longer soak
 """
 
 

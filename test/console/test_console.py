@@ -28,7 +28,7 @@ from duml_tracker_ros.console.settings import TABLE, ConsoleError, Settings
 from duml_tracker_ros.messages.image_codec import ImageError, ImageView
 from duml_tracker_ros.node.frame_ring import Frame
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STOP = {"type": "stop", "request": 1, "target": 0}
 SELECT = {"type": "select", "request": 1, "box": [1, 2.5, 30, 40], "stamp": "5", "replaces": 0}
 

@@ -17,7 +17,7 @@ from duml_tracker_ros.tracker import TRACKERS
 from duml_tracker_ros.tracker.checkpoint import default_weights
 from duml_tracker_ros.tracker.config import load_config
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -200,7 +200,7 @@ def test_change_of_the_image_ends_all(several):
 def test_tracker_of_one_target_is_refused_when_several_are_wanted():
     own = f"{NAMESPACE}_single"
     settings = {"weights": "random", "device": "cpu", "overrides": SEEN, "diagnostics_period": 0.2}
-    program = (str(Path(__file__).with_name("faulty_node.py")),)
+    program = (str(Path(__file__).parents[1] / "faulty_node.py"),)
     with NodeProcess(program=program, namespace=own, max_targets=2, **settings) as process:
         talker = Talker(own)
         try:
