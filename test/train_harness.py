@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from duml_tracker_ros.tracker.checkpoint import default_weights, load_checkpoint, save_checkpoint
 from duml_tracker_ros.tracker.checkpoint.store import load_fitting
-from duml_tracker_ros.tracker.config import NetworkConfig, load_config
+from duml_tracker_ros.tracker.config import load_config
+from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.training.config import TrainConfig
 
 TINY: dict[str, Any] = {

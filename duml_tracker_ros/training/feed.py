@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from ..tracker.config import NetworkConfig
 from ..tracker.errors import ConfigError
+from ..tracker.network_config import NetworkConfig
 from .config import TrainConfig
 from .data import Batches, DataError, make_loader
 from .data.photometric import Photometric

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from ..tracker.checkpoint.store import how_to_make
-from ..tracker.config import NetworkConfig, load_config
+from ..tracker.config import load_config
 from ..tracker.errors import ConfigError
 from ..tracker.factory import system
 from ..tracker.network.base import CropNet
+from ..tracker.network_config import NetworkConfig
 from ..tracker.settings import build, flat, merge
 from .config import TrainConfig
 

@@ -15,9 +15,9 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from ..tracker.checkpoint import load_checkpoint, load_imagenet, save_checkpoint
 from ..tracker.checkpoint.store import load_fitting, load_state, shipped
 from ..tracker.compute.device import has_fast_bf16
-from ..tracker.config import NetworkConfig
 from ..tracker.errors import ConfigError
 from ..tracker.network.base import CropNet
+from ..tracker.network_config import NetworkConfig
 from .config import TrainConfig
 from .ema import Ema
 from .feed import Feed

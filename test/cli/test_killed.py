@@ -28,7 +28,7 @@ from duml_tracker_ros.evaluation.runner import Run, load_run, save_run
 from duml_tracker_ros.evaluation.vot_runs import Trajectory, VotRun, load_vot_run, save_vot_run
 from duml_tracker_ros.outputs import write_text
 from duml_tracker_ros.tracker.checkpoint import load_checkpoint, save_checkpoint
-from duml_tracker_ros.tracker.config import NetworkConfig
+from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.training.kept import Log, save_whole
 from duml_tracker_ros.whole_set import new_folder, whole_set
 

@@ -12,8 +12,9 @@ from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.datasets import BENCHMARKS
 from duml_tracker_ros.evaluation.ablations import ablation_rows
 from duml_tracker_ros.evaluation.paper_tables import KINDS, paper_rows
-from duml_tracker_ros.tracker.config import NetworkConfig, load_config
+from duml_tracker_ros.tracker.config import load_config
 from duml_tracker_ros.tracker.factory import system
+from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.settings import build, flat
 from duml_tracker_ros.training import study
 from duml_tracker_ros.training.config import load_train_config

@@ -17,10 +17,10 @@ from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.datasets import Dataset, Sequence, catalogue
 from duml_tracker_ros.datasets.base import collect, images_of, make_sequence
 from duml_tracker_ros.tracker import ConfigError, create_tracker
-from duml_tracker_ros.tracker.config import BackboneConfig
 from duml_tracker_ros.tracker.network import backbone
 from duml_tracker_ros.tracker.network.blocks import ConvBn
 from duml_tracker_ros.tracker.network.levels import Backbone, level_channels
+from duml_tracker_ros.tracker.network_config import BackboneConfig
 from duml_tracker_ros.training.loop import train_from_config
 
 BOX = (40.0, 30.0, 44.0, 36.0)

@@ -11,15 +11,10 @@ from generated_sequence import render
 from train_harness import TINY, learns, squares, warm_file
 
 from duml_tracker_ros.tracker import BoxError, TrackState, create_tracker
-from duml_tracker_ros.tracker.config import (
-    BackboneConfig,
-    ConfigError,
-    NetworkConfig,
-    PostprocessConfig,
-    build,
-)
+from duml_tracker_ros.tracker.config import ConfigError, PostprocessConfig, build
 from duml_tracker_ros.tracker.network.backbone import build_backbone
 from duml_tracker_ros.tracker.network.siamese import SiameseNet
+from duml_tracker_ros.tracker.network_config import BackboneConfig, NetworkConfig
 from duml_tracker_ros.tracker.postprocess import best_views
 from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.fc_objective import wanted_score

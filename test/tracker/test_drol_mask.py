@@ -19,11 +19,12 @@ from duml_tracker_ros.tracker import (
     create_tracker,
 )
 from duml_tracker_ros.tracker.checkpoint import default_weights
-from duml_tracker_ros.tracker.config import MaskConfig, NetworkConfig, load_config
+from duml_tracker_ros.tracker.config import MaskConfig, load_config
 from duml_tracker_ros.tracker.frame.mask import bounds, box_of_mask, largest_part, upright
 from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.network.heads import OfflineOutput
 from duml_tracker_ros.tracker.network.mask_net import MaskNet, windows
+from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.results import TargetMask
 from duml_tracker_ros.tracker.settings import build
 

@@ -12,13 +12,14 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from duml_tracker_ros.tracker import create_tracker
 from duml_tracker_ros.tracker.checkpoint import load_imagenet
-from duml_tracker_ros.tracker.config import BackboneConfig, load_config
+from duml_tracker_ros.tracker.config import load_config
 from duml_tracker_ros.tracker.errors import ConfigError, WeightsError
 from duml_tracker_ros.tracker.network.backbone import SlimBackbone
 from duml_tracker_ros.tracker.network.blocks import fold_batch_norms
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
 from duml_tracker_ros.tracker.network.efficientnet import EfficientNetLite0
 from duml_tracker_ros.tracker.network.packed import pack_convolutions
+from duml_tracker_ros.tracker.network_config import BackboneConfig
 from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.data.samples import Shape
 from duml_tracker_ros.training.data.stage import Stage

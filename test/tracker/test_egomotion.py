@@ -12,11 +12,12 @@ from turning_camera import TurningCamera, away_and_back
 from duml_tracker_ros.scene import AerialScene, SceneSettings
 from duml_tracker_ros.scene.camera import project
 from duml_tracker_ros.tracker import TrackState, create_tracker
-from duml_tracker_ros.tracker.config import LocalizeConfig, NetworkConfig
+from duml_tracker_ros.tracker.config import LocalizeConfig
 from duml_tracker_ros.tracker.geometry import overlap
 from duml_tracker_ros.tracker.motion.egomotion import Attitude, Motion, View, between, view_of
 from duml_tracker_ros.tracker.motion.prediction import Prediction
 from duml_tracker_ros.tracker.motion.target import TargetTrack
+from duml_tracker_ros.tracker.network_config import NetworkConfig
 
 SIZE = (640, 480)
 STILL = SceneSettings(look_alikes=(), traffic=4, trees=(), bridges=(), clouds=0.0, tilt=0.0)

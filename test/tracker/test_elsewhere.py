@@ -7,10 +7,11 @@ import pytest
 
 from duml_tracker_ros.scene import AerialScene
 from duml_tracker_ros.tracker import TrackState, create_tracker
-from duml_tracker_ros.tracker.config import LocalizeConfig, NetworkConfig, ReacquireConfig
+from duml_tracker_ros.tracker.config import LocalizeConfig, ReacquireConfig
 from duml_tracker_ros.tracker.geometry import overlap
 from duml_tracker_ros.tracker.motion.egomotion import Motion
 from duml_tracker_ros.tracker.motion.elsewhere import Elsewhere, tiles
+from duml_tracker_ros.tracker.network_config import NetworkConfig
 
 NETWORK, SEARCH, RULE = NetworkConfig(), LocalizeConfig(), ReacquireConfig(active=True)
 BOX = (100.0, 90.0, 40.0, 30.0)

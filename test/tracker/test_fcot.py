@@ -10,11 +10,12 @@ from generated_sequence import render
 from train_harness import TINY, learns, squares, warm_file
 
 from duml_tracker_ros.tracker import BoxError, TrackState, create_tracker
-from duml_tracker_ros.tracker.config import NetworkConfig, OnlineConfig, load_config
+from duml_tracker_ros.tracker.config import OnlineConfig, load_config
 from duml_tracker_ros.tracker.frame.sampling import cell_points, sample_points
 from duml_tracker_ros.tracker.network.deformable import DeformConv
 from duml_tracker_ros.tracker.network.encoder_decoder import EncoderDecoderNet
 from duml_tracker_ros.tracker.network.roi_pool import roi_pool
+from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.online.box_regressor import (
     BoxModel,
     BoxProblem,

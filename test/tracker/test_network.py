@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from duml_tracker_ros.tracker.config import BackboneConfig, NetworkConfig, load_config
+from duml_tracker_ros.tracker.config import load_config
 from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.network.backbone import ResNet50, SlimBackbone
 from duml_tracker_ros.tracker.network.blocks import fold_batch_norms
@@ -19,6 +19,7 @@ from duml_tracker_ros.tracker.network.correlation import (
 )
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
 from duml_tracker_ros.tracker.network.neck import Neck, resize
+from duml_tracker_ros.tracker.network_config import BackboneConfig, NetworkConfig
 from duml_tracker_ros.tracker.settings import build
 
 TINY = NetworkConfig(

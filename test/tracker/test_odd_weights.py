@@ -14,10 +14,10 @@ import torch
 from train_harness import TINY
 
 from duml_tracker_ros.tracker.checkpoint import load_checkpoint, load_imagenet, save_checkpoint
-from duml_tracker_ros.tracker.config import BackboneConfig, NetworkConfig
 from duml_tracker_ros.tracker.errors import WeightsError
 from duml_tracker_ros.tracker.network.backbone import ResNet50
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
+from duml_tracker_ros.tracker.network_config import BackboneConfig, NetworkConfig
 from duml_tracker_ros.tracker.settings import build
 
 

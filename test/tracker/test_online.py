@@ -9,9 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from duml_tracker_ros.tracker.config import LocalizeConfig, NetworkConfig, OnlineConfig
+from duml_tracker_ros.tracker.config import LocalizeConfig, OnlineConfig
 from duml_tracker_ros.tracker.frame.localize import Finding, TrackState, judge, second_peak
 from duml_tracker_ros.tracker.motion.target import TargetTrack
+from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.online.filters import apply_filter, filter_gradient
 from duml_tracker_ros.tracker.online.labels import bernoulli_label
 from duml_tracker_ros.tracker.online.localizer import OnlineLocalizer

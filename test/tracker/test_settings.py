@@ -10,15 +10,10 @@ from typing import Annotated, Any
 
 import pytest
 
-from duml_tracker_ros.tracker.config import (
-    NetworkConfig,
-    OnlineConfig,
-    TrackerConfig,
-    load_config,
-    sizes,
-)
+from duml_tracker_ros.tracker.config import OnlineConfig, TrackerConfig, load_config, sizes
 from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.factory import TRACKERS
+from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.settings import (
     Group,
     Range,

@@ -11,11 +11,12 @@ from train_harness import TINY, learns, squares
 
 from duml_tracker_ros.tracker import BoxError, TrackState, WeightsError, create_tracker
 from duml_tracker_ros.tracker.checkpoint import save_checkpoint
-from duml_tracker_ros.tracker.config import NetworkConfig, load_config
+from duml_tracker_ros.tracker.config import load_config
 from duml_tracker_ros.tracker.geometry import cxcywh_to_xyxy, iou
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
 from duml_tracker_ros.tracker.network.heads import OfflineOutput
 from duml_tracker_ros.tracker.network.siamese import SiameseNet
+from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.postprocess import hann_window, select
 from duml_tracker_ros.tracker.settings import build
 from duml_tracker_ros.training.config import load_train_config

@@ -12,10 +12,11 @@ from generated_sequence import render
 from train_harness import TINY, learns, squares, warm_file
 
 from duml_tracker_ros.tracker import BoxError, TrackState, create_tracker
-from duml_tracker_ros.tracker.config import NetworkConfig, load_config
+from duml_tracker_ros.tracker.config import load_config
 from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.frame.sampling import cell_points, sample_points, taps
 from duml_tracker_ros.tracker.network.proposal_net import ProposalNet, PyramidNeck, shrink
+from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.online.deformable import DeformableModel, PointModel, SpanProblem
 from duml_tracker_ros.tracker.online.labels import region_label
 from duml_tracker_ros.tracker.online.ltrb import box_of

@@ -24,16 +24,12 @@ from duml_tracker_ros.tracker.checkpoint import (
     save_checkpoint,
     usual_size,
 )
-from duml_tracker_ros.tracker.config import (
-    BackboneConfig,
-    LocalizeConfig,
-    PostprocessConfig,
-    load_config,
-)
+from duml_tracker_ros.tracker.config import LocalizeConfig, PostprocessConfig, load_config
 from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.motion.target import TargetTrack
 from duml_tracker_ros.tracker.network.backbone import ResNet50
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
+from duml_tracker_ros.tracker.network_config import BackboneConfig
 from duml_tracker_ros.tracker.systems.records import Frame
 
 

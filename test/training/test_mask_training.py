@@ -16,10 +16,11 @@ from train_harness import settings
 from duml_tracker_ros.tracker import ConfigError, WeightsError, create_tracker
 from duml_tracker_ros.tracker.checkpoint import default_weights, load_checkpoint
 from duml_tracker_ros.tracker.checkpoint.store import load_fitting
-from duml_tracker_ros.tracker.config import MaskConfig, NetworkConfig, load_config
+from duml_tracker_ros.tracker.config import MaskConfig, load_config
 from duml_tracker_ros.tracker.frame.mask import box_of_mask
 from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.network.mask_net import MaskNet
+from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.settings import build
 from duml_tracker_ros.training.config import DataConfig, load_train_config
 from duml_tracker_ros.training.data import (

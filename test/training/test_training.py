@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from train_harness import TINY, settings, squares, write_data
 
 from duml_tracker_ros.cli.main import main
-from duml_tracker_ros.tracker.config import NetworkConfig
 from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
+from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.settings import build
 from duml_tracker_ros.training.assignment import assign
 from duml_tracker_ros.training.config import CONFIG_DIR, LossConfig, load_train_config

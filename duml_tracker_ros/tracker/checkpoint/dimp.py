@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..config import NetworkConfig, load_config
+from ..config import load_config
 from ..network.dual_modal import DualModalNet
+from ..network_config import NetworkConfig
 from .foreign import read_foreign, tensors, translate
 from .store import file_sha256, save_state
 

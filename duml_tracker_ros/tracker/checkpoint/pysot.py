@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..config import NetworkConfig, load_config
+from ..config import load_config
 from ..errors import WeightsError
 from ..network.siamese import SiameseNet
+from ..network_config import NetworkConfig
 from .foreign import read_foreign, tensors, translate
 from .store import COUNTER, file_sha256, save_state
 

@@ -19,8 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..config import NetworkConfig, sizes
+from ..config import sizes
 from ..errors import WeightsError
+from ..network_config import NetworkConfig
 from ..registry import HERE, registration
 from ..settings import build
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 
 from ..checkpoint import Checkpoint
-from ..config import NetworkConfig
 from ..errors import WeightsError
+from ..network_config import NetworkConfig
 
 VERSION = 1
 """Of how graphs are quantised; those in the cache are made anew when it changes."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..config import LocalizeConfig, NetworkConfig, ReacquireConfig
+from ..config import LocalizeConfig, ReacquireConfig
 from ..geometry import Box, Window, search_window
+from ..network_config import NetworkConfig
 from .egomotion import Motion
 
 STEP = 0.6

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..config import LocalizeConfig, NetworkConfig, PostprocessConfig, ReacquireConfig
+from ..config import LocalizeConfig, PostprocessConfig, ReacquireConfig
 from ..frame.colour import UsualColour
 from ..frame.localize import Finding, TrackState, neighbourhood
 from ..frame.palette import UsualPalette
 from ..geometry import Box, Sides, Window, overlap, search_window
+from ..network_config import NetworkConfig
 from .egomotion import Motion, View
 from .elsewhere import Elsewhere
 from .lookalikes import LookAlikes

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..config import BackboneConfig
 from ..errors import ConfigError
+from ..network_config import BackboneConfig
 from .blocks import ConvBn
 from .efficientnet import EfficientNetLite0
 from .levels import Backbone, level_channels

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from ..config import NetworkConfig
+from ..network_config import NetworkConfig
 from .backbone import build_backbone
 from .blocks import fold_batch_norms
 from .packed import pack_convolutions

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import NetworkConfig
+from ..network_config import NetworkConfig
 from ..online.problem import DiscriminativeModel
 from .anchors import anchor_shapes
 from .blocks import head_conv, unit_power

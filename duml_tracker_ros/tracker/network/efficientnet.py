@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
-from ..config import BackboneConfig
+from ..network_config import BackboneConfig
 from .blocks import ConvBn
 from .levels import Backbone, level_channels
 

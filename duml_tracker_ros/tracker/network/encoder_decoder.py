@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..config import NetworkConfig
+from ..network_config import NetworkConfig
 from ..online.box_regressor import BoxModel
 from ..online.problem import DiscriminativeModel
 from .base import CropNet

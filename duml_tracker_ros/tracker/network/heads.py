@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from ..config import NetworkConfig
+from ..network_config import NetworkConfig
 from .blocks import head_conv
 from .correlation import centre, depthwise_correlation, pixelwise_correlation
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from ..config import BackboneConfig
 from ..errors import ConfigError
+from ..network_config import BackboneConfig
 
 
 class Backbone(nn.Module):

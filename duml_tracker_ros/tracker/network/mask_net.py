@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..config import NetworkConfig
 from ..errors import ConfigError
+from ..network_config import NetworkConfig
 from .blocks import ConvBn
 from .heads import OfflineOutput
 from .neck import resize

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import NetworkConfig
+from ..network_config import NetworkConfig
 from ..online.deformable import DeformableModel
 from .base import CropNet
 from .blocks import ConvBn, unit_power

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ..config import NetworkConfig
+from ..network_config import NetworkConfig
 from .blocks import ConvBn
 from .correlation import centre, depthwise_correlation
 from .heads import OfflineOutput

@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from ..config import NetworkConfig
+from ..network_config import NetworkConfig
 from .anchors import anchor_grid, anchor_shapes
 from .base import CropNet
 from .heads import LevelHead, OfflineHead, OfflineOutput, ScoreHead, ScoreLevel
