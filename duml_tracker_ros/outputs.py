@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
@@ -150,7 +151,8 @@ def whole(path: str | Path) -> Iterator[Path]:
     """
     place = Path(path).resolve()
     if place.exists() and not place.is_file():
-        yield place
+        with _named(path):
+            yield place
         return
     stem = place.stem
     if len(os.fsencode(place.name)) > LONG:
@@ -160,7 +162,8 @@ def whole(path: str | Path) -> Iterator[Path]:
     partial = place.with_name(f"{start}{os.getpid()}{end}")
     group = _group.get()
     try:
-        yield partial
+        with _named(path):
+            yield partial
         if group is not None and partial.exists():
             group.append((partial, place))
             return
@@ -170,6 +173,20 @@ def whole(path: str | Path) -> Iterator[Path]:
     finally:
         if group is None or (partial, place) not in group:
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """Name the file where a disk is full: the system does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}. Make room, or name another place; a "
+            "former file stays"
+        ) from error
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -37,6 +37,7 @@ class NodeProcess:
     Args:
         program: what Python runs instead of the node's module.
         namespace: that of the node; two nodes must not share one.
+        variables: of the process's environment, beside the usual ones.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class NodeProcess:
         *ros_arguments,
         program=("-m", "duml_tracker_ros.node"),
         namespace=NAMESPACE,
+        variables=None,
         **parameters,
     ):
         # Two threads of torch that wait for each other crawl on a machine busy with other tests.
@@ -58,6 +60,7 @@ class NodeProcess:
         ]
         environment = dict(os.environ, ROS_DOMAIN_ID=str(DOMAIN), PYTHONUNBUFFERED="1")
         environment["RCUTILS_LOGGING_USE_STDOUT"] = "1"
+        environment.update(variables or {})
         self._process = subprocess.Popen(
             [
                 sys.executable,

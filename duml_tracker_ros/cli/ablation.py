@@ -14,9 +14,9 @@ from .common import (
     add_device,
     add_own_weights,
     epilog,
+    out_folder,
     parse_files,
     run_options,
-    runs_folder,
     table,
 )
 
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     there, _ = own_contestants(TRACKERS, parse_files(args.weights, size), args.device)
     files = {c.spec.name: c.spec.weights for c in there if c.spec.size == size}
     files |= _networks(args.network)
-    out = Path(args.out).expanduser() if args.out else runs_folder("ablation", args.root)
+    out = out_folder(args.out, "ablation", args.root)
     options = run_options(args)
     spec = TrackerSpec("", device=args.device, size=size)
     out.mkdir(parents=True, exist_ok=True)

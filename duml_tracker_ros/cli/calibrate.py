@@ -15,8 +15,8 @@ from .common import (
     add_clips,
     add_tracker_options,
     epilog,
+    out_folder,
     run_options,
-    runs_folder,
     table,
     tracker_specs,
 )
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     clips = load_dataset(args.dataset, args.root, args.sequences)
     if clips.protocol in ("supervised", "anchors") or clips.submission is not None:
         raise DatasetError(f"{clips.name}: calibration needs a data set of one pass with its truth")
-    out = Path(args.out).expanduser() if args.out else runs_folder("calibrate", args.root)
+    out = out_folder(args.out, "calibrate", args.root)
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for spec, rule in zip(specs, present, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import hashlib
 import math
@@ -259,6 +260,27 @@ def runs_folder(command: str, root: str | Path) -> Path:
     place = Path(root).expanduser().resolve()
     mark = hashlib.sha256(os.fsencode(place)).hexdigest()[:8]
     return Path("runs") / command / f"{place.name or 'root'}-{mark}"
+
+
+def out_folder(given: str | None, command: str, root: str | Path) -> Path:
+    """Where a command keeps its results: what ``--out`` names, or its `runs_folder`.
+
+    Raises CliError when no folder can be there, which is to be told before hours of work.
+    """
+    if not given:
+        return runs_folder(command, root)
+    folder = Path(given).expanduser()
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(folder)
+        place = next(p for p in (folder, *folder.resolve().parents) if os.path.lexists(p))
+    except OSError as error:
+        raise CliError(f"--out {shown(given)}: {error.strerror}") from None
+    if not place.is_dir():
+        raise CliError(f"--out {given}: {place} is no folder; name another one")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise CliError(f"--out {given}: {place} cannot be written to; name another folder")
+    return folder
 
 
 def parse_files(pairs: Sequence[str], otherwise: str = "") -> dict[tuple[str, str], str]:

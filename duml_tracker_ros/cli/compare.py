@@ -17,9 +17,9 @@ from .common import (
     add_device,
     add_own_weights,
     epilog,
+    out_folder,
     parse_files,
     run_options,
-    runs_folder,
     table,
 )
 
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         absent = {n: reason for n, reason in absent.items() if n in wanted}
     if not own and not peers:
         raise CliError("no tracker to compare: " + "; ".join((*missing.values(), *absent.values())))
-    out = Path(args.out).expanduser() if args.out else runs_folder("compare", args.root)
+    out = out_folder(args.out, "compare", args.root)
     options = run_options(args)
     entries, problems = compare([*own, *peers], clips, out / "runs", **options)
     if not args.no_speed:

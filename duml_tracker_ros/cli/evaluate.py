@@ -22,9 +22,9 @@ from .common import (
     add_tracker_options,
     epilog,
     open_outputs,
+    out_folder,
     parse_settings,
     printer,
-    runs_folder,
     table,
     tracker_specs,
 )
@@ -208,7 +208,7 @@ def run(args: argparse.Namespace) -> int:
     if args.root and args.scenes:
         raise CliError("--scenes takes the place of a data set: leave out --root")
     source = args.root or "scenes"
-    out = Path(args.out).expanduser() if args.out else runs_folder("eval", source)
+    out = out_folder(args.out, "eval", source)
     outputs = open_outputs(args)
     json_file = outputs.file("--json", args.json, stream=True) if args.json else None
     if args.report:

@@ -99,6 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     parser = build_parser()
     args = parser.parse_args(argv)
+    limit = os.environ.get(ENVIRONMENT, "")
+    if limit and not (limit.isdecimal() and int(limit[:20])):
+        parser.error(f"{ENVIRONMENT}={limit} is not a whole number above 0: change or unset it")
     if getattr(args, "max_pixels", None):
         os.environ[ENVIRONMENT] = str(args.max_pixels)
     if args.command is None:

@@ -14,8 +14,8 @@ from .common import (
     add_clips,
     add_tracker_options,
     epilog,
+    out_folder,
     run_options,
-    runs_folder,
     table,
 )
 
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     create_participant(spec)
     clips = load_dataset(args.dataset, args.root, args.sequences)
     shown = measures(clips)
-    out = Path(args.out).expanduser() if args.out else runs_folder("study", args.root)
+    out = out_folder(args.out, "study", args.root)
     options = run_options(args)
     variants = Variants(spec, clips, out / "runs", **options)
 

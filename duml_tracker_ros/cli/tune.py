@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import Number
@@ -14,8 +13,8 @@ from .common import (
     add_clips,
     add_tracker_options,
     epilog,
+    out_folder,
     run_options,
-    runs_folder,
     table,
 )
 
@@ -92,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     variants = Variants(
         spec,
         clips,
-        Path(args.out).expanduser() if args.out else runs_folder("tune", args.root),
+        out_folder(args.out, "tune", args.root),
         **run_options(args),
     )
     rows: list[list[str]] = []

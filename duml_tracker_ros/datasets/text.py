@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import re
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def read_text(path: str | Path) -> str:
     """
     if Path(path).exists() and not Path(path).is_file():
         # Reading a pipe would wait for ever.
-        raise OSError(f"{path} is no file")
+        raise OSError(errno.EINVAL, "it is no file")
     data = Path(path).read_bytes()
     code = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     text = data.decode(code, errors="replace").removeprefix("\ufeff")

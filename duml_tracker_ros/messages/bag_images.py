@@ -76,6 +76,9 @@ class BagImages:
     def __enter__(self) -> BagImages:
         if not self.path.exists():
             raise BagError(f"{self.path} does not exist; give a bag's folder, .mcap or .db3 file")
+        if not self.path.is_dir() and not self.path.is_file():
+            # Reading a pipe would wait for ever.
+            raise BagError(f"{self.path} is no file; give a bag's folder, .mcap or .db3 file")
         if self.path.suffix == ".bag":
             raise BagError(f"{self.path} is of ROS 1; rosbags-convert makes it one of ROS 2")
         if self.path.is_file() and self.path.suffix == ".zstd":

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..outputs import whole
+from ..outputs import PICTURES, whole
 
 
 class VideoError(OSError):
@@ -36,6 +36,8 @@ class VideoSink:
         if not fps > 0:
             raise ValueError(f"fps={fps} is not possible; use a rate above 0")
         self.path = Path(path)
+        if self.path.suffix.lower() in PICTURES:
+            raise VideoError(f"cannot write {self.path}: that is the name of a picture; use .mp4")
         self.fps = float(fps)
         self.frames = 0
         self._writer: cv2.VideoWriter | None = None

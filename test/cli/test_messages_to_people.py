@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,25 @@ def test_what_exists_is_no_camera_and_no_keyword(
     picture = tmp_path / "0001" / "img" / "000001.png"
     assert track(picture, "--box", "1,2,9,9", "--csv", "b.csv") == 2
     assert "is one picture (PNG)" in capsys.readouterr().err
+
+
+def test_a_pipe_a_device_or_a_folder_is_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Reading a pipe would wait for ever, and a device has no end."""
+    folder = write_sequence(tmp_path / "Seq", frames=3)
+    pipe = tmp_path / "pipe.safetensors"
+    os.mkfifo(pipe)
+    for place in (pipe, Path("/dev/zero"), tmp_path):
+        assert main(["explain", str(folder / "img"), "--truth", str(place)]) == 2
+        assert f"ground truth {place} cannot be read: it is no file" in capsys.readouterr().err
+        assert main(["info", "--weights", str(place), "--json"]) == 0
+        assert f"weights file {place} is no file" in capsys.readouterr().out
+        assert main(["import", "pysot", str(place), "--out", str(tmp_path / "w.safetensors")]) == 2
+        assert f"weights file {place} is no file" in capsys.readouterr().err
+    for place in (pipe, Path("/dev/zero")):
+        assert main(["eval", "--root", str(place), "--tracker", "opencv_kcf"]) == 2
+        assert str(place) in capsys.readouterr().err
 
 
 def test_a_camera_has_a_small_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,10 +13,12 @@ import cv2
 import numpy as np
 import pytest
 from generated_sequence import render, write_sequence
+from kill_harness import on_full_disk
 
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.explain.trace import Budget, TraceWriter
-from duml_tracker_ros.outputs import OutputError, Outputs, open_text, unused, whole
+from duml_tracker_ros.media.claims import ENVIRONMENT
+from duml_tracker_ros.outputs import OutputError, Outputs, open_text, unused, whole, write_text
 from duml_tracker_ros.viz import VideoSink
 from duml_tracker_ros.viz.video import VideoError
 
@@ -260,3 +262,54 @@ def test_the_demo_does_not_remove_its_source(tmp_path: Path) -> None:
     with pytest.raises(main_module.DemoError, match=r"track\.avi is --video itself"):
         main_module.prepare(main_module.parse(argv))
     assert video.exists()
+
+
+def test_a_full_disk_is_named_and_the_former_file_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    said = on_full_disk(lambda: write_text(path, "x" * 10000), 100)
+    assert said.startswith(f"OutputError: {path} cannot be written: File too large. Make room, or")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.json"]
+    source = write_video(tmp_path / "x.avi", 3)
+    for option in ("--csv", "--json"):
+        assert track(source, option, "/dev/full") == 2
+        error = capsys.readouterr().err
+        assert "error: /dev/full cannot be written: No space left on device. Make room" in error
+
+
+def test_what_can_be_no_folder_is_refused_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sequence(tmp_path / "data" / "Seq", 3)
+    (tmp_path / "file").write_text("x")
+    for command in (["eval"], ["compare", "--no-speed"]):
+        argv = [*command, "--root", tmp_path / "data", "--tracker", "opencv_kcf", "--quiet"]
+        for out in (tmp_path / "file", tmp_path / "file" / "below", "/dev/full"):
+            assert "is no folder; name another one" in refused(capsys, [*argv, "--out", out])
+        assert "File name too long" in refused(capsys, [*argv, "--out", "x" * 300])
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_a_video_has_no_name_of_a_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_video(tmp_path / "x.avi", 3)
+    for name in ("v.png", "v.JPG", "v.tiff"):
+        assert track(source, "--video", tmp_path / name) == 2
+        assert "that is the name of a picture; use .mp4" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["x.avi"]
+
+
+def test_a_limit_of_pixels_that_is_no_number_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text in ("1e6", "-5", "0", "many"):
+        monkeypatch.setenv(ENVIRONMENT, text)
+        with pytest.raises(SystemExit) as stop:
+            track(tmp_path)
+        assert stop.value.code == 2
+        said = capsys.readouterr().err
+        assert f"{ENVIRONMENT}={text} is not a whole number above 0: change or unset it" in said

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import shutil
 import sqlite3
@@ -214,6 +215,8 @@ def test_start_and_frames_choose_the_images(tmp_path, truth, capsys):
         ({"bag": "truncated.mcap"}, "truncated or damaged"),
         ({"bag": "short.mcap"}, "truncated or damaged"),
         ({"bag": "text.db3"}, "truncated or damaged"),
+        ({"bag": "pipe.mcap"}, "pipe.mcap is no file; give a bag's folder"),
+        ({"bag": "pipe.db3"}, "pipe.db3 is no file; give a bag's folder"),
         ({"bag": "lone.db3.zstd"}, "zstd -d lone.db3.zstd"),
         ({"bag": "first"}, "the first image cannot be used: image 0: data is"),
         ({"out": "in"}, "exists already"),
@@ -224,6 +227,8 @@ def test_mistakes_are_told_in_one_line_and_leave_nothing(tmp_path, capsys, chang
     data = (bag / "in.mcap").read_bytes()
     (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0")
     (tmp_path / "folder").mkdir()
+    for name in ("pipe.mcap", "pipe.db3"):
+        os.mkfifo(tmp_path / name)
     (tmp_path / "truncated.mcap").write_bytes(data[: len(data) // 2])
     (tmp_path / "short.mcap").write_bytes(data[:5])
     (tmp_path / "text.db3").write_text("no data base")

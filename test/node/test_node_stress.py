@@ -32,10 +32,10 @@ def test_several_targets():
 def test_soak():
     findings = stress_trials.soak(4.0)
     judge([f for f in findings if f.what != "memory growth"])
-    # The allocator keeps some MiB now and then, which in a few seconds looks like growth; a leak of
-    # one image in ten would be more than this.
+    # What torch and OpenVINO take for a target that is first lost or large stays; a leak of one
+    # image in twenty would be more than this.
     (growth,) = [f for f in findings if f.what == "memory growth"]
-    assert float(growth.value.split()[0]) < 8.0, growth
+    assert float(growth.value.split()[0]) < 4.0, growth
 
 
 @pytest.mark.parametrize("mavlink", [False, True])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import WeightsError
-from .store import COUNTER, check_tensor
+from .store import COUNTER, absent, check_tensor
 
 
 def read_foreign(path: str | Path, allowed: Iterable[str] = ()) -> Any:
@@ -29,7 +29,7 @@ def read_foreign(path: str | Path, allowed: Iterable[str] = ()) -> Any:
     """
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(f"weights file {path} does not exist")
+        raise WeightsError(f"weights file {path} {absent(path)}")
     try:
         with _stand_ins(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)

@@ -186,11 +186,16 @@ def how_to_make(size: str, name: str) -> str:
     return f"duml-tracker train {record.weights_stem(size)}"
 
 
+def absent(path: Path) -> str:
+    """Words for a path that is no file."""
+    return "is no file" if os.path.lexists(path) else "does not exist"
+
+
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a weight file and check it. Raises WeightsError that says what is wrong with it."""
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(f"weights file {path} does not exist")
+        raise WeightsError(f"weights file {path} {absent(path)}")
     try:
         digest, wanted = file_sha256(path), _checksums(path)
     except OSError as error:
@@ -332,7 +337,7 @@ def load_imagenet(backbone: nn.Module, path: str | Path) -> list[str]:
     public_name = getattr(backbone, "public_name", str)
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(f"weights file {path} does not exist")
+        raise WeightsError(f"weights file {path} {absent(path)}")
     try:
         if path.suffix == ".safetensors":
             with safe_open(str(path), framework="pt") as file:
