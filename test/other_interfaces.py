@@ -23,7 +23,9 @@ import pytest
 from duml_tracker_ros.messages.definitions import DEFINITIONS, DETECTIONS, FFMPEG, FOXGLOVE
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = tuple(name.partition("/")[0] for name in (FFMPEG, FOXGLOVE, DETECTIONS))
+TRANSFORMS = "tf2_msgs/msg/TFMessage"
+ALL = {**DEFINITIONS, TRANSFORMS: "geometry_msgs/TransformStamped[] transforms"}
+PACKAGES = tuple(name.partition("/")[0] for name in (FFMPEG, FOXGLOVE, DETECTIONS, TRANSFORMS))
 # What Python and Fast DDS need of all that rosidl can generate.
 GENERATORS = (
     *("rosidl_cmake", "rosidl_adapter", "rosidl_generator_type_description"),
@@ -74,7 +76,7 @@ def sources() -> dict[str, str]:
     files, top = {}, _filled(TOP, prefix=sys.prefix)
     for package in PACKAGES:
         names = []
-        for name, definition in DEFINITIONS.items():
+        for name, definition in ALL.items():
             if name.startswith(f"{package}/"):
                 names.append(f"msg/{name.rpartition('/')[2]}.msg")
                 files[f"{package}/{names[-1]}"] = textwrap.dedent(definition).lstrip("\n") + "\n"

@@ -187,3 +187,58 @@ def test_class_of_a_detection_goes_with_the_target(node):
     assert refused.message == "class_id has 201 characters: use at most 200"
     talker.node.destroy_subscription(watch)
     talker.node.destroy_publisher(publisher)
+
+
+def test_place_of_the_target_goes_to_tf(node):
+    from geometry_msgs.msg import PoseStamped
+    from sensor_msgs.msg import CameraInfo
+    from tf2_msgs.msg import TFMessage
+
+    talker, process = node
+    reset(talker)
+    talker.bring_to("active")
+    sent = []
+    watch = talker.node.create_subscription(TFMessage, "/tf", sent.append, 100)
+    infos = talker.node.create_publisher(CameraInfo, "camera_info", 1)
+    poses = talker.node.create_publisher(PoseStamped, "camera_pose", 20)
+    info = CameraInfo(width=640, height=480)
+    info.k = [600.0, 0.0, 319.5, 0.0, 600.0, 239.5, 0.0, 0.0, 1.0]
+    info.header.frame_id = "camera"
+
+    def see():
+        """One image of a camera that looks down from 40 m."""
+        image = talker.image()
+        pose = PoseStamped()
+        pose.header.stamp, pose.header.frame_id = image.header.stamp, "map"
+        pose.pose.position.z, pose.pose.orientation.x, pose.pose.orientation.w = 40.0, 1.0, 0.0
+        infos.publish(info)
+        poses.publish(pose)
+        talker.published.add(stamp_of(image))
+        talker.images.publish(image)
+
+    talker.fresh_target()
+    target = talker.init(TARGET, meanwhile=talker.publish)
+    assert target.success, target.message
+    assert talker.set_parameter("world_source", "ground").successful
+    talker.targets.clear()
+    talker.spin_until(lambda: len(talker.targets) > 10, "targets", meanwhile=see)
+    assert not poses.get_subscription_count(), "nobody asked for it"
+    assert talker.set_parameter("publish_tf", True).successful
+    name = f"target_{target.target_id}"
+
+    def found():
+        return [t for m in sent for t in m.transforms if t.child_frame_id == name]
+
+    talker.spin_until(found, "a transform", meanwhile=see)
+    transform = found()[-1]
+    assert transform.header.frame_id == "map"
+    assert stamp_of(transform) in talker.published
+    place = transform.transform.translation
+    assert (place.x, place.y, place.z) == pytest.approx((0.0, 0.3, 0.0), abs=5.0)
+    assert place.z == pytest.approx(0.0, abs=0.01)
+    assert transform.transform.rotation.w == 1.0
+    for parameter, value in (("world_source", "off"), ("publish_tf", False)):
+        assert talker.set_parameter(parameter, value).successful
+    talker.node.destroy_subscription(watch)
+    talker.node.destroy_publisher(infos)
+    talker.node.destroy_publisher(poses)
