@@ -44,7 +44,7 @@ def pytest_unconfigure(config):
     if "node_harness" in sys.modules and STATUS in config.stash:
         from node_harness import close_context
 
-        from duml_tracker_ros.node.deadline import end_within
+        from duml_tracker_ros.node.exit_watchdog import end_within
 
         sys.stdout.flush()
         sys.stderr.flush()

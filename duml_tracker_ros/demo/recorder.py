@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..arguments import Parser
-from ..node.deadline import end_within
 from ..node.ending import interrupted_by_signals
+from ..node.exit_watchdog import end_within
 from ..outputs import write_text
 from .pictures import Heatmap, draw_run
 from .sources import (

@@ -18,8 +18,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .deadline import end_within
 from .ending import Ending
+from .exit_watchdog import end_within
 
 # Longest time that taking down the middleware may take, seconds.
 ENDING = 8.0

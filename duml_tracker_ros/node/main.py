@@ -9,8 +9,8 @@ import traceback
 from collections.abc import Sequence
 
 from ..needs import missing
-from .deadline import end_within
 from .ending import Ending
+from .exit_watchdog import end_within
 
 # Longest time that taking down the middleware may take, seconds; usually it takes one or two.
 ENDING = 8.0

@@ -161,7 +161,7 @@ def test_incompatible_qos_is_named(own):
 
 def test_process_ends_in_time_though_a_library_hangs_with_the_interpreters_lock():
     hang = (
-        "import ctypes; from duml_tracker_ros.node.deadline import end_within;"
+        "import ctypes; from duml_tracker_ros.node.exit_watchdog import end_within;"
         "assert end_within(0.5, 7); ctypes.PyDLL(None).sleep(120)"
     )
     began = time.monotonic()

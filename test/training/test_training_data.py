@@ -27,6 +27,7 @@ from duml_tracker_ros.training.data import (
     make_loader,
     warp,
 )
+from duml_tracker_ros.training.data.appearance import deform, mirrored, recolour
 from duml_tracker_ros.training.data.bank import Bank
 from duml_tracker_ros.training.data.cutouts import (
     Cutout,
@@ -36,7 +37,6 @@ from duml_tracker_ros.training.data.cutouts import (
     make_cutout,
     polygon_alpha,
 )
-from duml_tracker_ros.training.data.looks import deform, mirrored, recolour
 from duml_tracker_ros.training.data.photometric import Photometric, PhotometricConfig
 from duml_tracker_ros.training.data.scenes import FIRST_SEED, MIN_VISIBILITY, load_scenes
 

@@ -10,9 +10,9 @@ import cv2
 from ...datasets.annotated import Box, Target
 from . import warp
 from .bank import Bank
+from .compositor import Compositor, Fill
 from .pools import Pool
 from .samples import Kind, Sample
-from .stage import Fill, Stage
 from .warp import Affine, Image
 
 
@@ -21,8 +21,8 @@ class StillMaker:
 
     kind = Kind.STILL
 
-    def __init__(self, stage: Stage, pool: Pool) -> None:
-        self.stage = stage
+    def __init__(self, compositor: Compositor, pool: Pool) -> None:
+        self.compositor = compositor
         self.pool = pool
 
     def __bool__(self) -> bool:
@@ -30,15 +30,15 @@ class StillMaker:
 
     def pick(self, rng: random.Random) -> tuple[Image, Target]:
         i, j = self.pool.draw(rng)
-        return self.stage.bank.image(i), self.stage.bank.records[i].targets[j]
+        return self.compositor.bank.image(i), self.compositor.bank.records[i].targets[j]
 
     def make(self, rng: random.Random) -> Sample:
-        stage, shape = self.stage, self.stage.shape
+        compositor, shape = self.compositor, self.compositor.shape
         image, target = self.pick(rng)
         _, _, w, h = target.box
-        outside = stage.outside(rng, image)
-        resolution = stage.resolution(rng, math.sqrt(w * h))
-        others = stage.strangers(rng)
+        outside = compositor.outside(rng, image)
+        resolution = compositor.resolution(rng, math.sqrt(w * h))
+        others = compositor.strangers(rng)
         # A polygon gives exact boxes after any turn, a bare box does not.
         loose = 2.5 if target.polygon else 1.0
         base = warp.linear(1.0, rng.gauss(0, 0.04) * loose, math.exp(rng.gauss(0, 0.06)))
@@ -48,7 +48,7 @@ class StillMaker:
         for f in range(shape.n_search + 1):
             query = shape.is_query(f)
             if query and rng.random() < 0.05:
-                crops.append(stage.elsewhere(rng, shape.search, resolution))
+                crops.append(compositor.elsewhere(rng, shape.search, resolution))
                 boxes.append(None)
                 masks.append(None)
                 continue
@@ -59,11 +59,11 @@ class StillMaker:
                 # not the template's aspect.
                 strain = math.exp(rng.gauss(0, 0.09 if rng.random() < 0.7 else 0.35))
                 matrix = _after(warp.linear(1.0, turn, strain, rng.gauss(0, 0.03) * loose), base)
-            crop, box, mask = stage.window(
+            crop, box, mask = compositor.window(
                 rng, image, target, matrix, f, resolution, outside, others
             )
-            if query and rng.random() < 0.15 and stage.cutouts:
-                stage.occlude(rng, crop, box, image, mask)
+            if query and rng.random() < 0.15 and compositor.cutouts:
+                compositor.occlude(rng, crop, box, image, mask)
             crops.append(crop)
             boxes.append(box)
             masks.append(mask)
@@ -78,14 +78,14 @@ class PatchMaker(StillMaker):
 
     kind = Kind.PATCH
 
-    def __init__(self, stage: Stage, outlined: bool = False) -> None:
-        self.stage = stage
+    def __init__(self, compositor: Compositor, outlined: bool = False) -> None:
+        self.compositor = compositor
         # Nothing in a picture says where the object in a rectangle ends.
-        self.pool = Pool() if outlined else stage.backgrounds
+        self.pool = Pool() if outlined else compositor.backgrounds
 
     def pick(self, rng: random.Random) -> tuple[Image, Target]:
         for attempt in range(8):
-            image = self.stage.bank.image(self.pool.draw(rng))
+            image = self.compositor.bank.image(self.pool.draw(rng))
             rows, cols = image.shape[:2]
             side = math.exp(rng.uniform(math.log(16.0), math.log(0.5 * min(rows, cols))))
             root = math.exp(0.5 * max(-1.2, min(1.2, rng.gauss(0, 0.5))))
@@ -101,8 +101,8 @@ class PatchMaker(StillMaker):
 class VideoMaker:
     """Frames of one track, in any order; `kind` tells real video from rendered scenes."""
 
-    def __init__(self, stage: Stage, bank: Bank, tracks: Pool, kind: Kind) -> None:
-        self.stage = stage
+    def __init__(self, compositor: Compositor, bank: Bank, tracks: Pool, kind: Kind) -> None:
+        self.compositor = compositor
         self.bank = bank
         self.tracks = tracks
         self.kind = kind
@@ -111,7 +111,7 @@ class VideoMaker:
         return bool(self.tracks)
 
     def make(self, rng: random.Random) -> Sample:
-        stage, bank, shape = self.stage, self.bank, self.stage.shape
+        compositor, bank, shape = self.compositor, self.bank, self.compositor.shape
         track = self.tracks.draw(rng)
         frames = [track[t] for t in _times(rng, len(track), shape.n_search + 1)]
         # Nobody starts a tracker on a hidden target.
@@ -119,10 +119,10 @@ class VideoMaker:
         if bank.target(frames[0]).visibility < 0.8:
             frames[0], frames[best] = frames[best], frames[0]
         _, _, w, h = bank.target(frames[0]).box
-        resolution = stage.resolution(rng, math.sqrt(w * h), 0.12)
+        resolution = compositor.resolution(rng, math.sqrt(w * h), 0.12)
         others = []
         if self.kind is Kind.VIDEO and rng.random() < 0.5:
-            others = stage.strangers(rng)
+            others = compositor.strangers(rng)
         tilt = warp.linear(1.0, rng.gauss(0, 0.04), math.exp(rng.gauss(0, 0.05)))
         outside: Fill | None = None
         crops: list[Image] = []
@@ -130,13 +130,15 @@ class VideoMaker:
         masks: list[Image | None] = []
         for f, (i, j) in enumerate(frames):
             if shape.is_query(f) and rng.random() < 0.05:
-                crops.append(stage.elsewhere(rng, shape.search, resolution))
+                crops.append(compositor.elsewhere(rng, shape.search, resolution))
                 boxes.append(None)
                 masks.append(None)
                 continue
             image, target = bank.image(i), bank.records[i].targets[j]
-            outside = stage.outside(rng, image) if outside is None else outside
-            crop, box, mask = stage.window(rng, image, target, tilt, f, resolution, outside, others)
+            outside = compositor.outside(rng, image) if outside is None else outside
+            crop, box, mask = compositor.window(
+                rng, image, target, tilt, f, resolution, outside, others
+            )
             crops.append(crop)
             boxes.append(box)
             masks.append(mask)

@@ -12,10 +12,10 @@ from duml_tracker_ros.tracker.geometry import context_side
 
 from ...datasets.annotated import Box
 from . import warp
+from .appearance import Layer, deform, mirrored, posed, recolour, soften
+from .compositor import Compositor, enlarge, scale_box
 from .cutouts import Cutout
-from .looks import Layer, deform, mirrored, posed, recolour, soften
 from .samples import Kind, Sample
-from .stage import Stage, enlarge, scale_box
 from .warp import Affine, Image
 
 
@@ -36,7 +36,7 @@ class _Pose:
         return math.sqrt(self.width * self.height)
 
 
-class Crowd:
+class Distractors:
     """The distractors of a sample: each keeps its place beside the target, or takes another."""
 
     def __init__(self, rng: random.Random, others: list[Cutout]) -> None:
@@ -71,28 +71,28 @@ class Crowd:
 class PasteMaker:
     """Samples of cut-outs on backgrounds; distractors: the greatest number of look-alikes."""
 
-    def __init__(self, stage: Stage, distractors: int = 4) -> None:
-        self.stage = stage
+    def __init__(self, compositor: Compositor, distractors: int = 4) -> None:
+        self.compositor = compositor
         self.distractors = distractors
 
     def __bool__(self) -> bool:
-        return bool(self.stage.cutouts) and bool(self.stage.backgrounds)
+        return bool(self.compositor.cutouts) and bool(self.compositor.backgrounds)
 
     def make(self, rng: random.Random) -> Sample:
-        stage, shape = self.stage, self.stage.shape
-        base = stage.any_cutout(rng)
+        compositor, shape = self.compositor, self.compositor.shape
+        base = compositor.any_cutout(rng)
         if rng.random() < 0.35:
             base = recolour(base, rng, 0.5)
         if rng.random() < 0.3:
             base = deform(base, rng, 0.12)
         angle = rng.gauss(0, 0.2) if rng.random() < 0.7 else rng.uniform(-math.pi, math.pi)
         stretch = math.exp(rng.gauss(0, 0.15))
-        background = stage.bank.image(stage.backgrounds.draw(rng))
-        outside = stage.outside(rng, background)
+        background = compositor.bank.image(compositor.backgrounds.draw(rng))
+        outside = compositor.outside(rng, background)
         ground = _Ground(rng, background, shape.search)
         count = min(_count(rng), self.distractors)
-        crowd = Crowd(rng, [self._look_alike(rng, base) for _ in range(count)])
-        resolution = stage.resolution(rng, max(base.rgba.shape[:2]) * 0.8)
+        distractors = Distractors(rng, [self._look_alike(rng, base) for _ in range(count)])
+        resolution = compositor.resolution(rng, max(base.rgba.shape[:2]) * 0.8)
         wobble = rng.choice((0.0, 0.06, 0.14))
         if rng.random() < 0.25:
             base = soften(base)
@@ -107,8 +107,8 @@ class PasteMaker:
             cutout = self._vary(rng, base, wobble) if f > 0 else base
             pose = self._pose(rng, cutout, angle, stretch, f, n / size)
             matrix = ground.move(rng, f, pose.centre, pose.zoom)
-            canvas = stage.view(rng, background, matrix, n, outside)
-            under, over = crowd.layers(rng, pose, f == 0)
+            canvas = compositor.view(rng, background, matrix, n, outside)
+            under, over = distractors.layers(rng, pose, f == 0)
             absent = query and rng.random() < 0.08
             target = Layer(cutout, pose.matrix)
             mask = np.zeros((n, n), np.uint8) if shape.masks and f > 0 and not absent else None
@@ -116,7 +116,7 @@ class PasteMaker:
                 warp.paste(canvas, layer.cutout.rgba, layer.matrix, mask, own=layer is target)
             box = warp.bounds(warp.apply(pose.matrix, cutout.hull))
             if query and not absent and rng.random() < 0.28:
-                stage.occlude(rng, canvas, box, background, mask)
+                compositor.occlude(rng, canvas, box, background, mask)
             crops.append(canvas if n == size else enlarge(canvas, size))
             boxes.append(None if absent else scale_box(box, size / n))
             if shape.masks and f > 0:
@@ -135,7 +135,7 @@ class PasteMaker:
         grain: float,
     ) -> _Pose:
         """The target's place in crop f, which is rendered at `grain` of its resolution."""
-        shape = self.stage.shape
+        shape = self.compositor.shape
         shear = 0.0
         if f > 0:
             spread = 0.09 if rng.random() < 0.7 else 0.45
@@ -144,7 +144,9 @@ class PasteMaker:
             shear = rng.gauss(0, 0.06)
         matrix = warp.linear(1.0, angle, stretch, shear)
         x, y, w, h = warp.bounds(warp.apply(matrix, cutout.hull))
-        aim_x, aim_y, zoom = self.stage.first_aim(rng, w, h) if f == 0 else self.stage.aim(rng)
+        aim_x, aim_y, zoom = (
+            self.compositor.first_aim(rng, w, h) if f == 0 else self.compositor.aim(rng)
+        )
         scale = shape.template / context_side(w, h) * zoom * grain
         centre = (aim_x * grain, aim_y * grain)
         matrix = matrix * scale
@@ -160,10 +162,10 @@ class PasteMaker:
             if other is target or rng.random() < 0.6:
                 other = deform(other, rng, 0.3)
             return mirrored(other) if rng.random() < 0.5 else other
-        alike = self.stage.alike(target)
+        alike = self.compositor.alike(target)
         if draw < 0.75 and len(alike) > 1:
             return alike[int(rng.random() * len(alike))]
-        return self.stage.any_cutout(rng)
+        return self.compositor.any_cutout(rng)
 
     def _vary(self, rng: random.Random, cutout: Cutout, wobble: float) -> Cutout:
         """The same target a little later: other light, slightly other form."""

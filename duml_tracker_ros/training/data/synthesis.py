@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from .bank import Bank
+from .compositor import Compositor
 from .cutouts import Cutout
 from .errors import DataError
 from .natural import PatchMaker, StillMaker, VideoMaker
 from .paste import PasteMaker
 from .pools import Pool, still_targets, tracks
 from .samples import Kind, Sample, Shape, degrade, flip
-from .stage import Stage
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Synthesis:
         shares: Mapping[str, float] | None = None,
     ) -> None:
         self.shape = shape or Shape()
-        stage = Stage(bank, cutouts, self.shape)
+        compositor = Compositor(bank, cutouts, self.shape)
         stills, videos = still_targets(bank, outlined), tracks(bank, outlined)
         if shares:
             videos = {name: videos[name] for name in shares if name in videos}
@@ -81,11 +81,11 @@ class Synthesis:
             }
         scene_tracks = Pool.of(tracks(scenes, outlined)) if scenes is not None else Pool()
         self._makers: dict[Kind, Maker] = {
-            Kind.PASTE: PasteMaker(stage, distractors),
-            Kind.STILL: StillMaker(stage, Pool.of(stills, shares)),
-            Kind.VIDEO: VideoMaker(stage, bank, Pool.of(videos, shares), Kind.VIDEO),
-            Kind.PATCH: PatchMaker(stage, outlined),
-            Kind.SCENE: VideoMaker(stage, scenes or bank, scene_tracks, Kind.SCENE),
+            Kind.PASTE: PasteMaker(compositor, distractors),
+            Kind.STILL: StillMaker(compositor, Pool.of(stills, shares)),
+            Kind.VIDEO: VideoMaker(compositor, bank, Pool.of(videos, shares), Kind.VIDEO),
+            Kind.PATCH: PatchMaker(compositor, outlined),
+            Kind.SCENE: VideoMaker(compositor, scenes or bank, scene_tracks, Kind.SCENE),
         }
         usable = self._usable(DEFAULT_MIX if mix is None else mix)
         self._kinds, self._weights = list(usable), list(usable.values())

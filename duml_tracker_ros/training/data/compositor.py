@@ -1,4 +1,4 @@
-"""The stage of all samples: where crops are cut, what lies outside them, what stands in the way."""
+"""What all samples are composed with: where crops are cut, what is outside of them, what hides."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from duml_tracker_ros.tracker.geometry import context_side
 
 from ...datasets.annotated import Box, Target
 from . import warp
+from .appearance import posed
 from .bank import Bank
 from .cutouts import Cutout, polygon_alpha
-from .looks import posed
 from .pools import Pool, backgrounds
 from .samples import Shape
 from .warp import Affine, Image
@@ -69,7 +69,7 @@ def outline(target: Target, matrix: Affine, size: int) -> Image | None:
     return mask
 
 
-class Stage:
+class Compositor:
     """Pictures, cut-outs and crop sizes, and the draws that all kinds of samples share."""
 
     def __init__(self, bank: Bank, cutouts: Sequence[Cutout], shape: Shape) -> None:
