@@ -1,4 +1,7 @@
-"""`duml-tracker eval`: run trackers over labelled sequences and score them."""
+"""`duml-tracker eval`: run trackers over labelled sequences and score them.
+
+One file above 400 lines: most of them are the words of its options.
+"""
 
 from __future__ import annotations
 

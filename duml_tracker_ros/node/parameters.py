@@ -6,6 +6,8 @@
 
     python -m duml_tracker_ros.node.parameters --yaml
     python -m duml_tracker_ros.node.parameters --markdown
+
+One file above 400 lines: it is a table, which is read and searched as one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The lifecycle node: ROS on the executor's thread, the tracker on the worker's."""
+"""The lifecycle node: ROS on the executor's thread, the tracker on the worker's.
+
+One file above 400 lines: rclpy's lifecycle callbacks are methods of one class.
+"""
 
 from __future__ import annotations
 
