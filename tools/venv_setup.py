@@ -120,6 +120,7 @@ def run(torch: str | None, opencv: str | None, *, toolkits: bool = False) -> Non
             stamps.update(package=wanted, root=str(ROOT))
             write_stamps(stamps)
             say(f"package installed after {time.monotonic() - start:.0f} s")
+        forget_former_versions()
 
 
 # --- what is on the machine ------------------------------------------------------------------
@@ -318,6 +319,17 @@ def build_package(fresh: bool) -> None:
         [cmake, "--install", BUILD],
     ):
         call(command, "the build failed (its output is above)", environment)
+
+
+def forget_former_versions() -> None:
+    """Removes the metadata of other versions, which an installation leaves beside its own."""
+    found = re.search(
+        r"<version>(.+?)</version>", (ROOT / "package.xml").read_text(encoding="utf-8")
+    )
+    own = f"duml_tracker_ros-{found[1] if found else ''}-"
+    for folder in (VENV / "lib").glob("python*/site-packages/duml_tracker_ros-*.egg-info"):
+        if not folder.name.startswith(own):
+            shutil.rmtree(folder)
 
 
 # --- helpers ---------------------------------------------------------------------------------
