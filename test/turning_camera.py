@@ -57,16 +57,26 @@ class TurningCamera:
 
     def box(self, right: float, up: float = 0.0) -> tuple[float, float, float, float] | None:
         """The target's box, if all of it is in the image."""
+        span = self._span(right, up)
+        if span is None or (span[0] < 0).any() or (span[1] > SIZE).any():
+            return None
+        low, high = span
+        return float(low[0]), float(low[1]), *map(float, high - low)
+
+    def out_of_sight(self, right: float, up: float = 0.0) -> bool:
+        """Is nothing of the target in the image?"""
+        span = self._span(right, up)
+        return span is None or bool((span[1] <= 0).any() or (span[0] >= SIZE).any())
+
+    def _span(self, right: float, up: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """Least and greatest x, y of the target in the image; None behind the camera."""
         x, y, w, h = self._box
         corners = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
         matrix = self._to_image(right, up)
         if (np.column_stack([corners, np.ones(4)]) @ matrix[2] <= 0.1).any():
             return None
         seen = project(matrix, corners)
-        low, high = seen.min(0), seen.max(0)
-        if (low < 0).any() or (high > SIZE).any():
-            return None
-        return float(low[0]), float(low[1]), *map(float, high - low)
+        return seen.min(0), seen.max(0)
 
 
 def away_and_back() -> list[tuple[float, float]]:

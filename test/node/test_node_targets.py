@@ -1,14 +1,13 @@
 """Several targets over DDS: each with its own messages, as a controller needs them."""
 
 import math
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from geometry_msgs.msg import Point
-from node_harness import NAMESPACE, NODE, SEEN, TARGET, NodeProcess, Talker, stamp_of
+from node_harness import NODE, TARGET, stamp_of
 from sensor_msgs.msg import Image
 from test_node_guidance import Rig
 
@@ -195,24 +194,3 @@ def test_change_of_the_image_ends_all(several):
     assert ended.state == Target.STATE_IDLE
     assert ended.targets == 0
     assert several.fresh_target(lambda t: t.target_id == 0, frame_id="other").targets == 0
-
-
-def test_tracker_of_one_target_is_refused_when_several_are_wanted():
-    own = f"{NAMESPACE}_single"
-    settings = {"weights": "random", "device": "cpu", "overrides": SEEN, "diagnostics_period": 0.2}
-    program = (str(Path(__file__).parents[1] / "faulty_node.py"),)
-    with NodeProcess(program=program, namespace=own, max_targets=2, **settings) as process:
-        talker = Talker(own)
-        try:
-            process.wait_for_log("unconfigured; waiting")
-            assert not talker.change("configure")
-            process.wait_for_log("follows one target only")
-            talker.spin_until(
-                lambda: "set max_targets to 1" in talker.values().get("last error", ""),
-                "diagnostics",
-            )
-            assert talker.set_parameter("max_targets", 1).successful
-            talker.bring_to("active")
-            assert process.end() == 0, process.log()
-        finally:
-            talker.close()

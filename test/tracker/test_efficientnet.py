@@ -7,7 +7,7 @@ import random
 
 import pytest
 import torch
-from test_network import randomise_norms
+from network_harness import randomise_norms
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from duml_tracker_ros.tracker import create_tracker

@@ -233,7 +233,7 @@ def pan(ground: np.ndarray, lefts: list[int]) -> list[np.ndarray]:
 def test_the_search_starts_where_the_camera_has_brought_the_target(
     ground: np.ndarray, active: bool
 ) -> None:
-    tracker = create_tracker("duml", device="cpu", **{"motion.active": active})
+    tracker = create_tracker("duml", device="cpu", size="compact", **{"motion.active": active})
     lefts = [400, 400, 400, 400, 430, 460, 490, 520, 550, 580]
     images = pan(ground, lefts)
     target = tracker.start(images[0], (300.0, 220.0, 40.0, 40.0))
@@ -259,12 +259,12 @@ def test_switched_off_nothing_is_computed_and_several_targets_share_one_estimate
 
     monkeypatch.setattr(frame_loop, "between", count)
     images = pan(ground, [400, 410, 420])
-    off = create_tracker("duml", device="cpu", **{"motion.active": False})
+    off = create_tracker("duml", device="cpu", size="compact", **{"motion.active": False})
     target = off.start(images[0], (300.0, 220.0, 40.0, 40.0))
     off.track(images[1], [target])
     assert not calls
     assert target.track.view is None
-    on = create_tracker("duml", device="cpu", **{"motion.active": True})
+    on = create_tracker("duml", device="cpu", size="compact", **{"motion.active": True})
     targets = [on.start(images[0], (x, 220.0, 40.0, 40.0)) for x in (200.0, 300.0)]
     on.track(images[1], targets)
     calls.clear()
@@ -281,7 +281,7 @@ def test_without_an_estimate_the_search_is_that_of_a_tracker_without_it(
     images = pan(ground, [400, 402, 400, 401, 403, 400])
     told = []
     for active in (False, True):
-        tracker = create_tracker("duml", device="cpu", **{"motion.active": active})
+        tracker = create_tracker("duml", device="cpu", size="compact", **{"motion.active": active})
         tracker.init(images[0], (300.0, 220.0, 40.0, 40.0))
         told.append([tracker.update(image).box for image in images[1:3]])
     assert told[0] == told[1]
@@ -295,7 +295,7 @@ def test_a_target_out_of_sight_is_found_when_the_camera_comes_back_another_way(
     camera, way = TurningCamera(), away_and_back()
 
     def follow(active: bool) -> list[tuple[TrackState, float | None]]:
-        tracker = create_tracker("duml", device="cpu", **{"motion.active": active})
+        tracker = create_tracker("duml", device="cpu", size="compact", **{"motion.active": active})
         seen = []
         for index, angles in enumerate(way):
             if measured:
@@ -315,7 +315,10 @@ def test_a_target_out_of_sight_is_found_when_the_camera_comes_back_another_way(
     assert len(gone) >= 20
     assert back <= len(told) - 8
     assert all(there is not None and there > 0.7 for _, there in told[: gone[0]])
-    assert all(state is TrackState.LOST for state, _ in told[gone[2] : back - 2])
+    # A part of it at the border may be found before all of it is back.
+    away = [i for i in gone[2:] if camera.out_of_sight(*way[i + 1])]
+    assert len(away) >= 12
+    assert all(told[i][0] is TrackState.LOST for i in away)
     assert all(there is not None and there > 0.7 for _, there in told[back + 3 :])
     assert told[-1][0] is TrackState.TRACKING
     assert measured or follow(False)[-1][1] == 0.0

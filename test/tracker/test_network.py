@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from network_harness import randomise_norms
 
 from duml_tracker_ros.tracker.config import load_config
 from duml_tracker_ros.tracker.errors import ConfigError
@@ -28,15 +29,6 @@ TINY = NetworkConfig(
     hidden=16,
     online_channels=16,
 )
-
-
-def randomise_norms(net: torch.nn.Module) -> None:
-    for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.uniform_(-0.5, 0.5)
-            module.running_var.uniform_(0.5, 2)
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.uniform_(module.bias, -0.5, 0.5)
 
 
 @pytest.mark.parametrize("size", [97, 129, 193, 257, 321])

@@ -431,7 +431,7 @@ def test_bad_settings_are_refused() -> None:
     with pytest.raises(DataError, match="batch_size 0"):
         BatchStream(Synthesis(bank, (), SHAPE), 0)
     with pytest.raises(DataError, match="workers -1"):
-        loader_of(Synthesis(bank, (), SHAPE), workers=-1)
+        loader_of(Synthesis(bank, (), SHAPE), Batches(size=1), workers=-1)
 
 
 # Photometric ------------------------------------------------------------------------------------
