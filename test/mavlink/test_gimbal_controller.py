@@ -1,5 +1,6 @@
 """The example controller as a process: which of several targets it looks at, and when it holds."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from std_msgs.msg import Bool
 
 from duml_tracker_ros.msg import Bearing, Target
 
-OWN = f"{NAMESPACE}_gimbal"
+NUMBERS = itertools.count()
 SCRIPT = str(Path(__file__).parents[2] / "examples" / "gimbal_controller.py")
 ERRORS = {1: 0.1, 2: -0.1, 3: 0.05}
 
@@ -55,16 +56,22 @@ class Loop:
 
 @pytest.fixture
 def loop():
-    with NodeProcess(program=(SCRIPT,), namespace=OWN, kd=0.0, kp=3.0) as process:
-        talker = Talker(OWN)
+    # What DDS still believes of the last test's process is of another name.
+    own = f"{NAMESPACE}_gimbal_{next(NUMBERS)}"
+    with NodeProcess(program=(SCRIPT,), namespace=own, kd=0.0, kp=3.0) as process:
+        talker = Talker(own)
         loop = Loop(talker)
-        talker.spin_until(lambda: loop.targets.get_subscription_count() == 1, "the controller")
-        talker.spin_until(lambda: loop.bearings.get_subscription_count() == 1, "the controller")
+        for publisher in (loop.targets, loop.bearings):
+            talker.spin_until(
+                lambda it=publisher: it.get_subscription_count() or not process.running(),
+                "the controller",
+            )
+        assert process.running(), process.log()
         talker.spin_until(lambda: loop.holds, "the hold before any target")
         assert all(loop.holds)
         yield loop
         talker.close()
-        assert process.running(), process.log()
+        assert process.end() == 0, process.log()
 
 
 def turns(rates):

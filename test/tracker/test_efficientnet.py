@@ -21,8 +21,8 @@ from duml_tracker_ros.tracker.network.efficientnet import EfficientNetLite0
 from duml_tracker_ros.tracker.network.packed import pack_convolutions
 from duml_tracker_ros.tracker.network_config import BackboneConfig
 from duml_tracker_ros.training.config import load_train_config
+from duml_tracker_ros.training.data.compositor import Compositor
 from duml_tracker_ros.training.data.samples import Shape
-from duml_tracker_ros.training.data.stage import Stage
 from duml_tracker_ros.training.freeze import Frozen
 from duml_tracker_ros.training.schedule import make_optimiser
 
@@ -140,10 +140,10 @@ def test_training_thaws_the_backbone_at_its_own_rate() -> None:
 
 def test_templates_are_cut_around_boxes_as_hands_draw_them() -> None:
 
-    stage = Stage.__new__(Stage)
-    stage.shape = Shape(template=97, drawn=0.5)
+    compositor = Compositor.__new__(Compositor)
+    compositor.shape = Shape(template=97, drawn=0.5)
     rng = random.Random(1)
-    aims = [stage.first_aim(rng, 40.0, 20.0) for _ in range(400)]
+    aims = [compositor.first_aim(rng, 40.0, 20.0) for _ in range(400)]
     exact = [aim for aim in aims if aim == (48.5, 48.5, 1.0)]
     assert 150 < len(exact) < 250
     shifts = [max(abs(x - 48.5), abs(y - 48.5)) for x, y, _ in aims]
