@@ -432,6 +432,9 @@ def test_search_size_is_that_of_the_paper_by_rule(tmp_path: Path) -> None:
 
 
 def test_the_paper_preset_leaves_out_what_was_added() -> None:
+    usual, paper = load_config("lite"), load_config("lite", {"preset": "paper"})
+    assert min(usual.postprocess.first_box, usual.postprocess.refine) > 0
+    assert paper.postprocess.first_box == paper.postprocess.refine == 0
     usual, paper = load_config("compact"), load_config("compact", {"preset": "paper"})
     assert usual.postprocess.first_box > 0
     assert paper.postprocess.first_box == 0
