@@ -87,6 +87,7 @@ def test_a_target_that_returns_far_away_is_found(
         return tracker.track(images[name], [target])[0].state
 
     assert [see("here") for _ in range(3)] == [TrackState.TRACKING] * 3
+    target.finish_update()
     memory = target.memory
     assert memory is not None
     known = memory.shares()
