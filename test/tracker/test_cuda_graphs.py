@@ -105,6 +105,8 @@ def test_recorded_frames_track_as_plain_ones(update: str) -> None:
     for result, fused, votes in held[:5]:
         assert np.array_equal(result.score_maps["fused"], fused)
         assert result.votes.top(3) == votes
+    for tracker in (plain, recorded):
+        tracker._target.finish_update()
     shares = recorded._online.memory.shares()
     assert shares == pytest.approx(plain._target.memory.shares())
 
