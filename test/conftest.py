@@ -25,6 +25,9 @@ torch.set_num_threads(1)
 # that tests start choose for themselves.
 factory.fastest_engine = lambda device, quantised: "torch"
 
+# A domain that the user has set would bring together what tests keep apart.
+os.environ.pop("ROS_DOMAIN_ID", None)
+
 # What nodes keep between runs is of this one alone.
 STATE = tempfile.TemporaryDirectory()
 os.environ["ROS_HOME"] = STATE.name

@@ -117,13 +117,15 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
         os.killpg(process.pid, number)
 
 
-def watch(processes: Processes, name: str = "recorder") -> int:
-    """Wait for a process, the recorder; DemoError when another one dies on it."""
+def watch(processes: Processes, name: str = "recorder", done: Sequence[str] = ()) -> int:
+    """Wait for a process; DemoError when another one, whose work is not done, dies on it."""
     while True:
         status = processes.status(name)
         if status is not None:
             return status
         for other in processes.names:
+            if other in done:
+                continue
             ended = processes.status(other)
             if ended is not None and (ended != 0 or other in ("tracker_node", "mavlink_node")):
                 raise DemoError(
@@ -264,9 +266,10 @@ def record(options: argparse.Namespace, folder: Path, ros_arguments: Sequence[st
                     [*source, f"--port={port}", f"--log={log}", f"--out={station}"],
                 )
             status = watch(processes)
-            done = options.mavlink and status in (0, UNTRACKED)
-            if done and watch(processes, "ground_station"):
-                raise DemoError(last_words(processes, "ground_station"))
+            if options.mavlink and status in (0, UNTRACKED):
+                unheard = watch(processes, "ground_station", done=["recorder"])
+                if unheard and status == 0:
+                    raise DemoError(last_words(processes, "ground_station"))
             if status not in (0, UNTRACKED):
                 print(
                     f"demo: the tracker node says: {last_words(processes, 'tracker_node')}",

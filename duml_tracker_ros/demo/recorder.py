@@ -36,6 +36,8 @@ ENDING = 10.0  # seconds for taking DDS down
 # Heatmaps are made only while somebody watches: look in at these shares of the film.
 HEATMAP_LOOKS = ((0.12, 4), (0.45, 2), (0.8, 2))
 HEATMAP_SECONDS = 1.2
+OWN = (TRACKER, "camera", "recorder")
+LOOK_AROUND = 0.5  # seconds between two looks at who else is there
 
 
 class RecorderError(RuntimeError):
@@ -67,7 +69,9 @@ class Recorder:
         self._watching: tuple[Any, float, int] | None = None
         self._looks = list(HEATMAP_LOOKS)
         self._state_names = {getattr(Target, f"STATE_{name}"): name for name in STATES}
+        self.intruder = ""
         self.node = Node("recorder")
+        self.node.create_timer(LOOK_AROUND, self._look_around)
         self.node.create_subscription(Target, f"/{TRACKER}/target", self._on_target, 50)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._executor = SingleThreadedExecutor()
@@ -94,6 +98,26 @@ class Recorder:
         Args:
             by_others: somebody else selects the target.
         """
+        try:
+            return self._run(by_others)
+        except RecorderError as error:
+            # Whatever went wrong, two demos that hear each other are reason enough.
+            self._look_around()
+            if self.intruder:
+                raise RecorderError(f"{error}; {self.intruder}") from None
+            raise
+
+    def _look_around(self) -> None:
+        seen = self.node.get_node_names_and_namespaces()
+        twice = [f"/{name}" for name in OWN if seen.count((name, "/")) > 1]
+        if twice:
+            self.intruder = (
+                f"ROS domain {self.node.context.get_domain_id()} has {' and '.join(twice)} twice: "
+                "another demo or tracker runs there; end it, or unset ROS_DOMAIN_ID so that the "
+                "demo takes a domain of its own"
+            )
+
+    def _run(self, by_others: bool) -> dict[str, Any]:
         self._progress.step("starting the tracker")
         self._reach()
         self._change("configure", 120.0)
@@ -322,6 +346,8 @@ def write_results(
         "files": files,
     }
     summary["failures"] = failures(summary)
+    if summary["failures"] and recorder.intruder:
+        summary["failures"].append(recorder.intruder)
     write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 

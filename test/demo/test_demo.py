@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -353,3 +354,15 @@ def test_processes_get_a_domain_and_large_images(monkeypatch: pytest.MonkeyPatch
     assert profile not in demo.environment()
     monkeypatch.setenv("ROS_DOMAIN_ID", "42")
     assert demo.environment()["ROS_DOMAIN_ID"] == "42"
+
+
+def test_what_has_done_its_work_may_end_before_the_ground_station(tmp_path: Path) -> None:
+    """A recorder that saw no target ends with 3, which is for the report to explain."""
+    scripts = {"recorder": "raise SystemExit(3)", "ground_station": "input()"}
+    with demo.Processes(tmp_path, dict(os.environ)) as processes:
+        for name, text in scripts.items():
+            script = tmp_path / f"{name}.py"
+            script.write_text("import time; time.sleep(0.5)\n" + text)
+            processes.start(name, str(script), [])
+        assert demo.watch(processes) == 3
+        assert demo.watch(processes, "ground_station", done=["recorder"]) == 1

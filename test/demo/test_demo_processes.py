@@ -21,10 +21,14 @@ from duml_tracker_ros.demo.main import environment
 MODULE = [sys.executable, "-m"]
 
 
-def demo(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def demo(
+    tmp_path: Path, *arguments: str, domain: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    variables = {} if domain is None else {"ROS_DOMAIN_ID": str(domain)}
     return subprocess.run(
         [*MODULE, "duml_tracker_ros.demo", "--out", "out", *arguments],
         cwd=tmp_path,
+        env=os.environ | variables,
         capture_output=True,
         text=True,
         timeout=150,
@@ -175,6 +179,19 @@ def test_refused_configuration_is_one_clear_reason(tmp_path: Path) -> None:
     assert "/nowhere.safetensors" in run.stderr
     assert "Traceback" not in run.stderr
     assert not (tmp_path / "out" / "summary.json").exists()
+
+
+def test_another_tracker_in_the_domain_is_told(tmp_path: Path) -> None:
+    import rclpy
+
+    node = rclpy.create_node("duml_tracker", context=shared_context())
+    try:
+        run = demo(tmp_path, "--frames", "10", "--set", "weights=/nowhere", domain=DOMAIN)
+    finally:
+        node.destroy_node()
+    assert run.returncode == 1
+    assert f"ROS domain {DOMAIN} has /duml_tracker twice" in run.stderr
+    assert "unset ROS_DOMAIN_ID" in run.stderr
 
 
 def test_a_picture_that_cannot_be_read_is_passed_over_and_told(tmp_path: Path) -> None:
