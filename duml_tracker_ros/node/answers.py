@@ -6,6 +6,7 @@ word. Here a service keeps more, and its answers go out no faster than a client 
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from typing import Any
@@ -28,9 +29,13 @@ class Answers:
     """Sends the answers of one service; make it once the service is there.
 
     All methods are called on the executor's thread.
+
+    Attributes:
+        last: monotonic time of the last answer that was sent; -inf before the first.
     """
 
     def __init__(self, node: Node, service: Any) -> None:
+        self.last = -math.inf
         self._send = service.send_response
         self._waiting: deque[tuple[Any, Any]] = deque()
         self._sent: deque[float] = deque(maxlen=PORTION)
@@ -39,6 +44,11 @@ class Answers:
         )
         self._timer.cancel()
         service.send_response = self.send
+
+    @property
+    def waiting(self) -> int:
+        """How many answers have not had their turn."""
+        return len(self._waiting)
 
     def send(self, response: Any, header: Any) -> None:
         """Send an answer now, or in its turn."""
@@ -57,11 +67,11 @@ class Answers:
             self._timer.cancel()
 
     def _send_one(self, response: Any, header: Any) -> None:
-        self._sent.append(time.monotonic())
+        self.last = time.monotonic()
+        self._sent.append(self.last)
         self._send(response, header)
 
 
-def answer_all(node: Node) -> None:
+def answer_all(node: Node) -> list[Answers]:
     """Let every service that the node has now answer in portions."""
-    for service in list(node.services):
-        Answers(node, service)
+    return [Answers(node, service) for service in node.services]

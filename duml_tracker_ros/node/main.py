@@ -14,7 +14,7 @@ from .exit_watchdog import end_within
 
 # Longest time that taking down the middleware may take, seconds; usually it takes one or two.
 ENDING = 8.0
-LAST_ANSWERS = 1.0
+LAST_ANSWERS = 3.0
 
 USAGE = """\
 usage: python -m duml_tracker_ros.node [--ros-args ...]
@@ -74,8 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             ending.begin()
             stopped = node.close()
-            # What was asked of the tracker has just been refused; the answers have still to go out.
+            # What was asked of the tracker has just been refused; the answers have still to go out,
+            # to requests, too, that had come but not had their turn.
             end = time.monotonic() + LAST_ANSWERS
+            for _ in range(10):  # timers take turns, too
+                executor.spin_once(timeout_sec=0.0)
             while node.answering() and time.monotonic() < end:
                 executor.spin_once(timeout_sec=0.05)
             sys.stdout.flush()

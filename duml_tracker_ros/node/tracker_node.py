@@ -61,6 +61,8 @@ FAILURE = TransitionCallbackReturn.FAILURE
 # How often new subscribers of what needs CameraInfo or depth are looked for, seconds.
 GUIDANCE_PERIOD = 0.25
 LEAST_RING = 64 << 20
+# Seconds between two requests of a burst, at most.
+REQUESTS_COME = 0.2
 
 # What makes the node active from each of its states.
 REMEDIES = {
@@ -136,7 +138,7 @@ class TrackerNode(LifecycleNode):
         self._health = Health(self)
         self._lifecycle = LifecycleServices(self)
         self._selector = Selector(self)
-        answer_all(self)
+        self._answers = answer_all(self)
         self._selector.take_clicks(self.settings.mouse_left)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", output_qos(10))
         self.create_timer(self.settings.diagnostics_period, self._diagnose, clock=STEADY)
@@ -259,8 +261,14 @@ class TrackerNode(LifecycleNode):
         return not self._stuck
 
     def answering(self) -> bool:
-        """True while services wait for an answer; it needs turns of the executor to go out."""
-        return self._selector.waiting > 0
+        """True while services wait for an answer; it needs turns of the executor to go out.
+
+        Requests that wait for their turn are not seen: they are taken to be there for some
+        moments after each answer.
+        """
+        if self._selector.waiting or any(service.waiting for service in self._answers):
+            return True
+        return time.monotonic() - max(service.last for service in self._answers) < REQUESTS_COME
 
     def going(self) -> bool:
         """False once the process is asked to end, or the context has been shut down."""
@@ -346,7 +354,8 @@ class TrackerNode(LifecycleNode):
     def _close_worker(self, worker: TrackerWorker) -> None:
         # Ids go on: no two selections of this process share one.
         self._next_id = worker.book.next_id
-        if not worker.close():
+        # An ending process does not wait for a network that is being loaded.
+        if not worker.close(5.0 if self.going() else 2.0):
             self._stuck = True
             if self.going():
                 self.fault("the tracker's thread does not end; restart the node")
@@ -504,6 +513,8 @@ class TrackerNode(LifecycleNode):
     def in_service(self) -> tuple[TrackerWorker, Active]:
         """The tracker and its images. Raises WorkerError with the remedy unless active."""
         configured, active, state = self._configured, self._active, self.lifecycle_state
+        if not self.going():
+            raise WorkerError("the node is going out of service: its process was asked to end")
         if state != "active" or configured is None or active is None:
             raise WorkerError(f"the node is {state}: {REMEDIES.get(state, REMEDIES['inactive'])}")
         return configured.worker, active

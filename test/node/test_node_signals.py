@@ -49,6 +49,89 @@ def test_signals_during_configure_end_cleanly():
             assert "[ERROR]" not in process.log()
 
 
+AT = """
+import os, sys
+from {module} import {owner}
+def signalled(inner):
+    def outer(*arguments, **options):
+        print({mark!r}, flush=True)
+        os.kill(os.getpid(), {number})
+        found = inner(*arguments, **options)
+        os.kill(os.getpid(), {number})
+        return found
+    return outer
+{owner}.{name} = signalled({owner}.{name})
+from duml_tracker_ros.node.main import main
+sys.exit(main())
+"""
+# Where a configure spends its time: module, owner, function.
+LOADING = (
+    ("duml_tracker_ros.tracker", "factory", "load_state", signal.SIGTERM),
+    ("duml_tracker_ros.tracker.engine.openvino", "OpenVinoEngine", "load", signal.SIGINT),
+)
+
+
+@pytest.mark.parametrize(("module", "owner", "name", "number"), LOADING)
+def test_signals_while_weights_load_or_an_engine_compiles_end_cleanly(module, owner, name, number):
+    """The shipped weights; a second signal comes while the node ends."""
+    if owner == "OpenVinoEngine":
+        pytest.importorskip("openvino")
+    code = AT.format(module=module, owner=owner, name=name, number=int(number), mark="now")
+    engine = {"overrides": "engine=openvino"} if owner == "OpenVinoEngine" else {}
+    with NodeProcess(
+        program=("-c", code), device="cpu", namespace=f"{OWN}_{name[0]}", autostart=True, **engine
+    ) as process:
+        assert process.wait() == 0, process.log()
+        log = process.log()
+    assert "now\n" in log
+    assert "on_configure broken off: the process ends" in log
+    assert not re.search(r"Traceback|\[ERROR\]", log), log
+
+
+def test_calls_under_way_are_answered_before_the_process_ends(own):
+    import lifecycle_msgs.srv
+    import rcl_interfaces.srv
+
+    from duml_tracker_ros.node.answers import SERVICE_QOS
+    from duml_tracker_ros.srv import Init, Stop
+
+    kinds = {
+        "init": (Init, {"x": 300.0, "y": 220.0, "width": 40.0, "height": 30.0}),
+        "stop": (Stop, {}),
+        "get_state": (lifecycle_msgs.srv.GetState, {}),
+        "get_parameters": (rcl_interfaces.srv.GetParameters, {"names": ["device"]}),
+    }
+    clients = {
+        name: own.node.create_client(kind, f"{own.name}/{name}", qos_profile=SERVICE_QOS)
+        for name, (kind, _) in kinds.items()
+    }
+    with NodeProcess(**SETTINGS, autostart=True) as process:
+        own.fresh_target()
+        for client in clients.values():
+            own.spin_until(client.service_is_ready, "the service")
+        own.publish()
+        calls = {
+            name: [clients[name].call_async(kind.Request(**fields)) for _ in range(50)]
+            for name, (kind, fields) in kinds.items()
+        }
+        # The first answers show that the requests have reached the process.
+        own.spin_until(lambda: all(any(c.done() for c in made) for made in calls.values()), "some")
+        os.kill(process.pid, signal.SIGTERM)
+        end = time.monotonic() + WAIT
+        while process.running() and time.monotonic() < end:
+            own.executor.spin_once(timeout_sec=0.01)
+        for _ in range(1000):
+            own.executor.spin_once(timeout_sec=0.001)
+        assert process.wait() == 0, process.log()
+        assert "Traceback" not in process.log()
+    for client in clients.values():
+        own.node.destroy_client(client)
+    answered = {name: sum(call.done() for call in made) for name, made in calls.items()}
+    assert answered == dict.fromkeys(kinds, 50)
+    words = {call.result().message for call in calls["init"] if not call.result().success}
+    assert "the node is going out of service: its process was asked to end" in words
+
+
 def test_signals_while_unconfigured_end_cleanly():
     with (
         NodeProcess(**SETTINGS) as one,
