@@ -24,7 +24,7 @@ from ..node.stream import ImageStream
 from .protocol import Select, Watch
 from .readings import read_debug, read_target, stamp_of
 from .scenes import Joiner, Scene
-from .settings import TABLE, Settings
+from .settings import TABLE, ConsoleSettings
 
 TICK = 0.5
 # Other nodes, and what they publish, are known after this time, seconds.
@@ -45,7 +45,7 @@ class Bridge(Node):
 
     def __init__(self) -> None:
         super().__init__("duml_console")
-        self.settings: Settings = TABLE.declare(self)
+        self.settings: ConsoleSettings = TABLE.declare(self)
         self.emit: Callable[[Scene], None] = lambda scene: None
         self._joiner = Joiner(self._emit)
         self._name = self.settings.tracker

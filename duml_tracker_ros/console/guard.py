@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .settings import ConsoleError, Settings
+from .settings import ConsoleError, ConsoleSettings
 
 SHORTEST_TOKEN = 16
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
@@ -24,7 +24,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def find_token(settings: Settings) -> str:
+def find_token(settings: ConsoleSettings) -> str:
     """The token that browsers must know; empty where none is needed.
 
     Raises:
@@ -56,7 +56,7 @@ class Guard:
     addresses and names that are known to be this console's are answered.
     """
 
-    def __init__(self, settings: Settings, token: str) -> None:
+    def __init__(self, settings: ConsoleSettings, token: str) -> None:
         self._token = token
         self._local = is_loopback(settings.host)
         self._names = {name.lower() for name in settings.allowed_hosts.split()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..node.beside import BesideError
-from ..node.start_parameters import Table, parameter
+from ..node.parameter_table import Span, Table, parameter
 
 
 class ConsoleError(BesideError):
@@ -13,7 +13,7 @@ class ConsoleError(BesideError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class ConsoleSettings:
     """Values of all parameters of the console; all are read at start."""
 
     host: str = parameter(
@@ -22,7 +22,7 @@ class Settings:
         pattern=r"[A-Za-z0-9.:_-]+",
         remedy="use an address such as 127.0.0.1 or 0.0.0.0",
     )
-    port: int = parameter(8090, "port to serve on; 0 takes a free one", low=0, high=65535)
+    port: int = parameter(8090, "port to serve on; 0 takes a free one", Span(0, 65535))
     token_file: str = parameter(
         "", "file whose first line browsers must know; without one a token is made where needed"
     )
@@ -44,13 +44,13 @@ class Settings:
         choices=("raw", "compressed"),
     )
     rate: float = parameter(
-        30.0, "most images a second that are sent to a browser", low=0.2, high=120.0, unit="Hz"
+        30.0, "most images a second that are sent to a browser", Span(0.2, 120.0, "Hz")
     )
     max_width: int = parameter(
-        1280, "wider images are made smaller before they are sent", low=64, high=8192, unit="px"
+        1280, "wider images are made smaller before they are sent", Span(64, 8192, "px")
     )
-    quality: int = parameter(80, "JPEG quality of the images", low=10, high=100)
-    max_clients: int = parameter(16, "browsers at a time", low=1, high=256)
+    quality: int = parameter(80, "JPEG quality of the images", Span(10, 100))
+    max_clients: int = parameter(16, "browsers at a time", Span(1, 256))
 
 
-TABLE = Table(Settings, ConsoleError)
+TABLE = Table(ConsoleSettings, ConsoleError)

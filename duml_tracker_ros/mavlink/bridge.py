@@ -15,7 +15,7 @@ from duml_tracker_ros.msg import Target
 
 from ..node.services import TrackerServices
 from .geo import Vector
-from .settings import TABLE, Settings
+from .settings import TABLE, MavlinkSettings
 from .tracking import Sight, read_sight
 
 
@@ -31,7 +31,7 @@ class Bridge(Node):
 
     def __init__(self) -> None:
         super().__init__("duml_mavlink")
-        self.settings: Settings = TABLE.declare(self)
+        self.settings: MavlinkSettings = TABLE.declare(self)
         tracker = self.settings.tracker
         self.operator = TrackerServices(self, tracker)
         self.on_target: Callable[[Sight], None] = lambda sight: None

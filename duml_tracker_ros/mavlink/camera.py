@@ -16,7 +16,7 @@ from .commands import Command, Denied, NotMeant
 from .description import heartbeat, information, video_information, video_status
 from .geo import Vector, Vehicle, geo_status
 from .peers import OFF, Peer, Peers
-from .settings import Settings
+from .settings import MavlinkSettings
 from .steering import PERIOD as STEERING_PERIOD
 from .steering import Steering
 from .tracking import Sight, Tracking
@@ -52,7 +52,7 @@ class Camera:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: MavlinkSettings,
         codec: Codec,
         peers: Peers,
         operator: Operator,
@@ -377,7 +377,9 @@ class Camera:
             self._send(peer, message)
         return None
 
-    def _video(self, make: Callable[[Settings, tuple[int, int]], list[Any]], stream: float) -> Any:
+    def _video(
+        self, make: Callable[[MavlinkSettings, tuple[int, int]], list[Any]], stream: float
+    ) -> Any:
         """What is told of a video stream: 0 is all of them, 1 the only one."""
         if stream not in (0, 1):
             raise Denied(f"video stream {stream:g}: there is only 1")

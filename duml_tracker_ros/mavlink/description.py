@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from .codec import dialect
-from .settings import Settings
+from .settings import MavlinkSettings
 
 _BEGAN = time.monotonic()
 
@@ -19,7 +19,7 @@ def heartbeat() -> Any:
     return dialect.MAVLink_heartbeat_message(kind, pilot, 0, 0, dialect.MAV_STATE_ACTIVE, 3)
 
 
-def information(settings: Settings, size: tuple[int, int]) -> Any:
+def information(settings: MavlinkSettings, size: tuple[int, int]) -> Any:
     """CAMERA_INFORMATION; `size` of the image in pixels, 0 while not known."""
     flags = (
         dialect.CAMERA_CAP_FLAGS_HAS_TRACKING_POINT
@@ -40,7 +40,7 @@ def information(settings: Settings, size: tuple[int, int]) -> Any:
     )
 
 
-def video_information(settings: Settings, size: tuple[int, int]) -> list[Any]:
+def video_information(settings: MavlinkSettings, size: tuple[int, int]) -> list[Any]:
     """VIDEO_STREAM_INFORMATION where the address of the video is known."""
     if not settings.video_uri:
         return []
@@ -50,7 +50,7 @@ def video_information(settings: Settings, size: tuple[int, int]) -> list[Any]:
     return [dialect.MAVLink_video_stream_information_message(*head, b"tracker", uri)]
 
 
-def video_status(settings: Settings, size: tuple[int, int]) -> list[Any]:
+def video_status(settings: MavlinkSettings, size: tuple[int, int]) -> list[Any]:
     """VIDEO_STREAM_STATUS where the address of the video is known."""
     if not settings.video_uri:
         return []

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from .settings import Settings
+from .settings import MavlinkSettings
 
 # Time over which the target's own rate is averaged, seconds.
 SMOOTHING = 0.15
@@ -48,7 +48,7 @@ class Turning:
 class GimbalPointer:
     """The control law. Times are of the monotonic clock."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MavlinkSettings) -> None:
         self._set = settings
         self._turning = Turning()
         self._rate = STILL

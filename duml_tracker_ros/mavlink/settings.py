@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..node.beside import BesideError
-from ..node.start_parameters import Table, parameter
+from ..node.parameter_table import Span, Table, parameter
 
 
 class MavlinkError(BesideError):
@@ -13,7 +13,7 @@ class MavlinkError(BesideError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class MavlinkSettings:
     """Values of all parameters of the bridge; all are read at start."""
 
     connection: str = parameter(
@@ -23,9 +23,9 @@ class Settings:
         pattern=r"(udp|udpin|udpout|tcp):[A-Za-z0-9._-]+:\d{1,5}",
         remedy="use udp:127.0.0.1:14560, udpout:HOST:PORT or tcp:HOST:PORT",
     )
-    system_id: int = parameter(1, "system id; that of the vehicle", low=1, high=255)
+    system_id: int = parameter(1, "system id; that of the vehicle", Span(1, 255))
     component_id: int = parameter(
-        100, "component id; ground stations take 100 to 105 for cameras", low=1, high=255
+        100, "component id; ground stations take 100 to 105 for cameras", Span(1, 255)
     )
     tracker: str = parameter(
         "duml_tracker",
@@ -40,19 +40,15 @@ class Settings:
     )
     status_rate: float = parameter(
         5.0,
-        "rate of the tracking status while a target is followed, for those who have not asked for "
-        "an interval; 0 = only for those who have",
-        low=0.0,
-        high=50.0,
-        unit="Hz",
+        "rate of the tracking status while a target is followed, for those who have not asked "
+        "for an interval; 0 = only for those who have",
+        Span(0.0, 50.0, "Hz"),
     )
     video_latency: float = parameter(
         0.0,
-        "age of the image that the operator sees; targets are selected on the image of that time, "
-        "which the tracker's ring_seconds must hold",
-        low=0.0,
-        high=10.0,
-        unit="s",
+        "age of the image that the operator sees; targets are selected on the image of that "
+        "time, which the tracker's ring_seconds must hold",
+        Span(0.0, 10.0, "s"),
     )
     video_uri: str = parameter(
         "", "address of the video, such as rtsp://10.0.0.2:8554/main, told to ground stations"
@@ -60,9 +56,7 @@ class Settings:
     timeout: float = parameter(
         1.0,
         "time without news of the tracker after which the target counts as lost",
-        low=0.1,
-        high=60.0,
-        unit="s",
+        Span(0.1, 60.0, "s"),
     )
     geo: bool = parameter(
         False,
@@ -72,36 +66,29 @@ class Settings:
     mount_pitch: float = parameter(
         0.0,
         "for geo without a gimbal: pitch of the camera against the vehicle, negative downwards",
-        low=-180.0,
-        high=180.0,
-        unit="deg",
+        Span(-180.0, 180.0, "deg"),
     )
     gimbal: bool = parameter(
         False, "keep the target in the middle by rates to a gimbal manager, from ~/bearing"
     )
     gimbal_component: int = parameter(
-        1, "component id of the gimbal manager; 1 is the autopilot", low=1, high=255
+        1, "component id of the gimbal manager; 1 is the autopilot", Span(1, 255)
     )
     gimbal_device: int = parameter(
-        0, "gimbal device id, 0 = all; told to ground stations, too", low=0, high=255
+        0, "gimbal device id, 0 = all; told to ground stations, too", Span(0, 255)
     )
-    gimbal_gain: float = parameter(
-        3.0, "rate for an angle off the middle", low=0.0, high=20.0, unit="1/s"
-    )
+    gimbal_gain: float = parameter(3.0, "rate for an angle off the middle", Span(0.0, 20.0, "1/s"))
     gimbal_lead: float = parameter(
-        1.0, "share of the target's own rate that is added, so that it is not lagged behind",
-        low=0.0, high=1.0,
-    )  # fmt: skip
-    gimbal_max_rate: float = parameter(
-        0.7, "most that is asked for", low=0.01, high=10.0, unit="rad/s"
+        1.0,
+        "share of the target's own rate that is added, so that it is not lagged behind",
+        Span(0.0, 1.0),
     )
+    gimbal_max_rate: float = parameter(0.7, "most that is asked for", Span(0.01, 10.0, "rad/s"))
     gimbal_coast: float = parameter(
         1.0,
         "time in which turning on after a lost target fades; then the gimbal is held",
-        low=0.0,
-        high=10.0,
-        unit="s",
+        Span(0.0, 10.0, "s"),
     )
 
 
-TABLE = Table(Settings, MavlinkError)
+TABLE = Table(MavlinkSettings, MavlinkError)

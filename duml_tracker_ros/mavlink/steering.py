@@ -9,7 +9,7 @@ from typing import Any
 from .codec import dialect
 from .geo import Vehicle, pitch_of
 from .gimbal import GimbalPointer, Pair
-from .settings import Settings
+from .settings import MavlinkSettings
 from .tracking import Sight, Tracking
 
 # How often it is looked whether the gimbal must be held, seconds.
@@ -32,7 +32,7 @@ class Steering:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: MavlinkSettings,
         tracking: Tracking,
         vehicle: Vehicle,
         broadcast: Callable[[Any], None],

@@ -16,7 +16,7 @@ from ..tracker import Attitude
 from .camera_model import CameraModelError
 from .camera_source import CameraSource, GuidanceError
 from .frame_ring import Frame
-from .parameters import Settings
+from .parameters import NodeSettings
 from .turning import Turning, axes_matrix, quaternion_matrix
 
 DEPTH = 100
@@ -30,7 +30,7 @@ class AttitudeSource:
         settings: the current parameters; `imu` is not off.
     """
 
-    def __init__(self, node: LifecycleNode, settings: Callable[[], Settings]) -> None:
+    def __init__(self, node: LifecycleNode, settings: Callable[[], NodeSettings]) -> None:
         self._node, self._settings = node, settings
         self._source, self._turning = CameraSource(), Turning()
         self._axes = axes_matrix(settings().imu_axes)

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from .camera_model import CameraModel
-from .parameters import Settings
+from .parameters import NodeSettings
 
 
 class GuidanceError(RuntimeError):
@@ -38,7 +38,7 @@ class CameraSource:
         model = self._model
         return f"{model[1].size[0]}x{model[1].size[1]} {model[1].model}" if model else ""
 
-    def model(self, header: Any, width: int, height: int, settings: Settings) -> CameraModel:
+    def model(self, header: Any, width: int, height: int, settings: NodeSettings) -> CameraModel:
         """The camera's model for an image.
 
         Args:

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from ..messages.image_codec import FLOATS, to_rgb, write_compressed, write_image
 from ..viz import draw_target, heatmap_mono
 from .outcome import Outcome
-from .parameters import Settings
+from .parameters import NodeSettings
 
 Make = Callable[[Any, str, int], Any]
 
@@ -34,7 +34,7 @@ class DebugImages:
         }
         self._last = dict.fromkeys(self._publishers, -math.inf)
 
-    def render(self, outcome: Outcome, settings: Settings) -> list[Callable[[], None]]:
+    def render(self, outcome: Outcome, settings: NodeSettings) -> list[Callable[[], None]]:
         """The images that somebody watches and that are due, ready to be published."""
         due = [name for name in self._publishers if self._due(name, settings.debug_rate, outcome)]
         header = outcome.frame.header

@@ -10,7 +10,7 @@ from rclpy.lifecycle import LifecycleNode
 
 from .attitude import AttitudeSource
 from .frame_ring import FrameRing
-from .parameters import Settings
+from .parameters import NodeSettings
 from .publishers import Publishers
 from .stream import ImageStream
 from .worker import TrackerWorker
@@ -27,7 +27,7 @@ class Configured:
         settings: those it was configured with.
     """
 
-    settings: Settings
+    settings: NodeSettings
     worker: TrackerWorker
     outputs: Publishers
     guidance: Guidance
@@ -60,7 +60,7 @@ class Host(Protocol):
     def ros(self) -> LifecycleNode: ...
 
     @property
-    def settings(self) -> Settings: ...
+    def settings(self) -> NodeSettings: ...
 
     def in_service(self) -> tuple[TrackerWorker, Active]:
         """The tracker and its images. Raises WorkerError with the remedy unless active."""

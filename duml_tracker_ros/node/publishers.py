@@ -19,7 +19,7 @@ from ..messages.results import fill_detection, fill_target
 from .annotations import ImageAnnotations, annotations_message
 from .debug_images import DebugImages, mask_image
 from .outcome import Outcome, Sighting, Status
-from .parameters import Settings
+from .parameters import NodeSettings
 from .track_debug import debug_messages
 
 try:
@@ -143,7 +143,7 @@ class Publishers:
             self.detections.publish(detections_message(outcome))
         return float(message.latency)
 
-    def render_debug(self, outcome: Outcome, settings: Settings) -> list[Callable[[], None]]:
+    def render_debug(self, outcome: Outcome, settings: NodeSettings) -> list[Callable[[], None]]:
         """What people look at and somebody watches, ready to be published."""
         ready = self.images.render(outcome, settings)
         if self.annotations is not None and self.annotations.get_subscription_count():

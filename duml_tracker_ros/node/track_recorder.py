@@ -10,7 +10,7 @@ from typing import Any
 
 from ..explain.trace import Budget, TraceWriter
 from .outcome import Outcome
-from .parameters import Settings
+from .parameters import NodeSettings
 
 MIB = 1 << 20
 
@@ -37,7 +37,7 @@ class TrackRecorder:
         """Where traces were asked for last; empty while nowhere."""
         return self._folder
 
-    def take(self, outcome: Outcome, settings: Settings) -> None:
+    def take(self, outcome: Outcome, settings: NodeSettings) -> None:
         """Record the targets of a frame, or end the recording when it is no longer wanted.
 
         Call it before the next frame is tracked.

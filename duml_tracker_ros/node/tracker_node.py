@@ -33,18 +33,8 @@ from .last_seen import LastSeen, Remembered, too_old
 from .lifecycle_services import LifecycleServices
 from .memory import available_memory
 from .outcome import Outcome, Status
-from .parameters import (
-    CONFIGURE,
-    DEFAULTS,
-    SPECS,
-    START,
-    Settings,
-    check_change,
-    descriptor,
-    scaling,
-    settings_from,
-    tracker_overrides,
-)
+from .parameter_table import CONFIGURE, START
+from .parameters import TABLE, NodeSettings, scaling, tracker_overrides
 from .phases import Active, Configured
 from .publishers import Publishers, output_qos
 from .selection import STEADY, Selector
@@ -74,7 +64,7 @@ REMEDIES = {
 Callback = Callable[["TrackerNode", LifecycleState], TransitionCallbackReturn]
 
 
-def _ring_bytes(settings: Settings) -> int:
+def _ring_bytes(settings: NodeSettings) -> int:
     """Memory for the ring of frames."""
     if settings.ring_bytes >= 0:
         return settings.ring_bytes
@@ -114,10 +104,8 @@ class TrackerNode(LifecycleNode):
         self._ending = ending
         # The callback also judges the values that come with the declaration.
         self.add_on_set_parameters_callback(self._check_parameters)
-        for name in SPECS:
-            self.declare_parameter(name, getattr(DEFAULTS, name), descriptor(name))
+        self.settings = TABLE.declare(self)
         self.add_post_set_parameters_callback(self._apply_parameters)
-        self.settings = self._read_settings()
         self._configured: Configured | None = None
         self._active: Active | None = None
         self._statistics = Statistics()
@@ -168,7 +156,7 @@ class TrackerNode(LifecycleNode):
         self.get_logger().info("configuring: loading the tracker")
         if old := old_torch():
             self.get_logger().warning(old)
-        settings = self.settings = self._read_settings()
+        settings = self.settings = TABLE.read_from(self)
         worker = self._make_worker(settings)
         with contextlib.ExitStack() as undone:
             undone.callback(self._close_worker, worker)
@@ -193,7 +181,7 @@ class TrackerNode(LifecycleNode):
         assert configured is not None
         stale = [
             name
-            for name, spec in SPECS.items()
+            for name, spec in TABLE.specs.items()
             if spec.when == CONFIGURE
             and getattr(settings, name) != getattr(configured.settings, name)
         ]
@@ -282,7 +270,7 @@ class TrackerNode(LifecycleNode):
     def _describe_tracker(self) -> dict[str, Any]:
         return self._configured.worker.info if self._configured is not None else {}
 
-    def _make_worker(self, settings: Settings) -> TrackerWorker:
+    def _make_worker(self, settings: NodeSettings) -> TrackerWorker:
         def create() -> Any:
             return create_tracker(
                 settings.tracker,
@@ -387,22 +375,19 @@ class TrackerNode(LifecycleNode):
         name, domain = self.get_fully_qualified_name(), self.context.get_domain_id()
         return state_file(self.settings.state_folder, name, domain, ending)
 
-    def _read_settings(self) -> Settings:
-        return settings_from({name: self.get_parameter(name).value for name in SPECS})
-
     def _check_parameters(self, parameters: list[Any]) -> SetParametersResult:
         for parameter in parameters:
-            if parameter.name not in SPECS:
+            if parameter.name not in TABLE.specs:
                 continue
-            reason = check_change(parameter.name, parameter.value, self.lifecycle_state)
+            reason = TABLE.check_change(parameter.name, parameter.value, self.lifecycle_state)
             if reason:
                 return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)
 
     def _apply_parameters(self, parameters: list[Any]) -> None:
-        if not any(p.name in SPECS and SPECS[p.name].when != START for p in parameters):
+        if not any(p.name in TABLE.specs and TABLE.specs[p.name].when != START for p in parameters):
             return
-        self.settings = self._read_settings()
+        self.settings = TABLE.read_from(self)
         self._selector.take_clicks(self.settings.mouse_left)
         if self._configured is not None:
             self._configured.worker.lost_timeout = self.settings.lost_timeout

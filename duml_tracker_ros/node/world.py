@@ -29,7 +29,7 @@ from .depth import DepthError, depth_view, surface
 from .motion import ray_to
 from .outcome import Outcome
 from .pairing import Pairing
-from .parameters import Settings
+from .parameters import NodeSettings
 from .timeline import Timeline
 from .turning import quaternion_matrix, turned
 
@@ -74,7 +74,7 @@ class WorldOutput:
         self,
         make: Callable[[Any, str, int], Any],
         send: Callable[[Callable[[], None]], None],
-        settings: Callable[[], Settings],
+        settings: Callable[[], NodeSettings],
         camera: CameraOf,
         tell: Callable[[str], None],
     ) -> None:
@@ -287,7 +287,7 @@ class WorldOutput:
             self._send(partial(self.transforms.publish, TFMessage(transforms=[transform])))
 
 
-def missing_packages(settings: Settings) -> Sequence[str]:
+def missing_packages(settings: NodeSettings) -> Sequence[str]:
     """What the settings ask for and is not installed."""
     lacking = []
     if settings.world_source != "off" and Odometry is None:

@@ -24,7 +24,7 @@ from duml_tracker_ros.console.hub import Client, Hub
 from duml_tracker_ros.console.protocol import Watch
 from duml_tracker_ros.console.readings import DebugReading, TargetReading, read_target
 from duml_tracker_ros.console.scenes import Joiner, Scene
-from duml_tracker_ros.console.settings import TABLE, ConsoleError, Settings
+from duml_tracker_ros.console.settings import TABLE, ConsoleError, ConsoleSettings
 from duml_tracker_ros.messages.image_codec import ImageError, ImageView
 from duml_tracker_ros.node.frame_ring import Frame
 
@@ -98,15 +98,15 @@ def test_loopback_is_told_from_other_addresses():
 
 
 def test_a_token_is_needed_beyond_loopback(tmp_path):
-    assert find_token(Settings()) == ""
-    first, second = (find_token(Settings(host="0.0.0.0")) for _ in range(2))
+    assert find_token(ConsoleSettings()) == ""
+    first, second = (find_token(ConsoleSettings(host="0.0.0.0")) for _ in range(2))
     assert len(first) >= 16
     assert first != second
     file = tmp_path / "token"
     file.write_text("correct horse battery\nanother line\n")
-    token = find_token(Settings(token_file=str(file)))
+    token = find_token(ConsoleSettings(token_file=str(file)))
     assert token == "correct horse battery"
-    guard = Guard(Settings(), token)
+    guard = Guard(ConsoleSettings(), token)
     assert guard.needs_token
     assert guard.token_fits("correct horse battery")
     for wrong in ("", "correct", "correct horse battery ", "\u00e4" * 21, "\ud800"):
@@ -115,11 +115,11 @@ def test_a_token_is_needed_beyond_loopback(tmp_path):
 
 def test_a_token_file_that_is_no_secret_is_refused(tmp_path):
     with pytest.raises(ConsoleError, match=r"token_file.*secrets"):
-        find_token(Settings(token_file=str(tmp_path / "missing")))
+        find_token(ConsoleSettings(token_file=str(tmp_path / "missing")))
     short = tmp_path / "short"
     short.write_text("1234\n")
     with pytest.raises(ConsoleError, match="at least 16"):
-        find_token(Settings(token_file=str(short)))
+        find_token(ConsoleSettings(token_file=str(short)))
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ def test_a_token_file_that_is_no_secret_is_refused(tmp_path):
 )
 def test_only_own_names_are_answered(host, header, allowed):
     names = "robot.example" if host == "0.0.0.0" else ""
-    guard = Guard(Settings(host=host, allowed_hosts=names), "")
+    guard = Guard(ConsoleSettings(host=host, allowed_hosts=names), "")
     assert (guard.host_refusal(header) == "") is allowed
 
 
 def test_only_own_pages_may_open_a_websocket():
-    guard = Guard(Settings(), "")
+    guard = Guard(ConsoleSettings(), "")
     assert guard.origin_refusal("localhost:8090", "http://localhost:8090") == ""
     for origin in (
         "",

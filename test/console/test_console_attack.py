@@ -27,7 +27,7 @@ from duml_tracker_ros.console.guard import Guard
 from duml_tracker_ros.console.hub import Hub
 from duml_tracker_ros.console.picture import encode, encode_mask
 from duml_tracker_ros.console.server import Server
-from duml_tracker_ros.console.settings import Settings
+from duml_tracker_ros.console.settings import ConsoleSettings
 
 TOKEN = "a-token-of-many-letters"
 HEADERS = (
@@ -254,7 +254,7 @@ def test_who_has_the_token_stays_and_who_has_none_goes(monkeypatch):
 
     async def scenario():
         hub = Hub(encode, encode_mask, 1.0, lambda *audience: None, print)
-        settings = Settings(host="127.0.0.1", port=0)
+        settings = ConsoleSettings(host="127.0.0.1", port=0)
         own = doors.Doors(print)
         server = Server(Guard(settings, TOKEN), hub, Operator(), 2, own)
         runner = web.AppRunner(server.application(), access_log=None)

@@ -26,7 +26,7 @@ from duml_tracker_ros.mavlink.codec import Codec, read_key
 from duml_tracker_ros.mavlink.commands import Denied, Later, NotMeant
 from duml_tracker_ros.mavlink.gimbal import GimbalPointer
 from duml_tracker_ros.mavlink.peers import MOST_PEERS, OFF, SILENT_FOR, Peer, Peers
-from duml_tracker_ros.mavlink.settings import TABLE, MavlinkError, Settings
+from duml_tracker_ros.mavlink.settings import TABLE, MavlinkError, MavlinkSettings
 from duml_tracker_ros.mavlink.tracking import IDLE, LOST, TRACKING, Sight, Tracking
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -358,7 +358,7 @@ def test_old_news_locate_nothing():
 
 def test_a_target_that_moves_steadily_is_kept_in_the_middle():
     """The law against motors with a lag, with images that are known a moment late."""
-    pointer, gimbal = GimbalPointer(Settings(gimbal=True)), Gimbal(np.array([3.0, 3.0]))
+    pointer, gimbal = GimbalPointer(MavlinkSettings(gimbal=True)), Gimbal(np.array([3.0, 3.0]))
     speed, seen = np.array([0.05, 0.2]), []
     errors = []
     for index in range(200):
@@ -375,7 +375,7 @@ def test_a_target_that_moves_steadily_is_kept_in_the_middle():
 
 
 def test_a_lost_target_is_looked_for_a_moment_then_the_gimbal_is_held():
-    pointer = GimbalPointer(Settings(gimbal=True, gimbal_coast=1.0))
+    pointer = GimbalPointer(MavlinkSettings(gimbal=True, gimbal_coast=1.0))
     for index in range(40):
         pointer.see(0.1 + 0.01 * index, 0.0, 0.05 * index, 0.05 * index)
     at_once, later, held = (pointer.lose(2.0 + since) for since in (0.0, 0.5, 1.1))
@@ -384,7 +384,7 @@ def test_a_lost_target_is_looked_for_a_moment_then_the_gimbal_is_held():
 
 
 def test_rates_are_limited_and_a_gimbal_that_looks_down_turns_more():
-    pointer = GimbalPointer(Settings(gimbal=True, gimbal_max_rate=0.5))
+    pointer = GimbalPointer(MavlinkSettings(gimbal=True, gimbal_max_rate=0.5))
     assert pointer.see(1.0, -1.0, 0.0, 0.0) == (0.5, 0.5)
     pointer.pitch = math.radians(-60.0)
     assert pointer.see(0.1, 0.0, 0.0, 0.0)[1] == pytest.approx(2 * 3.0 * math.atan(0.1))

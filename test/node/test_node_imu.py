@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from turning_camera import SIZE, TurningCamera, away_and_back
 
-from duml_tracker_ros.node.parameters import check
+from duml_tracker_ros.node.parameters import TABLE
 from duml_tracker_ros.node.turning import AXES, Turning, axes_matrix, quaternion_matrix
 
 MS = 1_000_000
@@ -22,8 +22,8 @@ def test_axes_are_named_as_they_point_and_never_mirrored():
     assert body @ forward == pytest.approx([0, 0, 1])
     assert body @ left == pytest.approx([-1, 0, 0])
     assert body @ up == pytest.approx([0, -1, 0])
-    assert check("imu_axes", "-y,-z,x") == ""
-    assert "imu_axes = 'y,z,-x': name three of" in check("imu_axes", "y,z,-x")
+    assert TABLE.check("imu_axes", "-y,-z,x") == ""
+    assert "imu_axes = 'y,z,-x': name three of" in TABLE.check("imu_axes", "y,z,-x")
 
 
 def test_rates_add_up_to_a_turn_about_the_cameras_own_axes():

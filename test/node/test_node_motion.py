@@ -133,6 +133,8 @@ def test_each_of_several_targets_has_a_motion_of_its_own(node):
 
 @pytest.mark.parametrize("value", [-0.1, 5.5, math.nan])
 def test_a_latency_out_of_range_is_refused_with_the_range(value):
-    from duml_tracker_ros.node.parameters import check
+    from duml_tracker_ros.node.parameters import TABLE
 
-    assert f"camera_latency = {value!r}: must be from 0 to 5 s" in check("camera_latency", value)
+    assert f"camera_latency = {value!r}: must be from 0 to 5 s" in TABLE.check(
+        "camera_latency", value
+    )

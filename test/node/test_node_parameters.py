@@ -6,13 +6,8 @@ import pytest
 import yaml
 
 from duml_tracker_ros.node.parameters import (
-    DEFAULTS,
-    SPECS,
-    Settings,
-    check,
-    check_change,
-    settings_from,
-    to_markdown,
+    TABLE,
+    NodeSettings,
     to_yaml,
     tracker_overrides,
 )
@@ -30,24 +25,24 @@ def test_config_file_is_written_from_the_table():
 def test_config_file_holds_every_default_with_its_type():
     values = yaml.safe_load((ROOT / "config" / "duml_tracker.yaml").read_text())
     values = values["/**"]["ros__parameters"]
-    assert settings_from(values) == DEFAULTS
-    assert set(values) == set(SPECS)
+    assert TABLE.read(values) == NodeSettings()
+    assert set(values) == set(TABLE.specs)
 
 
 def test_documented_table_is_the_table():
-    assert to_markdown() in (ROOT / "docs" / "node.md").read_text()
+    assert TABLE.to_markdown() in (ROOT / "docs" / "node.md").read_text()
 
 
 def test_every_parameter_is_described_and_its_default_valid():
-    for name, spec in SPECS.items():
+    for name, spec in TABLE.specs.items():
         assert spec.text, name
-        assert check(name, getattr(DEFAULTS, name)) == "", name
+        assert TABLE.check(name, TABLE.defaults[name]) == "", name
         assert bool(spec.pattern) == bool(spec.remedy), name
 
 
 def test_every_size_of_every_tracker_can_be_chosen():
     offered = {size for tracker in TRACKERS for size in sizes(tracker)}
-    assert set(SPECS["size"].choices) == {"auto", *offered}
+    assert set(TABLE.specs["size"].choices) == {"auto", *offered}
     assert sizes("drol_rpn") == ("compact", "lite", "r50", "alexnet", "pysot")
     assert sizes("drol_fc") == ("alexnet", "compact", "lite")
 
@@ -73,24 +68,24 @@ def test_every_size_of_every_tracker_can_be_chosen():
     ],
 )
 def test_wrong_values_are_named_with_the_remedy(name, value, words):
-    reason = check(name, value)
+    reason = TABLE.check(name, value)
     assert name in reason
     assert words in reason
     with pytest.raises(ValueError, match=name):
-        settings_from({name: value})
+        TABLE.read({name: value})
 
 
 def test_change_is_refused_only_where_it_would_have_no_effect():
-    assert "cleanup" in check_change("weights", "other.safetensors", "active")
-    assert "deactivate" in check_change("image_transport", "compressed", "active")
-    assert check_change("debug_rate", 1.0, "active") == ""
+    assert "cleanup" in TABLE.check_change("weights", "other.safetensors", "active")
+    assert "deactivate" in TABLE.check_change("image_transport", "compressed", "active")
+    assert TABLE.check_change("debug_rate", 1.0, "active") == ""
     for state in ("unconfigured", "inactive"):
-        assert check_change("weights", "other.safetensors", state) == ""
+        assert TABLE.check_change("weights", "other.safetensors", state) == ""
 
 
 def test_tracker_overrides_come_from_update_and_overrides():
-    assert tracker_overrides(Settings()) == {}
-    settings = Settings(update="never", overrides="online.memory=30  localize.lost_below=0.3")
+    assert tracker_overrides(NodeSettings()) == {}
+    settings = NodeSettings(update="never", overrides="online.memory=30  localize.lost_below=0.3")
     assert tracker_overrides(settings) == {
         "online.memory": "30",
         "localize.lost_below": "0.3",

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, Image, Range
 from test_node_depth import depth_message
 
 from duml_tracker_ros.msg import Target
-from duml_tracker_ros.node.parameters import check
+from duml_tracker_ros.node.parameters import TABLE
 from duml_tracker_ros.node.timeline import Timeline
 
 FOCAL, HEIGHT, SPEED = 600.0, 40.0, 2.0
@@ -179,4 +179,4 @@ def test_a_timeline_knows_what_lay_around_a_moment():
     ],
 )
 def test_values_out_of_range_are_refused_with_words(name, value, words):
-    assert words in check(name, value)
+    assert words in TABLE.check(name, value)
