@@ -11,16 +11,14 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 
+from .markers import FRAMES, markers
+
 MOST_PIXELS = 64_000_000
 """Of one picture, where nothing else is asked for."""
 ENVIRONMENT = "DUML_MAX_PIXELS"
 """Another limit for this process and those it starts; ``duml-tracker --max-pixels`` sets it."""
 
 Size = tuple[int, int]
-
-# Markers of JPEG that begin a frame: all of C0 to CF but tables, extensions and conditioning.
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def most_pixels() -> int:
@@ -57,22 +55,11 @@ def excess(kind: str, data: bytes, most: int | None = None) -> str:
 
 
 def _jpeg(data: bytes) -> Size:
-    at = 2
-    while True:
-        # As decoders do: what is no marker is skipped, and so is filling before one.
-        at = data.index(b"\xff", at)
-        while data[at] == 0xFF:
-            at += 1
-        marker = data[at]
-        at += 1
-        if marker == 0 or marker in _BARE:
-            continue
-        if marker in _FRAMES:
+    for marker, at in markers(data):
+        if marker in FRAMES:
             height, width = struct.unpack_from(">HH", data, at + 3)
             return width, height
-        if marker in (0xD9, 0xDA):
-            raise ValueError("picture before its header")
-        at += int.from_bytes(data[at : at + 2], "big")
+    raise ValueError("picture before its header")
 
 
 def _png(data: bytes) -> Size:

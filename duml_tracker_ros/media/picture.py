@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .ballast import without_ballast
 from .claims import excess
+from .markers import SCAN, markers
 from .pages import pictures_in
 
 Pixels = NDArray[Any]
@@ -98,7 +100,11 @@ def decode(data: bytes | memoryview, most: int | None = None) -> Pixels:
     kind = check(data, most)
     if reason := several(kind, bytes(data)):
         raise PictureError(reason)
-    pixels = _jpeg(bytes(data)) if kind == "JPEG" else _decoded(data)
+    try:
+        lean = without_ballast(kind, bytes(data))
+    except ValueError as error:
+        raise PictureError(str(error)) from None
+    pixels = _jpeg(lean) if kind == "JPEG" else _decoded(lean)
     if pixels is None:
         raise PictureError(f"{kind} of {len(data)} bytes is cut off, damaged, or not for OpenCV")
     return pixels
@@ -155,15 +161,10 @@ def _jpeg(data: bytes) -> Pixels | None:
 
 def _scan_start(data: bytes) -> int:
     """Where the first scan of a JPEG begins, past its header with its thumbnail; 0: nowhere."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        if data[at + 1] == 0xDA:
-            return at
-        if data[at + 1] == 0xFF:
-            at += 1
-            continue
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return 0
+    try:
+        return next((at - 2 for marker, at in markers(data) if marker == SCAN), 0)
+    except ValueError:
+        return 0
 
 
 def _what_else(head: bytes, size: int) -> str:

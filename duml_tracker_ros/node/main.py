@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Threads of torch that spin while they wait starve the executor and the camera's process: on a
     # busy machine of two cores a frame takes ten times as long. libgomp reads this when it loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # A broken image of a camera would have a line of OpenCV's thirty times a second.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     import rclpy
     from rclpy.exceptions import ParameterException
     from rclpy.executors import SingleThreadedExecutor

@@ -33,13 +33,18 @@ def jpeg_bomb(side: int = 20000) -> bytes:
     return bytes(data)
 
 
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """A part of a PNG."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    """A part of a JPEG's header."""
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
 def png_bomb(side: int = 30000) -> bytes:
     """A whole PNG of one colour: a thousand times smaller than its pixels."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        check = zlib.crc32(kind + body)
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", check)
-
     packer = zlib.compressobj(9)
     rows = [packer.compress(bytes(side // 8 + 1) * 100) for _ in range(side // 100)]
     header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
@@ -138,6 +143,84 @@ def test_the_command_line_takes_another_limit(
     command = ["track", str(tmp_path), "--box", "5,5,20,20", "--quiet", "--max-pixels", "1000"]
     assert main(command) != 0
     assert "claims 53 x 37 pixels, and max_pixels is 1000" in capsys.readouterr().err
+
+
+PNG = cv2.imencode(".png", IMAGE)[1].tobytes()
+JPEG = cv2.imencode(".jpg", IMAGE)[1].tobytes()
+ZEROS = zlib.compress(bytes(8 << 20), 9)
+BALLAST = {
+    "profile": chunk(b"iCCP", b"name\0\0" + ZEROS),
+    "text": chunk(b"zTXt", b"Comment\0\0" + ZEROS) * 20,
+    "text of any language": chunk(b"iTXt", b"XML\0\1\0\0\0" + ZEROS),
+    "plain text": chunk(b"tEXt", b"Comment\0" + bytes(9 << 20)),
+    "of a program": chunk(b"prVt", bytes(9 << 20)),
+}
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("name", BALLAST)
+def test_texts_and_profiles_never_reach_the_decoder(
+    name: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = 33 if place == "before" else len(PNG) - 12
+    seen = []
+    decoder = cv2.imdecode
+
+    def decode(data: np.ndarray, flags: int) -> np.ndarray | None:
+        seen.append(data.tobytes())
+        return decoder(data, flags)
+
+    monkeypatch.setattr(cv2, "imdecode", decode)
+    found = picture.decode(PNG[:at] + BALLAST[name] + PNG[at:])
+    assert seen == [PNG]
+    assert np.array_equal(found, IMAGE)
+
+
+def test_what_a_picture_needs_does_reach_it() -> None:
+    """A palette with transparency, an orientation."""
+    turned = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 0x0112, 3, 1, 6, 0)
+    found = picture.decode(PNG[:33] + chunk(b"eXIf", turned) + PNG[33:])
+    assert np.array_equal(found, IMAGE.transpose(1, 0, 2)[:, ::-1])
+    header = struct.pack(">IIBBBBB", 2, 1, 8, 3, 0, 0, 0)
+    palette = chunk(b"PLTE", bytes([9, 8, 7, 6, 5, 4])) + chunk(b"tRNS", bytes([255, 0]))
+    body = chunk(b"IHDR", header) + palette + chunk(b"IDAT", zlib.compress(b"\0\0\1"))
+    found = picture.decode(PNG[:8] + body + chunk(b"IEND", b""))
+    assert found.tolist() == [[[7, 8, 9], [4, 5, 6]]]
+
+
+def test_pixels_that_unpack_to_more_than_the_picture_are_refused(undecoded: None) -> None:
+    head = PNG[:33]
+    data = head + chunk(b"IDAT", zlib.compress(bytes(80 << 20), 9)) + chunk(b"IEND", b"")
+    with pytest.raises(picture.PictureError, match="bytes of packed pixels, more than its"):
+        picture.decode(data)
+    plain = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in IMAGE), 0))
+    assert len(plain) > IMAGE.nbytes
+    with pytest.raises(AssertionError):
+        picture.decode(head + plain + chunk(b"IEND", b""))
+
+
+def test_endless_scans_are_refused(undecoded: None) -> None:
+    packed = cv2.imencode(".jpg", IMAGE, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    last = packed[packed.rindex(b"\xff\xda") : -2]
+    with pytest.raises(picture.PictureError, match="scans, and no more than 100 are read"):
+        picture.decode(packed[:-2] + last * 100 + packed[-2:])
+    # One baseline picture whose thumbnails hold markers enough is none of these.
+    with pytest.raises(AssertionError):
+        picture.decode(JPEG[:2] + segment(0xE2, b"\xff\xda" * 200) + JPEG[2:])
+    with pytest.raises(AssertionError):
+        picture.decode(packed)
+
+
+def test_headers_of_any_length_are_gone_through_quickly() -> None:
+    exif = segment(0xE1, b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(65000))
+    profile = b"".join(
+        segment(0xE2, b"ICC_PROFILE\0" + bytes([i + 1, 255]) + bytes(65000)) for i in range(255)
+    )
+    plain = picture.decode(JPEG)
+    for header in (exif * 300, profile, b"\xff" * (50 << 20)):
+        assert np.array_equal(picture.decode(JPEG[:2] + header + JPEG[2:]), plain)
+    with pytest.raises(picture.PictureError, match="no size in its header"):
+        picture.decode(JPEG[:2] + segment(0xFE, b"") * 1_000_000 + JPEG[2:])
 
 
 @pytest.mark.parametrize(("codec", "ending"), [("ffv1", "mkv"), ("mpeg4", "mp4"), ("mjpeg", "avi")])
