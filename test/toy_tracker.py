@@ -73,7 +73,7 @@ class ToyTracker(FrameTracker[ToyNet, ToyTarget, Located]):
     def graphs(cls, net: ToyNet) -> tuple[None, ToyGraph]:
         return None, ToyGraph(net)
 
-    def begin(self, track: TargetTrack, frame: Frame) -> ToyTarget:
+    def begin(self, track: TargetTrack, frame: Frame, samples: int) -> ToyTarget:
         n = self.config.network
         window = search_window(track.box, n.template_size, n.search_size)
         (features,) = self.search(self.upload([self.cut(frame, window, track)]))

@@ -373,11 +373,19 @@ def test_a_loose_selection_moves_to_what_the_network_is_sure_of() -> None:
     plain = create_tracker(device="cpu", **still)
     target = plain.start(images[0], loose, "bgr")
     assert target.track.box == pytest.approx(loose)
+    frame = Frame(images[0], "bgr")
     with torch.inference_mode():
-        seen, sure = plain._first_look(target, Frame(images[0], "bgr"))
+        glance = plain.begin(target.track, frame, 1)
+        seen, sure = plain._first_look(glance, frame)
+        full, _ = plain._first_look(target, frame)
     assert sure
+    assert seen == pytest.approx(full, abs=0.5)
     moving = create_tracker(device="cpu", **{"postprocess.refine": 1.0})
+    learned, features = [], moving.features
+    moving.features = lambda crops: (learned.append(len(crops)), features(crops))[1]
     assert moving.start(images[0], loose, "bgr").track.box == pytest.approx(seen, abs=0.01)
+    # The look takes one crop; all of them go through the network once.
+    assert learned == [1, moving.config.online.init_samples]
     doubting = {"postprocess.refine": 1.0, "localize.found_above": 2.0}
     track = create_tracker(device="cpu", **doubting).start(images[0], loose, "bgr").track
     assert track.box == pytest.approx(loose)

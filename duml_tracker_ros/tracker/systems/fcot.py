@@ -76,9 +76,9 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget, FcotLocated]):
         super().__init__(*args, **options)
         self._grids: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
-    def begin(self, track: TargetTrack, frame: Frame) -> FcotTarget:
+    def begin(self, track: TargetTrack, frame: Frame, samples: int) -> FcotTarget:
         net, rule, kept = self.net, self.config.online, self.net.memory_dtype
-        crops, boxes = self.first_samples(track, frame)
+        crops, boxes = self.first_samples(track, frame, samples)
         features = DecoderFeatures(*self.search(crops))
         coarse, fine = self._cells(boxes, features)
         # The initialisers see the first frame alone.

@@ -156,12 +156,13 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         frame = Frame(image, order)
         if self.config.localize.palette_tolerance:
             track.palette.start(palette(image, order, box))
-        target = self.begin(track, frame)
-        rule = self.config.postprocess
+        rule, samples = self.config.postprocess, self.config.online.init_samples
         if rule.refine:
-            seen, sure = self._first_look(target, frame)
-            if sure and track.refine(seen, rule.refine):
-                target = self.begin(track, frame)
+            # To see how the box lies takes no filter that knows all about the target.
+            seen, sure = self._first_look(self.begin(track, frame, 1), frame)
+            if sure:
+                track.refine(seen, rule.refine)
+        target = self.begin(track, frame, samples)
         if rule.first_box:
             track.learn_box_bias(self._first_look(target, frame)[0], rule.first_box)
         return target
@@ -176,8 +177,12 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         return window.box_in_image(*peak.box), sure
 
     @abstractmethod
-    def begin(self, track: TargetTrack, frame: Frame) -> T:
-        """Learn the target at ``track.box``, which is valid, from its first image."""
+    def begin(self, track: TargetTrack, frame: Frame, samples: int) -> T:
+        """Learn the target at ``track.box``, which is valid, from its first image.
+
+        Args:
+            samples: crops of it to learn from, see ``first_samples``.
+        """
 
     @abstractmethod
     def locate(self, searches: Sequence[Search[T]], outputs: Sequence[Tensor]) -> Sequence[L]:
@@ -321,18 +326,18 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         batch = crops[0][None] if len(crops) == 1 else np.stack(crops)
         return to_device(torch.from_numpy(batch).permute(0, 3, 1, 2), self.device)
 
-    def first_samples(self, track: TargetTrack, frame: Frame) -> tuple[Tensor, Tensor]:
+    def first_samples(self, track: TargetTrack, frame: Frame, count: int) -> tuple[Tensor, Tensor]:
         """Augmented search crops of the first frame, to learn from.
 
         Returns:
-            Crops [N, 3, S, S] on the device and the target's box (cx, cy, w, h) in the pixels of
-            each [N, 4], on the host. The first one is the crop itself.
+            Crops [count, 3, S, S] on the device and the target's box (cx, cy, w, h) in the pixels
+            of each [count, 4], on the host. The first one is the crop itself.
         """
         n, box = self.config.network, track.box
         window = search_window(box, n.template_size, n.search_size)
         crop = self.cut(frame, window, track)
         sides = box[2] * window.scale, box[3] * window.scale
-        crops, boxes = augment_search(crop, sides, self.config.online.init_samples)
+        crops, boxes = augment_search(crop, sides, count)
         return self.upload(list(crops)), torch.from_numpy(boxes)
 
     def cells_of(self, track: TargetTrack, window: Window, cells: int, stride: int) -> Tensor:

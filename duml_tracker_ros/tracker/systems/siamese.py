@@ -99,14 +99,14 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget, SiameseLocated]):
         crop = self._blank(self.config.network.search_size)
         self.features = compile_graph(engine, other, own, crop, quantised)
 
-    def begin(self, track: TargetTrack, frame: Frame) -> SiameseTarget:
+    def begin(self, track: TargetTrack, frame: Frame, samples: int) -> SiameseTarget:
         n = self.config.network
         template = self.cut(frame, template_window(track.box, n.template_size), track)
         kernels, start = self.look_at_template(template)
         target = SiameseTarget(track, kernels)
         if not self._graph.feature_names:
             return target
-        crops, boxes = self.first_samples(track, frame)
+        crops, boxes = self.first_samples(track, frame, samples)
         features = self.online_input(self.features(crops))
         if features is None:
             return target

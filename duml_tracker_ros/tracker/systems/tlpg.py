@@ -59,9 +59,9 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget, TlpgLocated]):
         super().__init__(*args, **options)
         self._windows: dict[int, Tensor] = {}
 
-    def begin(self, track: TargetTrack, frame: Frame) -> TlpgTarget:
+    def begin(self, track: TargetTrack, frame: Frame, samples: int) -> TlpgTarget:
         net, rule = self.net, self.config.online
-        crops, boxes = self.first_samples(track, frame)
+        crops, boxes = self.first_samples(track, frame, samples)
         first, second, body = self.search(crops)
         n = self.config.network
         cells = box_cells(boxes, n.search_size, first.shape[-1], n.stride).to(self.device)
