@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..outputs import write_text
 from .common import (
@@ -13,7 +13,7 @@ from .common import (
     add_clips,
     add_device,
     add_own_weights,
-    epilog,
+    add_repeated,
     out_folder,
     parse_files,
     run_options,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..evaluation.measures import Measure
     from ..evaluation.variants import Outcome
 
+HELP = "the papers' comparisons within each tracker"
 DESCRIPTION = """\
 Run the rows of the papers' own comparisons with the weights at hand: settings while tracking, one
 table a tracker. `plug_on` is DROL's claim: each Siamese tracker of this package alone, with DROL's
@@ -34,34 +35,26 @@ printed: A, R and EAO of VOT, AO and SR of GOT-10k.
 
 Finished rows under --out are not run again. --docs writes the tables into a Markdown page.
 """
+EXAMPLES = """\
+# one tracker
+duml-tracker ablation --root sequences --tracker fcot
+# all, into the documentation
+duml-tracker ablation --root sequences --docs docs/comparison.md
+"""
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "ablation",
-        parents=parents,
-        help="the papers' comparisons within each tracker",
-        description=DESCRIPTION,
-        epilog=epilog(
-            ("one tracker", "duml-tracker ablation --root sequences --tracker fcot"),
-            (
-                "all, into the documentation",
-                "duml-tracker ablation --root sequences --docs docs/comparison.md",
-            ),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     add_clips(parser)
     parser.add_argument(
         "--tracker", nargs="+", metavar="NAME", help="trackers, or plug_on (default: all of it)"
     )
     add_own_weights(parser)
-    parser.add_argument(
+    add_repeated(
+        parser,
         "--network",
-        action="append",
-        default=[],
-        metavar="NAME=FILE",
-        help="a network trained for some rows, e.g. siamrcr_unlinked=runs/siamrcr_unlinked/"
-        "siamrcr_compact.safetensors; may be repeated",
+        "NAME=FILE",
+        "a network trained for some rows, e.g. siamrcr_unlinked=runs/siamrcr_unlinked/"
+        "siamrcr_compact.safetensors",
     )
     parser.add_argument(
         "--size", metavar="NAME", help="network size (default: as shipped for duml)"
@@ -69,7 +62,6 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     add_device(parser)
     parser.add_argument("--docs", metavar="PAGE", help="Markdown page to fill")
     parser.add_argument("--out", metavar="DIR", help=f"raw results, tables {OUT_HELP}")
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

@@ -20,7 +20,6 @@ from .common import (
     add_levels,
     add_threads,
     add_tracker_options,
-    epilog,
     parse_box,
     tracker_specs,
 )
@@ -32,6 +31,7 @@ LAST = Decimal(2**32 * 1_000_000_000)
 """Nanoseconds beyond all stamps."""
 TOLD = 5
 """Problems that are told one by one."""
+HELP = "follow a target through a recorded bag"
 DESCRIPTION = """\
 Follow one target through the images of a ROS 2 bag (mcap or sqlite3, raw or compressed images) and
 write what the node would publish into a new bag: /duml_tracker/target (duml_tracker_ros/Target) and
@@ -41,27 +41,16 @@ Every image is taken, none is dropped, and two runs write the same messages. Ima
 read are told and passed over, and the exit status is then 1. Headers are those of the images; the
 times in the bag are those at which the images were recorded.
 """
+EXAMPLES = """\
+# from the first image on
+duml-tracker bag flight.mcap --topic /camera/image --box 310,150,40,28 --out results
+# from the image with this stamp on, the box drawn on that image
+duml-tracker bag flight/ --topic /camera/image/compressed --start 1763712000.25 --box \
+310,150,40,28 --out results
+"""
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "bag",
-        parents=parents,
-        help="follow a target through a recorded bag",
-        description=DESCRIPTION,
-        epilog=epilog(
-            (
-                "from the first image on",
-                "duml-tracker bag flight.mcap --topic /camera/image --box 310,150,40,28 "
-                "--out results",
-            ),
-            (
-                "from the image with this stamp on, the box drawn on that image",
-                "duml-tracker bag flight/ --topic /camera/image/compressed "
-                "--start 1763712000.25 --box 310,150,40,28 --out results",
-            ),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bag", metavar="BAG", help="folder of a bag, or a .mcap or .db3 file")
     parser.add_argument("--topic", required=True, help="of the images (Image or CompressedImage)")
     target = parser.add_argument_group("target")
@@ -90,7 +79,6 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     add_tracker_options(trackers)
     add_threads(trackers, HALF)
-    return parser
 
 
 def parse_stamp(text: str) -> int:

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..arguments import Whole, positive, shown
 from ..outputs import together, write_text
@@ -18,9 +18,7 @@ from .common import (
     CliError,
     add_threads,
     add_tracker_options,
-    epilog,
-    open_outputs,
-    printer,
+    json_and_report,
     table,
     tracker_specs,
 )
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from ..evaluation.bench import BenchResult
     from ..evaluation.participants import TrackerSpec
 
+HELP = "measure speed and memory"
 DESCRIPTION = """\
 Measure a tracker on frames in memory: median milliseconds per update with the 5 to 95 % range, the
 parts of an update, init time and memory. A sweep changes one thing: the image, the number of
@@ -40,6 +39,25 @@ libraries could use; --isa shows what a lesser processor would do.
 
 Every case runs in a process of its own. Leave the machine alone meanwhile. `stolen` is the share of
 its processors' time that the host of a virtual machine gave to others.
+"""
+EXAMPLES = """\
+# the usual sweeps, printed
+duml-tracker bench --device cpu
+# everything, with plots
+duml-tracker bench --sweep all --report speed
+# only one configuration
+duml-tracker bench --sweep none --image 1280x720
+# what further targets cost
+duml-tracker bench --sweep targets
+# where the time of an update goes
+duml-tracker bench --profile --set online.update=every_frame
+# all there is to know of a GPU
+duml-tracker bench --device cuda --sweep engine backbone
+# original strides against dilation
+duml-tracker bench --sweep backbone
+# beside CSRT and NanoTrack on a processor without AVX512, and on this one
+duml-tracker bench --threads 1 --sweep peers --isa avx2 all --model \
+opencv_nano=BACKBONE.onnx,NECKHEAD.onnx
 """
 QUICK = ("image", "memory", "update", "peers")
 
@@ -53,33 +71,7 @@ def image_size(text: str) -> tuple[int, int]:
     return size
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "bench",
-        parents=parents,
-        help="measure speed and memory",
-        description=DESCRIPTION,
-        epilog=epilog(
-            ("the usual sweeps, printed", "duml-tracker bench --device cpu"),
-            ("everything, with plots", "duml-tracker bench --sweep all --report speed"),
-            ("only one configuration", "duml-tracker bench --sweep none --image 1280x720"),
-            ("what further targets cost", "duml-tracker bench --sweep targets"),
-            (
-                "where the time of an update goes",
-                "duml-tracker bench --profile --set online.update=every_frame",
-            ),
-            (
-                "all there is to know of a GPU",
-                "duml-tracker bench --device cuda --sweep engine backbone",
-            ),
-            ("original strides against dilation", "duml-tracker bench --sweep backbone"),
-            (
-                "beside CSRT and NanoTrack on a processor without AVX512, and on this one",
-                "duml-tracker bench --threads 1 --sweep peers --isa avx2 all "
-                "--model opencv_nano=BACKBONE.onnx,NECKHEAD.onnx",
-            ),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
     add_tracker_options(parser)
     parser.add_argument(
@@ -128,7 +120,6 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     parser.add_argument("--json", metavar="FILE", help="all numbers")
     parser.add_argument("--report", metavar="DIR", help="write DIR/index.html: tables and plots")
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
@@ -151,11 +142,7 @@ def run(args: argparse.Namespace) -> int:
     unknown = [s for s in sweeps if s not in SWEEPS]
     if unknown:
         raise CliError(f"--sweep {unknown[0]!r}: choose from {' '.join(SWEEPS)}, all or none")
-    outputs = open_outputs(args)
-    json_file = outputs.file("--json", args.json, stream=True) if args.json else None
-    if args.report:
-        outputs.file("--report", Path(args.report, "index.html"))
-    say = printer(json_file)
+    json_file, say = json_and_report(args)
     (spec,) = tracker_specs(args, [args.tracker])
     if spec.name in PEERS and set(sweeps) - {"image", "peers", "long"}:
         sweeps = [s for s in sweeps if s in ("image", "peers", "long")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..outputs import write_text
 from .common import (
@@ -14,7 +14,6 @@ from .common import (
     CliError,
     add_clips,
     add_tracker_options,
-    epilog,
     out_folder,
     run_options,
     table,
@@ -27,28 +26,22 @@ if TYPE_CHECKING:
     from ..evaluation.metrics import Array
     from ..evaluation.participants import TrackerSpec
 
+HELP = "fit the confidence to the overlap on validation clips"
 DESCRIPTION = """\
 Compare the tracker's confidence with the overlap of its boxes on validation clips, and fit the
 curve that turns its raw score into an expected overlap. Prints the reliability before and after and
 what to set; writes a plot into --out. Of several trackers a table is printed, for their model
 cards; what to set goes into their configurations.
 """
+EXAMPLES = """\
+# on clips nothing is judged on
+duml-tracker calibrate --root validation
+# all trackers that have new weights
+duml-tracker calibrate --root validation --tracker duml drol_rpn siamrcr
+"""
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "calibrate",
-        parents=parents,
-        help="fit the confidence to the overlap on validation clips",
-        description=DESCRIPTION,
-        epilog=epilog(
-            ("on clips nothing is judged on", "duml-tracker calibrate --root validation"),
-            (
-                "all trackers that have new weights",
-                "duml-tracker calibrate --root validation --tracker duml drol_rpn siamrcr",
-            ),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     add_clips(parser)
     parser.add_argument(
         "--tracker",
@@ -59,7 +52,6 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     add_tracker_options(parser)
     parser.add_argument("--out", metavar="DIR", help=f"plot, raw results {OUT_HELP}")
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,11 +9,11 @@ import hashlib
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import Whole, shown
+from ..arguments import Whole, positive, shown
 from ..outputs import STANDARD_OUTPUT, Outputs
 
 if TYPE_CHECKING:
@@ -33,14 +33,6 @@ OUT_HELP = "(default: a folder below runs/ for each --root)"
 
 class CliError(Exception):
     """A mistake in what was asked for: printed in one line, exit status 2."""
-
-
-def epilog(*examples: tuple[str, str]) -> str:
-    """Examples for ``--help``: what it does, and the command."""
-    lines = ["examples:"]
-    for what, command in examples:
-        lines += [f"  # {what}", f"  {command}", ""]
-    return "\n".join(lines).rstrip()
 
 
 def parse_box(text: str) -> tuple[float, float, float, float]:
@@ -118,9 +110,16 @@ def add_device(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_tracker_options(parser: argparse._ActionsContainer) -> None:
-    """Options that say how this package's trackers are made."""
-    add_device(parser)
+def add_repeated(
+    to: argparse._ActionsContainer, option: str, metavar: str, help: str, dest: str | None = None
+) -> None:
+    """An option that may be given several times."""
+    told = f"{help}; may be repeated"
+    to.add_argument(option, dest=dest, action="append", default=[], metavar=metavar, help=told)
+
+
+def add_weights(parser: argparse._ActionsContainer) -> None:
+    """`--weights` and `--size` of one network."""
     parser.add_argument(
         "--weights",
         default="default",
@@ -133,22 +132,29 @@ def add_tracker_options(parser: argparse._ActionsContainer) -> None:
         help="network size: lite, compact, r50, ... (default: that of the "
         "weights; of the package's, the best)",
     )
+
+
+def add_own_tracker(parser: argparse._ActionsContainer) -> None:
+    """Options that say how a tracker of this package is made."""
+    add_device(parser)
+    add_weights(parser)
+    text = "change a tracker setting, e.g. online.update=every_frame"
+    add_repeated(parser, "--set", "KEY=VALUE", text, "settings")
+
+
+def add_tracker_options(parser: argparse._ActionsContainer) -> None:
+    """Options that say how trackers are made, OpenCV's included."""
+    add_own_tracker(parser)
+    text = "model files of an OpenCV peer, e.g. opencv_vit=vit.onnx"
+    add_repeated(parser, "--model", "NAME=FILE[,FILE]", text, "models")
+
+
+def add_span(parser: argparse._ActionsContainer) -> None:
+    """`--start` and `--frames`: the part of a clip that is followed."""
     parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a tracker setting, e.g. online.update=every_frame; may be repeated",
+        "--start", type=Whole(0), default=0, metavar="N", help="begin with this frame, from 0"
     )
-    parser.add_argument(
-        "--model",
-        dest="models",
-        action="append",
-        default=[],
-        metavar="NAME=FILE[,FILE]",
-        help="model files of an OpenCV peer, e.g. opencv_vit=vit.onnx; may be repeated",
-    )
+    parser.add_argument("--frames", type=positive, metavar="N", help="stop after that many frames")
 
 
 def add_threads(parser: argparse._ActionsContainer, otherwise: str = "processors / jobs") -> None:
@@ -177,13 +183,8 @@ def run_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def add_own_weights(parser: argparse._ActionsContainer) -> None:
     """`--weights` of commands that run several trackers; `parse_files` reads it."""
-    parser.add_argument(
-        "--weights",
-        action="append",
-        default=[],
-        metavar="NAME[:SIZE]=FILE",
-        help="weights of your own; may be repeated",
-    )
+    text = "weights of your own"
+    add_repeated(parser, "--weights", "NAME[:SIZE]=FILE", text)
 
 
 def tracker_specs(args: argparse.Namespace, names: Sequence[str]) -> list[TrackerSpec]:
@@ -244,6 +245,15 @@ def open_outputs(args: argparse.Namespace) -> Outputs:
         for file in pair.partition("=")[2].split(","):
             outputs.reads("--model", file or None)
     return outputs
+
+
+def json_and_report(args: argparse.Namespace) -> tuple[Path | None, Callable[..., None]]:
+    """Where ``--json`` goes, checked as ``--report`` is, and what prints beside it."""
+    outputs = open_outputs(args)
+    json_file = outputs.file("--json", args.json, stream=True) if args.json else None
+    if args.report:
+        outputs.file("--report", Path(args.report, "index.html"))
+    return json_file, printer(json_file)
 
 
 def printer(*paths: Path | None) -> Callable[..., None]:
@@ -332,3 +342,15 @@ def ros_parameters(settings: Mapping[str, Any]) -> list[str]:
         shown = shown.lower() if isinstance(value, bool) else shown
         arguments += ["-p", f"{name}:={shown}"]
     return arguments
+
+
+@contextlib.contextmanager
+def ros_package(what: str) -> Iterator[None]:
+    """Say what to install where an import fails inside: pip install leaves out what needs ROS."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CliError(
+            f"{what} is part of the ROS 2 package, which is not installed here ({error}): "
+            "use a ROS 2 workspace, or run make setup"
+        ) from None

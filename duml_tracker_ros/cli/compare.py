@@ -6,7 +6,7 @@ import argparse
 import datetime
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..arguments import positive
 from ..outputs import together, write_text
@@ -16,7 +16,7 @@ from .common import (
     add_clips,
     add_device,
     add_own_weights,
-    epilog,
+    add_repeated,
     out_folder,
     parse_files,
     run_options,
@@ -26,6 +26,7 @@ from .common import (
 if TYPE_CHECKING:
     from ..evaluation.comparison import Entry
 
+HELP = "all trackers beside each other and beside OpenCV's"
 DESCRIPTION = """\
 Run all trackers of this package that have weights, in every size, and those of OpenCV that this
 build has, over labelled clips: accuracy, targets and frames lost, then milliseconds per update
@@ -35,6 +36,15 @@ Trackers without weights are listed with the command that makes some.
 Finished runs under --out are not made again: run once on a busy machine with --no-speed, then again
 on a quiet one for the times. --docs writes tables, plots and the guide into a Markdown page.
 """
+EXAMPLES = """\
+# print the tables
+duml-tracker compare --root sequences
+# write the page of the documentation
+duml-tracker compare --root sequences --docs docs/comparison.md
+# with weights of your own
+duml-tracker compare --root sequences --tracker drol_rpn opencv_csrt --weights \
+drol_rpn:pysot=siamrpn.safetensors
+"""
 IMAGES = "images"
 SECTIONS = ("compare", "guide")
 CHANGING = "`duml-tracker compare` was cut off while it wrote this part: run it once more."
@@ -42,37 +52,18 @@ UNSEEN = "Nothing was chosen on these"
 CHOSEN = "Settings and weights were chosen on these"
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "compare",
-        parents=parents,
-        help="all trackers beside each other and beside OpenCV's",
-        description=DESCRIPTION,
-        epilog=epilog(
-            ("print the tables", "duml-tracker compare --root sequences"),
-            (
-                "write the page of the documentation",
-                "duml-tracker compare --root sequences --docs docs/comparison.md",
-            ),
-            (
-                "with weights of your own",
-                "duml-tracker compare --root sequences --tracker drol_rpn opencv_csrt "
-                "--weights drol_rpn:pysot=siamrpn.safetensors",
-            ),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     add_clips(parser)
     parser.add_argument(
         "--tracker", nargs="+", metavar="NAME", help="only these; `opencv` stands for all of OpenCV"
     )
     add_own_weights(parser)
-    parser.add_argument(
+    add_repeated(
+        parser,
         "--model",
-        dest="models",
-        action="append",
-        default=[],
-        metavar="NAME=FILE[,FILE]",
-        help="model files of an OpenCV peer; may be repeated",
+        "NAME=FILE[,FILE]",
+        "model files of an OpenCV peer",
+        "models",
     )
     add_device(parser)
     parser.add_argument(
@@ -85,7 +76,6 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     parser.add_argument("--frames", type=positive, default=100, metavar="N", help="timed (100)")
     parser.add_argument("--docs", metavar="PAGE", help="Markdown page to fill, plots beside it")
     parser.add_argument("--out", metavar="DIR", help=f"raw results, tables {OUT_HELP}")
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

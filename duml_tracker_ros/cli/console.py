@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from ..arguments import Number, Whole
-from .common import CliError, epilog, ros_parameters
+from .common import ros_package, ros_parameters
 
+HELP = "serve a page to watch the tracker node and select targets"
 DESCRIPTION = """\
 Serve a page on which a person watches the tracker node and selects its targets: live image, boxes,
 confidence, score maps. Open the address that it prints. Needs ROS 2; on another address than
 loopback browsers need the token in the printed address.
 """
+EXAMPLES = """\
+# for a browser on this machine
+duml-tracker console --image /camera/image_raw
+# for a phone in the same network
+duml-tracker console --host 0.0.0.0
+# for a tracker in a namespace
+duml-tracker console --tracker /drone/duml_tracker --image /drone/image
+"""
 # Options that are parameters of the node of the same name.
 PARAMETERS = ("host", "port", "token_file", "tracker", "rate", "max_width", "quality")
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "console",
-        parents=parents,
-        help="serve a page to watch the tracker node and select targets",
-        description=DESCRIPTION,
-        epilog=epilog(
-            ("for a browser on this machine", "duml-tracker console --image /camera/image_raw"),
-            ("for a phone in the same network", "duml-tracker console --host 0.0.0.0"),
-            (
-                "for a tracker in a namespace",
-                "duml-tracker console --tracker /drone/duml_tracker --image /drone/image",
-            ),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", metavar="TOPIC", help="image topic of the camera (image)")
     parser.add_argument(
         "--compressed", action="store_true", help="take TOPIC/compressed instead of TOPIC"
@@ -51,18 +45,11 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     parser.add_argument(
         "--quality", type=Whole(10, 100), metavar="Q", help="JPEG quality, 10 to 100 (80)"
     )
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
+    with ros_package("the console"):
         from ..console.main import main
-    except ModuleNotFoundError as error:
-        # pip install leaves out what needs ROS.
-        raise CliError(
-            f"the console is part of the ROS 2 package, which is not installed here ({error}): "
-            "use a ROS 2 workspace, or run make setup"
-        ) from None
     return main(ros_arguments(args))
 
 

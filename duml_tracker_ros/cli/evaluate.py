@@ -21,13 +21,12 @@ from .common import (
     PROCESSES,
     CliError,
     add_levels,
+    add_repeated,
     add_threads,
     add_tracker_options,
-    epilog,
-    open_outputs,
+    json_and_report,
     out_folder,
     parse_settings,
-    printer,
     table,
     tracker_specs,
 )
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from ..evaluation.runner import Evaluation
     from ..evaluation.vot_runs import VotEvaluation
 
+HELP = "score trackers on labelled sequences"
 DESCRIPTION = """\
 Run trackers over sequences with known boxes and score them as the field does.
 
@@ -58,39 +58,22 @@ What is finished is kept under --out and not run again: after an interruption, o
 or sequences, the same command continues. A sequence that cannot be used (missing or damaged frame,
 wrong number of boxes) is named at the end, the others are still scored, and the exit status is 1.
 """
+EXAMPLES = """\
+# the default tracker on every <name>/img with <name>/groundtruth_rect.txt below
+duml-tracker eval --root sequences
+# beside OpenCV's trackers, two at a time, with a report to look at
+duml-tracker eval --root sequences --tracker duml opencv_csrt opencv_kcf --jobs 2 --report report
+# two sequences, a changed setting, numbers for a script
+duml-tracker eval --root sequences --sequences 'Crossing,Tiger*' --set online.update=never \
+--json scores.json
+# what is told of targets that are not there
+duml-tracker eval --root sequences --absent --tracker duml drol_rpn
+# a setting on beside off, for a camera that moves twice as fast
+duml-tracker eval --root sequences --stride 2 --switch motion.active=true
+"""
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "eval",
-        parents=parents,
-        help="score trackers on labelled sequences",
-        description=DESCRIPTION,
-        epilog=epilog(
-            (
-                "the default tracker on every <name>/img with <name>/groundtruth_rect.txt below",
-                "duml-tracker eval --root sequences",
-            ),
-            (
-                "beside OpenCV's trackers, two at a time, with a report to look at",
-                "duml-tracker eval --root sequences --tracker duml opencv_csrt opencv_kcf "
-                "--jobs 2 --report report",
-            ),
-            (
-                "two sequences, a changed setting, numbers for a script",
-                "duml-tracker eval --root sequences --sequences 'Crossing,Tiger*' "
-                "--set online.update=never --json scores.json",
-            ),
-            (
-                "what is told of targets that are not there",
-                "duml-tracker eval --root sequences --absent --tracker duml drol_rpn",
-            ),
-            (
-                "a setting on beside off, for a camera that moves twice as fast",
-                "duml-tracker eval --root sequences --stride 2 --switch motion.active=true",
-            ),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     data.add_argument(
         "--dataset",
@@ -157,13 +140,11 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         "(default: duml)",
     )
     add_tracker_options(trackers)
-    trackers.add_argument(
+    add_repeated(
+        trackers,
         "--switch",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE[ KEY=VALUE]",
-        help="run every tracker of this package once more with these settings changed, beside "
-        "itself; may be repeated",
+        "KEY=VALUE[ KEY=VALUE]",
+        "run every tracker of this package once more with these settings changed, beside itself",
     )
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -189,7 +170,6 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     add_threads(run_group)
     run_group.add_argument("--quiet", action="store_true", help="no progress bar")
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
@@ -212,11 +192,7 @@ def run(args: argparse.Namespace) -> int:
         raise CliError("--scenes takes the place of a data set: leave out --root")
     source = args.root or "scenes"
     out = out_folder(args.out, "eval", source)
-    outputs = open_outputs(args)
-    json_file = outputs.file("--json", args.json, stream=True) if args.json else None
-    if args.report:
-        outputs.file("--report", Path(args.report, "index.html"))
-    say = printer(json_file)
+    json_file, say = json_and_report(args)
     specs = tracker_specs(args, args.tracker)
     if args.scenes:
         dataset = long_scenes(args.scenes)

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments import Whole, positive
+from ..arguments import positive
 from ..outputs import together, unused, whole
 from ..whole_set import new_folder
 from .common import (
     DEFAULT_TRACKER,
     CliError,
-    add_device,
     add_levels,
+    add_own_tracker,
+    add_span,
     add_threads,
-    epilog,
     open_outputs,
     parse_box,
     parse_settings,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..explain.trace import Trace
     from .clips import Clip
 
+HELP = "show where a track went wrong, and how"
 DESCRIPTION = """\
 Follow a target through a clip, or read the trace that the node wrote (parameter record_debug),
 and show what the tracker saw: pictures around the first failure, scores, states, sizes, what was
@@ -42,25 +43,20 @@ learned.
 With true boxes (groundtruth_rect.txt beside the images, or --truth) the first failure is found
 and its kind named: lost, distractor, drift or scale.
 """
+EXAMPLES = """\
+# a folder with img/ and groundtruth_rect.txt
+duml-tracker explain Diving/
+# a video
+duml-tracker explain in.mp4 --box 310,150,40,28 --out why
+# a trace that the node wrote
+duml-tracker explain traces/target_3
+# the generated scene, its strip of pictures too
+duml-tracker explain scene --picture strip.jpg
+"""
 LIMIT_MIB = 1024
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "explain",
-        parents=parents,
-        help="show where a track went wrong, and how",
-        description=DESCRIPTION,
-        epilog=epilog(
-            ("a folder with img/ and groundtruth_rect.txt", "duml-tracker explain Diving/"),
-            ("a video", "duml-tracker explain in.mp4 --box 310,150,40,28 --out why"),
-            ("a trace that the node wrote", "duml-tracker explain traces/target_3"),
-            (
-                "the generated scene, its strip of pictures too",
-                "duml-tracker explain scene --picture strip.jpg",
-            ),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "clip",
         metavar="CLIP",
@@ -74,10 +70,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         help="target in the first frame, in pixels (default: its true box)",
     )
     target.add_argument("--truth", metavar="FILE", help="true boxes, x,y,w,h from 0 in each line")
-    target.add_argument(
-        "--start", type=Whole(0), default=0, metavar="N", help="begin with this frame, from 0"
-    )
-    target.add_argument("--frames", type=positive, metavar="N", help="stop after that many frames")
+    add_span(target)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--out",
@@ -99,25 +92,8 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     trackers.add_argument(
         "--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml"
     )
-    add_device(trackers)
-    trackers.add_argument("--weights", default="default", metavar="FILE")
-    trackers.add_argument(
-        "--size",
-        default="auto",
-        metavar="NAME",
-        help="network size: lite, compact, r50, ... (default: that of the "
-        "weights; of the package's, the best)",
-    )
-    trackers.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a tracker setting; may be repeated",
-    )
+    add_own_tracker(trackers)
     add_threads(trackers)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
@@ -196,7 +172,7 @@ def track(args: argparse.Namespace, clip: Clip, box: Any, folder: Path) -> Trace
         args.tracker,
         weights=args.weights,
         device=args.device,
-        size=args.size,
+        size=args.size or "auto",
         **parse_settings(args.settings),
     )
     seed_all()

@@ -13,7 +13,7 @@ from ..arguments import Whole, positive
 from ..digest import file_digest
 from ..outputs import write_text
 from ..whole_set import whole_set
-from .common import DEFAULT_TRACKER, CliError, epilog
+from .common import DEFAULT_TRACKER, CliError, add_weights
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..tracker.network.base import CropNet
     from ..tracker.network.graphs import Graph
 
+HELP = "write the networks as ONNX"
 DESCRIPTION = """\
 Write the learned networks of a tracker as ONNX graphs of fixed shapes, for other runtimes:
 
@@ -40,6 +41,17 @@ With --int8 it writes instead the graph that precision=int8 runs, with the check
   WEIGHTS.NAME.int8.onnx   search graph in int8 for crops of any size, quantised by onnxruntime with
                            crops of the training data; a tracker finds it beside its weights
 """
+EXAMPLES = """\
+# the shipped weights
+duml-tracker export --out onnx
+# weights of your own training, another search size
+duml-tracker export --weights runs/first/duml_compact.safetensors --search-size 257 --out onnx
+# int8 for weights of your own, beside them
+duml-tracker export --int8 --data DIR --weights runs/first/duml_compact.safetensors --out \
+runs/first
+# another tracker
+duml-tracker export --tracker siamrcr --weights siamrcr.safetensors --out onnx
+"""
 TOLERANCE = 1e-3
 LEAST = 97
 """Pixels of a search crop."""
@@ -47,45 +59,10 @@ CHECKED = 32
 """Pairs of crops that --int8 is compared with fp32 on."""
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "export",
-        parents=parents,
-        help="write the networks as ONNX",
-        description=DESCRIPTION,
-        epilog=epilog(
-            ("the shipped weights", "duml-tracker export --out onnx"),
-            (
-                "weights of your own training, another search size",
-                "duml-tracker export --weights runs/first/duml_compact.safetensors "
-                "--search-size 257 --out onnx",
-            ),
-            (
-                "int8 for weights of your own, beside them",
-                "duml-tracker export --int8 --data DIR "
-                "--weights runs/first/duml_compact.safetensors --out runs/first",
-            ),
-            (
-                "another tracker",
-                "duml-tracker export --tracker siamrcr --weights siamrcr.safetensors --out onnx",
-            ),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the files")
     parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
-    parser.add_argument(
-        "--weights",
-        default="default",
-        metavar="FILE",
-        help="a .safetensors file (default: the weights in the package)",
-    )
-    parser.add_argument(
-        "--size",
-        default="auto",
-        metavar="NAME",
-        help="network size: lite, compact, r50, ... (default: that of the "
-        "weights; of the package's, the best)",
-    )
+    add_weights(parser)
     parser.add_argument(
         "--search-size",
         type=Whole(LEAST, 1025),
@@ -103,7 +80,6 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         metavar="N",
         help="pairs of crops to calibrate --int8 with (default: 256)",
     )
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
@@ -114,7 +90,9 @@ def run(args: argparse.Namespace) -> int:
     if missing:
         raise CliError(f"{' and '.join(missing)} missing; pip install {' '.join(missing)}")
     overrides = {} if args.search_size is None else {"network.search_size": args.search_size}
-    config, net, checkpoint = load_network(args.tracker, args.weights, args.size, overrides)
+    config, net, checkpoint = load_network(
+        args.tracker, args.weights, args.size or "auto", overrides
+    )
     if config.network.search_size < LEAST:
         raise CliError(f"--search-size {config.network.search_size}: must be at least {LEAST}")
     folder = Path(args.out).expanduser()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from .common import CliError, epilog, open_outputs
+from .common import CliError, open_outputs
 
+HELP = "take over weights that other projects publish"
 DESCRIPTION = """\
 Turn a public checkpoint into a weight file of this package. Nothing in the file is run: tensors are
 read with torch's restricted unpickler, and a file that holds more than is known to be harmless is
@@ -18,34 +18,22 @@ refused. The first key that is missing or does not fit is named.
   dimp    PyTracking's DiMP-50: backbone and online optimiser of --tracker duml --size r50, whose
           necks and heads then have to be trained
 """
+EXAMPLES = """\
+# DROL's online module beside PySOT's SiamRPN++
+duml-tracker import pysot model.pth --out siamrpn.safetensors
+duml-tracker track in.mp4 --box 310,150,40,28 --tracker drol_rpn --size pysot --weights \
+siamrpn.safetensors
+# train DuML from DiMP's backbone and optimiser
+duml-tracker import dimp dimp50.pth --out dimp.safetensors
+duml-tracker train duml_r50 --set data.root=DIR --set warm_from=dimp.safetensors
+"""
 PROJECTS = ("pysot", "dimp")
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "import",
-        parents=parents,
-        help="take over weights that other projects publish",
-        description=DESCRIPTION,
-        epilog=epilog(
-            (
-                "DROL's online module beside PySOT's SiamRPN++",
-                "duml-tracker import pysot model.pth --out siamrpn.safetensors\n"
-                "  duml-tracker track in.mp4 --box 310,150,40,28 --tracker drol_rpn --size pysot "
-                "--weights siamrpn.safetensors",
-            ),
-            (
-                "train DuML from DiMP's backbone and optimiser",
-                "duml-tracker import dimp dimp50.pth --out dimp.safetensors\n"
-                "  duml-tracker train duml_r50 --set data.root=DIR "
-                "--set warm_from=dimp.safetensors",
-            ),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("project", choices=PROJECTS, help="whose file it is")
     parser.add_argument("file", metavar="FILE", help="the public checkpoint")
     parser.add_argument("--out", required=True, metavar="OUT", help="a .safetensors file to write")
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

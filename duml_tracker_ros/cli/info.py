@@ -7,30 +7,27 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from .common import DEFAULT_TRACKER, add_tracker_options, epilog, tracker_specs
+from .common import DEFAULT_TRACKER, add_tracker_options, tracker_specs
 
+HELP = "versions, devices, trackers, weights and their checksum"
 DESCRIPTION = """\
 Print versions, processor, devices, the trackers that can be used here, and the chosen tracker with
 its weights, their checksum and its settings. Add it to a bug report.
 """
+EXAMPLES = """\
+# everything
+duml-tracker info
+# a weights file made by training
+duml-tracker info --weights last.safetensors
+# as data
+duml-tracker info --json
+"""
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "info",
-        parents=parents,
-        help="versions, devices, trackers, weights and their checksum",
-        description=DESCRIPTION,
-        epilog=epilog(
-            ("everything", "duml-tracker info"),
-            ("a weights file made by training", "duml-tracker info --weights last.safetensors"),
-            ("as data", "duml-tracker info --json"),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
     add_tracker_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

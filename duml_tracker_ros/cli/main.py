@@ -29,26 +29,34 @@ from . import (
     train,
     tune,
 )
-from .common import CliError, epilog
+from .common import CliError
 
-COMMANDS = (
-    track,
-    bag,
-    explain,
-    console,
-    mavlink,
-    evaluate,
-    compare,
-    ablation,
-    study,
-    bench,
-    train,
-    tune,
-    calibrate,
-    export,
-    import_weights,
-    info,
-)
+COMMANDS = {
+    "track": track,
+    "bag": bag,
+    "explain": explain,
+    "console": console,
+    "mavlink": mavlink,
+    "eval": evaluate,
+    "compare": compare,
+    "ablation": ablation,
+    "study": study,
+    "bench": bench,
+    "train": train,
+    "tune": tune,
+    "calibrate": calibrate,
+    "export": export,
+    "import": import_weights,
+    "info": info,
+}
+EXAMPLES = """\
+# follow the car at x,y,w,h through a video
+duml-tracker track in.mp4 --box 310,150,40,28
+# score the tracker beside OpenCV's on labelled sequences
+duml-tracker eval --root sequences --tracker duml opencv_csrt --report report
+# what is installed, and which weights
+duml-tracker info
+"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -56,21 +64,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="duml-tracker",
         description="Follow one target through video: track, measure, train.",
-        epilog=epilog(
-            (
-                "follow the car at x,y,w,h through a video",
-                "duml-tracker track in.mp4 --box 310,150,40,28",
-            ),
-            (
-                "score the tracker beside OpenCV's on labelled sequences",
-                "duml-tracker eval --root sequences --tracker duml opencv_csrt --report report",
-            ),
-            ("what is installed, and which weights", "duml-tracker info"),
-        )
-        + "\n\nduml-tracker COMMAND --help tells more.",
+        epilog=epilog(EXAMPLES) + "\n\nduml-tracker COMMAND --help tells more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show where an error came from")
     common.add_argument(
         "--max-pixels",
@@ -79,11 +76,24 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"refuse pictures and videos that claim more pixels a frame (default: {MOST_PIXELS})",
     )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for module in COMMANDS:
-        command = module.add_parser(subparsers, [common])
-        command.formatter_class = argparse.RawDescriptionHelpFormatter
+    for name, module in COMMANDS.items():
+        command = subparsers.add_parser(
+            name,
+            parents=[common],
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            epilog=epilog(module.EXAMPLES),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_options(command)
         command.set_defaults(run=module.run)
     return parser
+
+
+def epilog(examples: str) -> str:
+    """Examples for ``--help``, each after a comment that says what it does."""
+    lines = [f"  {line}" for line in examples.splitlines()]
+    return "examples:\n" + "\n".join(lines).replace("\n  #", "\n\n  #")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from ..arguments import Number, Whole
-from .common import CliError, epilog, ros_parameters
+from .common import ros_package, ros_parameters
 
+HELP = "make the tracker node a MAVLink camera for ground stations and gimbals"
 DESCRIPTION = """\
 Make the tracker node a MAVLink camera: QGroundControl and others select targets on it by a
 rectangle or a point, are told where the target is, and stop it. --gimbal keeps the target in the
 middle by rates to a gimbal manager. Needs ROS 2 and pymavlink.
+"""
+EXAMPLES = """\
+# for a router or MAVProxy on this machine
+duml-tracker mavlink
+# for the router on the vehicle's computer
+duml-tracker mavlink --connection udpout:10.0.0.2:14550
+# with a gimbal
+duml-tracker mavlink --gimbal
 """
 # Options that are parameters of the node of the same name.
 PARAMETERS = (
@@ -26,21 +34,7 @@ PARAMETERS = (
 )
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "mavlink",
-        parents=parents,
-        help="make the tracker node a MAVLink camera for ground stations and gimbals",
-        description=DESCRIPTION,
-        epilog=epilog(
-            ("for a router or MAVProxy on this machine", "duml-tracker mavlink"),
-            (
-                "for the router on the vehicle's computer",
-                "duml-tracker mavlink --connection udpout:10.0.0.2:14550",
-            ),
-            ("with a gimbal", "duml-tracker mavlink --gimbal"),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--connection",
         metavar="KIND:ADDR:PORT",
@@ -63,18 +57,11 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     parser.add_argument("--video-uri", metavar="URI", help="of the video, for ground stations")
     parser.add_argument("--gimbal", action="store_true", help="keep the target in the middle")
     parser.add_argument("--geo", action="store_true", help="tell where on earth the target is")
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
+    with ros_package("the MAVLink bridge"):
         from ..mavlink.main import main
-    except ModuleNotFoundError as error:
-        # pip install leaves out what needs ROS.
-        raise CliError(
-            "the MAVLink bridge is part of the ROS 2 package, which is not installed here "
-            f"({error}): use a ROS 2 workspace, or run make setup"
-        ) from None
     return main(ros_arguments(args))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..arguments import positive
 from ..outputs import together, write_text
@@ -12,8 +12,8 @@ from .common import (
     OUT_HELP,
     CliError,
     add_clips,
+    add_repeated,
     add_tracker_options,
-    epilog,
     out_folder,
     run_options,
     table,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..evaluation.variants import Outcome
     from ..training.study import Recipe
 
+HELP = "repeat the paper's comparisons"
 DESCRIPTION = """\
 Repeat the comparisons of the DuML paper: the fusion weight mu (Fig. 4), score voting (Table 4) and
 the update rule with the given weights; and with --train, which trains a network for each,
@@ -33,27 +34,17 @@ settings and prints the means (Table 1). A data set's own measures are printed: 
 Prints Markdown tables; writes them and a plot of mu into --out. An interrupted study continues with
 the same command. --rows lists every row of every table of the papers, and what makes it.
 """
+EXAMPLES = """\
+# what needs no training
+duml-tracker study --root sequences
+# everything, each network trained for 1500 steps
+duml-tracker study --root sequences --train DATA --steps 1500
+# the paper's network by the paper's rules on VOT2018
+duml-tracker study --dataset vot2018 --root VOT2018 --size r50 --weights FILE --set preset=paper
+"""
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "study",
-        parents=parents,
-        help="repeat the paper's comparisons",
-        description=DESCRIPTION,
-        epilog=epilog(
-            ("what needs no training", "duml-tracker study --root sequences"),
-            (
-                "everything, each network trained for 1500 steps",
-                "duml-tracker study --root sequences --train DATA --steps 1500",
-            ),
-            (
-                "the paper's network by the paper's rules on VOT2018",
-                "duml-tracker study --dataset vot2018 --root VOT2018 --size r50 --weights FILE "
-                "--set preset=paper",
-            ),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     add_clips(parser, needed=False)
     parser.add_argument(
         "--train",
@@ -73,17 +64,15 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     parser.add_argument(
         "--config", default="duml_compact", help="training recipe (default: duml_compact)"
     )
-    parser.add_argument(
+    add_repeated(
+        parser,
         "--train-set",
-        dest="train_settings",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a value of the recipe; may be repeated",
+        "KEY=VALUE",
+        "change a value of the recipe",
+        "train_settings",
     )
     add_tracker_options(parser)
     parser.add_argument("--out", metavar="DIR", help=f"results and networks {OUT_HELP}")
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import Number, Whole, positive
+from ..arguments import Number
 from ..outputs import open_text, together, unused, write_text
 from .common import (
     DEFAULT_TRACKER,
     HALF,
     CliError,
     add_levels,
+    add_span,
     add_threads,
     add_tracker_options,
-    epilog,
     open_outputs,
     parse_box,
     printer,
@@ -39,6 +39,7 @@ from .common import (
 if TYPE_CHECKING:
     from ..media.source import Frame, FrameSource
 
+HELP = "follow a target through a video, camera or image folder"
 DESCRIPTION = """\
 Follow one target and write what was found: an annotated video, boxes as CSV or JSON, or a window.
 
@@ -46,44 +47,31 @@ The target is given in the first frame, as --box x,y,w,h in pixels or drawn with
 an output option the annotated video is written to <source>_tracked.mp4 in this folder, or to the
 next free name. Files take their place when they are whole, and never that of an input.
 """
+EXAMPLES = """\
+# a video, target given as a box; writes in_tracked.mp4
+duml-tracker track in.mp4 --box 310,150,40,28
+# draw the box with the mouse and watch
+duml-tracker track in.mp4 --select --show
+# the first camera, until q or Ctrl-C
+duml-tracker track 0 --select --show
+# a folder of images to a table of boxes
+duml-tracker track images/ --box 204,150,17,50 --csv boxes.csv
+# with the score map laid over the picture
+duml-tracker track in.mp4 --box 310,150,40,28 --video out.mp4 --heatmap
+"""
 UNREADABLE = "unreadable"
 """State of a frame that could not be used."""
 CSV_HEADER = ("frame", "x", "y", "w", "h", "confidence", "state", "ms")
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "track",
-        parents=parents,
-        help="follow a target through a video, camera or image folder",
-        description=DESCRIPTION,
-        epilog=epilog(
-            (
-                "a video, target given as a box; writes in_tracked.mp4",
-                "duml-tracker track in.mp4 --box 310,150,40,28",
-            ),
-            ("draw the box with the mouse and watch", "duml-tracker track in.mp4 --select --show"),
-            ("the first camera, until q or Ctrl-C", "duml-tracker track 0 --select --show"),
-            (
-                "a folder of images to a table of boxes",
-                "duml-tracker track images/ --box 204,150,17,50 --csv boxes.csv",
-            ),
-            (
-                "with the score map laid over the picture",
-                "duml-tracker track in.mp4 --box 310,150,40,28 --video out.mp4 --heatmap",
-            ),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source", metavar="SOURCE", help="video file, folder of images, camera number or address"
     )
     target = parser.add_argument_group("target")
     target.add_argument("--box", type=parse_box, metavar="X,Y,W,H", help="target in pixels")
     target.add_argument("--select", action="store_true", help="draw the target in a window")
-    target.add_argument(
-        "--start", type=Whole(0), default=0, metavar="N", help="begin with this frame, from 0"
-    )
-    target.add_argument("--frames", type=positive, metavar="N", help="stop after that many frames")
+    add_span(target)
     output = parser.add_argument_group("output")
     output.add_argument("--video", metavar="FILE", help="annotated video (.mp4 or .avi)")
     output.add_argument(
@@ -105,7 +93,6 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     )
     add_tracker_options(trackers)
     add_threads(trackers, HALF)
-    return parser
 
 
 @dataclass

@@ -7,39 +7,30 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .common import CliError, add_threads, epilog, parse_settings
+from .common import CliError, add_repeated, add_threads, parse_settings
 
+HELP = "train a network"
 DESCRIPTION = """\
 Train a tracker's network from one YAML file that names the data, the network and the schedule.
 An interrupted training continues with --resume; the weights are written as .safetensors. Started by
 torchrun, several processes train together, each on a GPU of its own.
 """
+EXAMPLES = """\
+# train into a folder
+duml-tracker train my_training.yaml --out runs/first
+# go on after an interruption
+duml-tracker train my_training.yaml --out runs/first --resume
+# how long will it take on this machine?
+duml-tracker train my_training.yaml --estimate
+# on four GPUs of this machine
+torchrun --nproc-per-node 4 -m duml_tracker_ros.cli train my_training.yaml
+# change values of the file
+duml-tracker train my_training.yaml --set steps=2000
+"""
 GIB = 2**30
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "train",
-        parents=parents,
-        help="train a network",
-        description=DESCRIPTION,
-        epilog=epilog(
-            ("train into a folder", "duml-tracker train my_training.yaml --out runs/first"),
-            (
-                "go on after an interruption",
-                "duml-tracker train my_training.yaml --out runs/first --resume",
-            ),
-            (
-                "how long will it take on this machine?",
-                "duml-tracker train my_training.yaml --estimate",
-            ),
-            (
-                "on four GPUs of this machine",
-                "torchrun --nproc-per-node 4 -m duml_tracker_ros.cli train my_training.yaml",
-            ),
-            ("change values of the file", "duml-tracker train my_training.yaml --set steps=2000"),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "config", metavar="CONFIG", help="YAML file, or the name of one in the package"
     )
@@ -49,14 +40,7 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     parser.add_argument(
         "--resume", action="store_true", help="continue from the last checkpoint in --out"
     )
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a value of the file; may be repeated",
-    )
+    add_repeated(parser, "--set", "KEY=VALUE", "change a value of the file", "settings")
     parser.add_argument(
         "--estimate",
         action="store_true",
@@ -64,7 +48,6 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
         "what memory it needs",
     )
     add_threads(parser)
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,8 +11,8 @@ from .common import (
     OUT_HELP,
     CliError,
     add_clips,
+    add_repeated,
     add_tracker_options,
-    epilog,
     out_folder,
     run_options,
     table,
@@ -21,12 +21,20 @@ from .common import (
 if TYPE_CHECKING:
     from ..evaluation.variants import Outcome
 
+HELP = "search settings on validation clips"
 DESCRIPTION = """\
 Search settings of post-processing, localisation and update on validation clips, one key at a time.
 
 Use clips that nothing is judged on later. A value is taken only if the mean AUC grows by more than
 --margin; a few clips cannot tell smaller differences from noise, so the table also says on how many
 clips a value is better and worse than the start. Finished runs are kept under --out.
+"""
+EXAMPLES = """\
+# the usual keys
+duml-tracker tune --root validation
+# two keys on two clips
+duml-tracker tune --root validation --sequences 'goat,Drone1' --try postprocess.mu=0.6,0.8 --try \
+localize.found_above=0.3,0.4,0.5
 """
 
 DEFAULT_TRIES = (
@@ -40,29 +48,14 @@ DEFAULT_TRIES = (
 )
 
 
-def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "tune",
-        parents=parents,
-        help="search settings on validation clips",
-        description=DESCRIPTION,
-        epilog=epilog(
-            ("the usual keys", "duml-tracker tune --root validation"),
-            (
-                "two keys on two clips",
-                "duml-tracker tune --root validation --sequences 'goat,Drone1' "
-                "--try postprocess.mu=0.6,0.8 --try localize.found_above=0.3,0.4,0.5",
-            ),
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     add_clips(parser)
-    parser.add_argument(
+    add_repeated(
+        parser,
         "--try",
-        dest="tries",
-        action="append",
-        default=[],
-        metavar="KEY=V1,V2,...",
-        help=f"values of a key; may be repeated (default: {' '.join(DEFAULT_TRIES)})",
+        "KEY=V1,V2,...",
+        f"values of a key (default: {' '.join(DEFAULT_TRIES)})",
+        "tries",
     )
     parser.add_argument(
         "--margin",
@@ -74,7 +67,6 @@ def add_parser(subparsers: Any, parents: list[argparse.ArgumentParser]) -> argpa
     parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
     add_tracker_options(parser)
     parser.add_argument("--out", metavar="DIR", help=f"raw results {OUT_HELP}")
-    return parser
 
 
 def run(args: argparse.Namespace) -> int:

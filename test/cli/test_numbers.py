@@ -96,8 +96,8 @@ def test_options_of_nodes_have_the_bounds_of_their_parameters(command: str) -> N
     checked = 0
     for action in parser._actions:
         if isinstance(action.type, (Whole, Number)) and action.dest in table.specs:
-            spec = table.specs[action.dest]
-            assert (action.type.least, action.type.most) == (spec.low, spec.high)
+            span = table.specs[action.dest].span
+            assert (action.type.least, action.type.most) == (span.low, span.high)
             checked += 1
     assert checked == 4
 
