@@ -305,14 +305,12 @@ def _by_opencv(path: Path, codec: str) -> bool:
     return path.is_file()
 
 
-def turned(degrees: int) -> Callable[[bytes], bytes]:
-    """Write a rotation into the track header of an MP4, as phones do."""
+def oriented(a: int, b: int, c: int, d: int) -> Callable[[bytes], bytes]:
+    """Write into the track header of an MP4 that (x, y) is shown at (a x + c y, b x + d y)."""
     one = 1 << 16
-    matrix = {
-        90: (0, one, 0, -one, 0, 0, HIGH * one, 0, 1 << 30),
-        180: (-one, 0, 0, 0, -one, 0, WIDE * one, HIGH * one, 1 << 30),
-        270: (0, -one, 0, one, 0, 0, 0, WIDE * one, 1 << 30),
-    }[degrees]
+    width, height = (WIDE * one, HIGH * one)
+    left, top = (-min(0, u * width) - min(0, v * height) for u, v in ((a, c), (b, d)))
+    matrix = (a * one, b * one, 0, c * one, d * one, 0, left, top, 1 << 30)
 
     def harm(data: bytes) -> bytes:
         at = data.find(b"tkhd") + 4
@@ -320,6 +318,11 @@ def turned(degrees: int) -> Callable[[bytes], bytes]:
         return data[:at] + struct.pack(">9i", *matrix) + data[at + 36 :]
 
     return harm
+
+
+def turned(degrees: int) -> Callable[[bytes], bytes]:
+    """A rotation, as phones write it."""
+    return oriented(*{90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees])
 
 
 def cut(share: float) -> Callable[[bytes], bytes]:
@@ -355,6 +358,8 @@ def films() -> list[Film]:
         Film("MP4, turned by 90 degrees", ".mp4", harm=turned(90)),
         Film("MP4, turned by 180 degrees", ".mp4", harm=turned(180)),
         Film("MP4, turned by 270 degrees", ".mp4", harm=turned(270)),
+        Film("MP4, mirrored", ".mp4", harm=oriented(-1, 0, 0, 1)),
+        Film("MP4, mirrored and turned", ".mp4", harm=oriented(0, 1, 1, 0)),
         Film("MP4 without its end", ".mp4", harm=cut(0.6)),
         Film("MP4 for streaming, without its end", ".mp4", "mpeg4", harm=cut(0.8), options=fast),
         Film("MKV without its end", ".mkv", "ffv1", harm=cut(0.6)),

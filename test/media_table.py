@@ -195,7 +195,12 @@ def rows(scratch: Path) -> list[tuple[str, list[Cell | None], str]]:
 def truth_of(film: Film) -> np.ndarray:
     quarters = {"90": 3, "180": 2, "270": 1}
     found = re.search(r"turned by (\d+)", film.name)
-    return turned(BOXES, quarters[found[1]] if found else 0)
+    boxes = turned(BOXES, quarters[found[1]] if found else 0)
+    if "mirrored" not in film.name:
+        return boxes
+    x, y, w, h = boxes.T
+    mirrored = (y, x, h, w) if "turned" in film.name else (WIDE - x - w, y, w, h)
+    return np.stack(mirrored, axis=1)
 
 
 def shortened(cell: Cell | None) -> str:

@@ -15,6 +15,7 @@ from .claims import bounded, most_pixels
 from .levels import SAMPLES, Levels, choose_levels
 from .picture import Pixels, as_bgr
 from .source import Frame, FrameSource, SourceError
+from .upright import display_matrix, upright
 
 # A damaged frame is none; decoders would fill it up with what they have.
 _STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
@@ -138,10 +139,9 @@ class VideoFile(FrameSource):
                 self._levels = choose_levels(self._samples())
             self._note(f"more than 8 bits: {self._levels}, over the whole clip")
             pixels = self._levels.apply(pixels)
-        turns = round(getattr(frame, "rotation", 0) / 90) % 4
-        if turns:
-            self._note(f"turned by {90 * turns} degrees to the left, as the video says")
-            pixels = np.ascontiguousarray(np.rot90(pixels, turns))
+        pixels, words = upright(pixels, display_matrix(frame))
+        if words:
+            self._note(words)
         return as_bgr(pixels)
 
     def _pixels(self, frame: Any) -> Pixels:

@@ -6,14 +6,29 @@ import csv
 import json
 import re
 import struct
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from media_files import BOXES, IMAGES, animation, encoded, exif, films, jpeg, pages, thermal
+from media_files import (
+    BOXES,
+    IMAGES,
+    animation,
+    encode,
+    encoded,
+    exif,
+    films,
+    jpeg,
+    oriented,
+    pages,
+    thermal,
+    turned,
+)
 
 from duml_tracker_ros.cli.main import main
+from duml_tracker_ros.explain.trace import is_trace, read_trace
 from duml_tracker_ros.media.folder import FolderError, frames_of
 from duml_tracker_ros.media.levels import Levels, choose_levels
 from duml_tracker_ros.media.opening import open_source
@@ -283,3 +298,53 @@ def test_a_film_that_is_cut_off_is_no_success(
     assert "holds 3 frames, but says it has 10 frames: it is cut off or damaged" in out.err
     assert "3 frames, but 10 rows of true boxes" in out.err
     assert "10 rows of true boxes" in (tmp_path / "why" / "index.html").read_text()
+
+
+MATRICES = {
+    1: (1, 0, 0, 1),
+    2: (-1, 0, 0, 1),
+    3: (-1, 0, 0, -1),
+    4: (1, 0, 0, -1),
+    5: (0, 1, 1, 0),
+    6: (0, 1, -1, 0),
+    7: (0, -1, -1, 0),
+    8: (0, -1, 1, 0),
+}
+
+
+@pytest.mark.parametrize("orientation", MATRICES)
+def test_a_video_stands_as_a_picture_of_the_same_orientation_does(
+    orientation: int, tmp_path: Path
+) -> None:
+    """Eight ways to stand by a picture's EXIF, and by the matrix of a video."""
+    pytest.importorskip("av")
+    path = tmp_path / "film.mp4"
+    assert encode(path, "mpeg4", "yuv420p", {})
+    (frame, *_) = open_source(str(path)).frames()
+    path.write_bytes(oriented(*MATRICES[orientation])(path.read_bytes()))
+    source = open_source(str(path))
+    (turned, *_) = source.frames()
+    picture = encoded(".png", frame.image)
+    entry = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 0x0112, 3, 1, orientation, 0)
+    chunk = struct.pack(">I4s", len(entry), b"eXIf") + entry
+    chunk += struct.pack(">I", zlib.crc32(b"eXIf" + entry))
+    assert np.array_equal(turned.image, decode(picture[:33] + chunk + picture[33:]))
+    assert len(source.notes) == (orientation > 1)
+
+
+def test_explain_takes_a_turned_video_as_track_does(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    path = tmp_path / "film.mp4"
+    assert encode(path, "mpeg4", "yuv420p", {})
+    path.write_bytes(turned(90)(path.read_bytes()))
+    x, y, w, h = BOXES[0]
+    box = f"{120 - y - h},{x},{h},{w}"
+    settings = ["--box", box, "--device", "cpu", "--threads", "1", "--quiet"]
+    told, trace = tmp_path / "track.json", tmp_path / "trace"
+    assert main(["track", str(path), *settings, "--json", str(told)]) == 0
+    out = ["--out", str(tmp_path / "page"), "--trace", str(trace)]
+    assert main(["explain", str(path), *settings, *out]) == 0
+    (folder,) = trace.iterdir() if not is_trace(trace) else (trace,)
+    kept = read_trace(folder)
+    boxes = [[frame[k] for k in "xywh"] for frame in json.loads(told.read_text())["frames"]]
+    assert np.allclose(kept["box"], [boxes[i] for i in kept["frame"]], atol=0.01)
