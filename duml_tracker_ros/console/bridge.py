@@ -12,8 +12,6 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 
 from duml_tracker_ros.msg import Target, TrackDebug
@@ -21,6 +19,7 @@ from duml_tracker_ros.msg import Target, TrackDebug
 from ..messages.image_codec import ImageError, read_image
 from ..node.services import Answer, TrackerServices
 from ..node.stream import ImageStream
+from ..node.subscriptions import Subscriptions, best_effort, reliable
 from .protocol import Select, Watch
 from .readings import read_debug, read_target, stamp_of
 from .scenes import Joiner, Scene
@@ -50,7 +49,7 @@ class Bridge(Node):
         self._joiner = Joiner(self._emit)
         self._name = self.settings.tracker
         self._stream: ImageStream | None = None
-        self._heard: dict[str, Any] = {}
+        self._heard = Subscriptions(self)
         self._has_masks = False
         self._began = 0.0
         self._operator = TrackerServices(self, self._name)
@@ -84,30 +83,11 @@ class Bridge(Node):
             self._stream.destroy()
             self._stream = None
             self._joiner.clear()
-        self._hear("target", Target, watched, self._on_target)
-        self._hear("debug", TrackDebug, wants.debug, self._on_debug)
+        hear, name = self._heard.want, self._name
+        hear(watched, f"{name}/target", Target, self._on_target, reliable(10))
+        hear(wants.debug, f"{name}/debug", TrackDebug, self._on_debug, reliable(10))
         # Only the newest counts, and the tracker shall not send one again.
-        self._hear("mask", Image, wants.mask, self._on_mask, 1, ReliabilityPolicy.BEST_EFFORT)
-
-    def _hear(
-        self,
-        topic: str,
-        kind: Any,
-        wanted: bool,
-        take: Callable[[Any], None],
-        depth: int = 10,
-        reliability: ReliabilityPolicy = ReliabilityPolicy.RELIABLE,
-    ) -> None:
-        if wanted and topic not in self._heard:
-            self._heard[topic] = self.create_subscription(
-                kind,
-                f"{self._name}/{topic}",
-                take,
-                QoSProfile(depth=depth, reliability=reliability),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-        elif not wanted and topic in self._heard:
-            self.destroy_subscription(self._heard.pop(topic))
+        hear(wants.mask, f"{name}/mask", Image, self._on_mask, best_effort())
 
     def _on_target(self, message: Any) -> None:
         self._joiner.take_target(stamp_of(message), read_target(message))

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from ..node.stamps import nanoseconds
+
 STATES = ("idle", "tracking", "uncertain", "lost", "error")
 MAPS = ("fused", "robust", "accurate")
 
 
 def stamp_of(message: Any) -> int:
     """Stamp of a message's header in nanoseconds."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+    return nanoseconds(message.header.stamp)
 
 
 def _finite(value: float, digits: int = 2) -> float | None:

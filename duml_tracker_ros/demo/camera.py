@@ -6,9 +6,7 @@ stamp, like a paused video on which an operator selects the target; then the res
 
 from __future__ import annotations
 
-import array
 import json
-import os
 import queue
 import sys
 import threading
@@ -20,7 +18,9 @@ from typing import Any
 import cv2
 
 from ..arguments import Parser
+from ..messages.image_codec import write_image
 from ..node.ending import interrupted_by_signals
+from ..outputs import write_text
 from ..viz import VideoSink
 from .sources import (
     RATE,
@@ -85,7 +85,6 @@ class Camera:
         from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
         from sensor_msgs.msg import Image
 
-        self._image_type: Any = Image
         self.source, self.rate = source, rate
         self.sent: list[tuple[int, int]] = []
         self.late = 0
@@ -154,15 +153,10 @@ class Camera:
         }
 
     def _message(self, frame: SourceFrame) -> Any:
-        height, width = frame.image.shape[:2]
-        message = self._image_type(height=height, width=width, step=3 * width)
-        message.encoding = f"{self.source.order}8"
-        message.header.frame_id = FRAME_ID
-        data = array.array("B")
-        # Anything but an array would be checked element by element.
-        data.frombytes(frame.image.tobytes())
-        message.data = data
-        return message
+        from std_msgs.msg import Header
+
+        header = Header(frame_id=FRAME_ID)
+        return write_image(frame.image, f"{self.source.order}8", header)
 
     def _show(self, index: int, message: Any, frame: SourceFrame) -> None:
         stamp = self.node.get_clock().now()
@@ -226,9 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.log is not None and status != UNUSABLE:
             # The file appears whole: its presence tells the recorder that the film is over, which
             # it is not when it broke off.
-            draft = options.log.with_suffix(".part")
-            draft.write_text(json.dumps(camera.log()), encoding="utf-8")
-            os.replace(draft, options.log)
+            write_text(options.log, json.dumps(camera.log()))
     return status
 
 

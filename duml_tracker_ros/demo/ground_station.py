@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments import PORT, Parser
+from ..outputs import write_text
 from .sources import SourceError, add_source_options, open_source
 
 CAMERA = 100
@@ -154,9 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             time.sleep(0.1)
         time.sleep(2 * INTERVAL)  # the last image's
         station.stop()
-        draft = options.out.with_suffix(".part")
-        draft.write_text(json.dumps(summarize(station.statuses, selecting, listening)))
-        os.replace(draft, options.out)
+        told = summarize(station.statuses, selecting, listening)
+        write_text(options.out, json.dumps(told))
     except (SourceError, StationError, OSError) as error:
         print(f"ground station: error: {error}", file=sys.stderr)
         return 1

@@ -15,6 +15,7 @@ import numpy as np
 from ..arguments import Parser
 from ..node.ending import interrupted_by_signals
 from ..node.exit_watchdog import end_within
+from ..node.stamps import nanoseconds
 from ..outputs import write_text
 from .pictures import Heatmap, draw_run
 from .sources import (
@@ -248,7 +249,7 @@ class Recorder:
 
     def _on_target(self, message: Any) -> None:
         now = self.node.get_clock().now().nanoseconds
-        stamp = _nanoseconds(message.header.stamp)
+        stamp = nanoseconds(message.header.stamp)
         state = self._state_names.get(message.state, str(message.state))
         box: Box | None = None
         if np.isfinite(message.x):
@@ -277,7 +278,7 @@ class Recorder:
     def _on_heatmap(self, message: Any) -> None:
         rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
         self.heatmaps.append(
-            Heatmap(_nanoseconds(message.header.stamp), rows[:, : message.width].copy())
+            Heatmap(nanoseconds(message.header.stamp), rows[:, : message.width].copy())
         )
 
 
@@ -356,10 +357,6 @@ def _image_size(source: Source) -> str:
     for frame in source.frames():
         return f"{frame.image.shape[1]}x{frame.image.shape[0]}"
     return "unknown"
-
-
-def _nanoseconds(stamp: Any) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def build_parser() -> Parser:

@@ -9,9 +9,7 @@ comes over MAVLink instead, see `mavlink_gimbal`.
 
 from __future__ import annotations
 
-import array
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +19,9 @@ from typing import Any
 import numpy as np
 
 from ..arguments import PORT, Parser, Whole
+from ..messages.image_codec import write_image
 from ..node.ending import interrupted_by_signals
+from ..outputs import write_text
 from ..scene import AerialScene, SceneSettings
 from .mavlink_gimbal import MavlinkGimbal
 from .sources import RATE
@@ -81,7 +81,6 @@ class SteeredCamera:
         from sensor_msgs.msg import CameraInfo, Image
         from std_msgs.msg import Bool
 
-        self._image_type: Any = Image
         self._angles_type: Any = Vector3Stamped
         self.rate = rate
         self._manager = manager
@@ -131,13 +130,10 @@ class SteeredCamera:
         left, top = np.rint((np.array(SCENE) - VIEW) / 2 + shift).astype(int)
         pixels = frame.image[top : top + VIEW[1], left : left + VIEW[0]]
         stamp = self.node.get_clock().now()
-        message = self._image_type(height=VIEW[1], width=VIEW[0], step=3 * VIEW[0], encoding="rgb8")
-        message.header.frame_id = FRAME_ID
-        message.header.stamp = stamp.to_msg()
-        data = array.array("B")
-        # Anything but an array would be checked element by element.
-        data.frombytes(np.ascontiguousarray(pixels).tobytes())
-        message.data = data
+        from std_msgs.msg import Header
+
+        header = Header(stamp=stamp.to_msg(), frame_id=FRAME_ID)
+        message = write_image(pixels, "rgb8", header)
         self._info.header = message.header
         angles = self._angles_type(header=message.header)
         angles.vector.x, angles.vector.y = float(pitch), float(yaw)
@@ -211,9 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             camera = SteeredCamera(made, options.rate, manager)
             camera.run()
             # The file appears whole: its presence tells that the scene is over.
-            draft = options.log.with_suffix(".part")
-            draft.write_text(json.dumps(camera.log), encoding="utf-8")
-            os.replace(draft, options.log)
+            write_text(options.log, json.dumps(camera.log))
     except KeyboardInterrupt:
         return 130
     finally:

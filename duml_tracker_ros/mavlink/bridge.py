@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from duml_tracker_ros.msg import Target
 
 from ..node.services import TrackerServices
+from ..node.stamps import nanoseconds
+from ..node.subscriptions import overridable, reliable
 from .geo import Vector
 from .settings import TABLE, MavlinkSettings
 from .tracking import Sight, read_sight
@@ -49,10 +49,8 @@ class Bridge(Node):
             self._hear(PointStamped, f"{tracker}/position", self._take_position)
 
     def _hear(self, kind: Any, topic: str, take: Callable[[Any], None]) -> None:
-        options = QoSOverridingOptions.with_default_policies()
-        self.create_subscription(
-            kind, topic, take, QoSProfile(depth=10), qos_overriding_options=options
-        )
+        options = overridable()
+        self.create_subscription(kind, topic, take, reliable(10), qos_overriding_options=options)
 
     def _take_target(self, message: Any) -> None:
         self.on_target(read_sight(message, time.monotonic()))
@@ -60,9 +58,7 @@ class Bridge(Node):
     def _take_bearing(self, message: Any) -> None:
         errors = message.error_x, message.error_y
         if all(map(math.isfinite, errors)):
-            stamp = message.header.stamp
-            stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
-            self.on_bearing(message.target_id, stamp_ns, *errors)
+            self.on_bearing(message.target_id, nanoseconds(message.header.stamp), *errors)
 
     def _take_position(self, message: Any) -> None:
         place = message.point.x, message.point.y, message.point.z

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+from ..node.stamps import nanoseconds
 from .codec import dialect
 
 # States of a Target message.
@@ -40,7 +41,6 @@ class Sight:
 
 def read_sight(message: Any, now: float) -> Sight:
     """A Target message that came at `now`, on the monotonic clock."""
-    stamp = message.header.stamp
     width, height = message.image_width, message.image_height
     pixels = (message.x, message.y, message.width, message.height)
     box = None
@@ -54,7 +54,7 @@ def read_sight(message: Any, now: float) -> Sight:
         box = (x / width, y / height, w / width, h / height)
     latency = message.latency if math.isfinite(message.latency) else 0.0
     return Sight(
-        stamp.sec * 1_000_000_000 + stamp.nanosec,
+        nanoseconds(message.header.stamp),
         now - latency,
         message.target_id,
         message.targets,

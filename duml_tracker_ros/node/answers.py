@@ -13,11 +13,10 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-SERVICE_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=1000, reliability=ReliabilityPolicy.RELIABLE
-)
+from .subscriptions import reliable
+
+SERVICE_QOS = reliable(1000)
 """Of services, and of clients that ask for more than ten answers at a time."""
 
 # So many answers go out in so many seconds: who asks for many at once has a queue for ten of them.

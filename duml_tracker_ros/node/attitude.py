@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Imu
 
 from ..messages.image_codec import ImageView
@@ -17,6 +15,8 @@ from .camera_model import CameraModelError
 from .camera_source import CameraSource, GuidanceError
 from .frame_ring import Frame
 from .parameters import NodeSettings
+from .stamps import nanoseconds
+from .subscriptions import Subscriptions, best_effort
 from .turning import Turning, axes_matrix, quaternion_matrix
 
 DEPTH = 100
@@ -37,33 +37,17 @@ class AttitudeSource:
         self._by_rates = settings().imu == "angular_velocity"
         self._told: set[str] = set()
         self.problem = ""
-        self._subscriptions = [
-            self._subscribe(Imu, "imu", DEPTH, self._on_imu),
-            self._subscribe(CameraInfo, "camera_info", 1, self._source.take),
-        ]
-
-    def _subscribe(self, kind: Any, topic: str, depth: int, callback: Callable[[Any], None]) -> Any:
-        return self._node.create_subscription(
-            kind,
-            topic,
-            callback,
-            QoSProfile(
-                history=HistoryPolicy.KEEP_LAST,
-                depth=depth,
-                reliability=ReliabilityPolicy.BEST_EFFORT,
-            ),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+        self._subscriptions = Subscriptions(node)
+        self._subscriptions.want(True, "imu", Imu, self._on_imu, best_effort(DEPTH))
+        self._subscriptions.want(True, "camera_info", CameraInfo, self._source.take)
 
     def destroy(self) -> None:
         """End the subscriptions."""
-        while self._subscriptions:
-            self._node.destroy_subscription(self._subscriptions.pop())
+        self._subscriptions.end()
         self._turning.clear()
 
     def _on_imu(self, message: Any) -> None:
-        stamp = message.header.stamp
-        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+        stamp_ns = nanoseconds(message.header.stamp)
         if self._by_rates:
             v = message.angular_velocity
             self._turning.add_rates(stamp_ns, self._axes @ np.array([v.x, v.y, v.z]))
@@ -78,7 +62,7 @@ class AttitudeSource:
         """How the camera was turned; None where that is not known. On the worker's thread."""
         found = self._turning.at(frame.stamp_ns)
         if found is None:
-            imu = self._subscriptions[0].topic_name if self._subscriptions else "imu"
+            imu = self._subscriptions.resolved("imu")
             what = self._settings().imu.replace("_", " ")
             self._tell(f"no {what} of the image's time comes on {imu}: remap it (-r imu:=TOPIC)")
             return None

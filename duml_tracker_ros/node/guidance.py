@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PointStamped, PoseStamped
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, Range
 from visualization_msgs.msg import MarkerArray
 
@@ -34,6 +32,8 @@ from .outcome import Outcome, Sighting, Status
 from .pairing import Pairing
 from .phases import Host
 from .publishers import STATES
+from .stamps import nanoseconds
+from .subscriptions import Subscriptions, best_effort
 from .texts import cut
 from .world import WorldOutput, missing_packages
 
@@ -81,8 +81,7 @@ class Guidance:
             self._camera,
             lambda problem: self._tell("odometry", problem),
         )
-        self._subscriptions: dict[str, Any] = {}
-        self._since: dict[str, float] = {}
+        self._subscriptions = Subscriptions(host.ros)
         self._sources: dict[str, tuple[float, str]] = {}
         self._source = CameraSource()
         self._shown = TargetMarkers()
@@ -104,10 +103,11 @@ class Guidance:
             "odometry": self.world.wanted,
         }
         source = self.world.source
-        self._want("camera_info", CameraInfo, any(wanted.values()), self._source.take)
-        self._want("depth", Image, position or source == "depth", self._on_depth)
-        self._want("camera_pose", PoseStamped, bool(source), self.world.take_pose, POSES)
-        self._want("range", Range, source == "range", self.world.take_range, POSES)
+        depth, ranges = position or source == "depth", source == "range"
+        self._want(any(wanted.values()), "camera_info", CameraInfo, self._source.take)
+        self._want(depth, "depth", Image, self._on_depth)
+        self._want(bool(source), "camera_pose", PoseStamped, self.world.take_pose, POSES)
+        self._want(ranges, "range", Range, self.world.take_range, POSES)
         lacking = missing_packages(self._host.settings)
         self.problems.update(
             {n: "" for n in PROBLEMS if not wanted[n] and not (n == "odometry" and lacking)}
@@ -119,9 +119,7 @@ class Guidance:
 
     def stop(self) -> None:
         """End the subscriptions and forget what came; further calls do nothing."""
-        while self._subscriptions:
-            topic, subscription = self._subscriptions.popitem()
-            self._node.destroy_subscription(subscription)
+        for topic in self._subscriptions.end():
             self._forget(topic)
         self._shown = TargetMarkers()
         self.motion.forget()
@@ -145,29 +143,11 @@ class Guidance:
         return self.problems[name] or "subscribed"
 
     def _want(
-        self,
-        topic: str,
-        kind: Any,
-        wanted: bool,
-        callback: Callable[[Any], None],
-        depth: int = 1,
+        self, wanted: bool, topic: str, kind: Any, take: Callable[[Any], None], depth: int = 1
     ) -> None:
-        present = topic in self._subscriptions
-        if wanted and not present:
-            self._since[topic] = time.monotonic()
-            self._subscriptions[topic] = self._node.create_subscription(
-                kind,
-                topic,
-                callback,
-                QoSProfile(
-                    history=HistoryPolicy.KEEP_LAST,
-                    depth=depth,
-                    reliability=ReliabilityPolicy.BEST_EFFORT,
-                ),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
-        elif present and not wanted:
-            self._node.destroy_subscription(self._subscriptions.pop(topic))
+        ends = topic in self._subscriptions and not wanted
+        self._subscriptions.want(wanted, topic, kind, take, best_effort(depth))
+        if ends:
             self._forget(topic)
 
     def _forget(self, topic: str) -> None:
@@ -181,7 +161,7 @@ class Guidance:
     def _on_depth(self, message: Image) -> None:
         if self.world.source == "depth":
             self.world.take_depth(message)
-        stamp_ns = _nanoseconds(message.header.stamp)
+        stamp_ns = nanoseconds(message.header.stamp)
         waiting = self._pairing.offer_right(stamp_ns, message, self._tolerance())
         # The target may have been lost or another one selected since.
         if waiting is not None and self._host.is_tracked(waiting.target_id):
@@ -196,9 +176,13 @@ class Guidance:
             problems = [self._publish_bearing(outcome, sighting) for sighting in seen]
             self._tell("bearing", next(filter(None, problems), ""))
         if self.markers.get_subscription_count():
-            self._publish_markers(outcome, bool(seen))
+            lens = self._lens("markers", outcome) if seen else None
+            markers = self._shown.next(outcome, lens, self._host.settings.marker_length)
+            if markers:
+                self._send(lambda: self.markers.publish(MarkerArray(markers=markers)))
         if self.motion.wanted:
-            self._publish_motion(outcome, bool(seen))
+            without = "; without the lens there is no angular velocity"
+            self.motion.publish(outcome, self._lens("motion", outcome, without) if seen else None)
         else:
             self.motion.forget()
         if self.world.source:
@@ -229,23 +213,17 @@ class Guidance:
             self._publish_position(sighting, depth)
             return
         waiting, depths = self._pairing.waiting()
-        if waiting == KEPT and self._overdue("depth"):
+        if waiting == KEPT and self._subscriptions.age("depth") > GRACE:
             self._tell("position", self._no_depth(depths > 0))
 
     def _no_depth(self, comes: bool) -> str:
-        subscription = self._subscriptions.get("depth")
-        topic = subscription.topic_name if subscription is not None else "depth"
+        topic = self._subscriptions.resolved("depth")
         if comes:
             return (
                 f"no depth on {topic} has the stamp of an image within "
                 f"{self._host.settings.depth_tolerance:g} s (depth_tolerance)"
             )
         return f"no depth comes on {topic}, {self._source_of(topic)}: remap it (-r depth:=TOPIC)"
-
-    def _overdue(self, topic: str) -> bool:
-        """True when what is subscribed should have come by now."""
-        since = self._since.get(topic) if topic in self._subscriptions else None
-        return since is not None and time.monotonic() - since > GRACE
 
     def _source_of(self, topic: str) -> str:
         """Who publishes a topic, in words; the graph is asked once a second at most."""
@@ -286,29 +264,15 @@ class Guidance:
         self._send(lambda: self.bearing.publish(message))
         return ""
 
-    def _publish_motion(self, outcome: Outcome, seen: bool) -> None:
-        camera = None
-        if seen:
-            problem = ""
-            try:
-                camera = self._camera(outcome.frame.header, outcome.view.width, outcome.view.height)
-            except (GuidanceError, CameraModelError) as error:
-                problem = f"{error}; without the lens there is no angular velocity"
-            self._tell("motion", problem)
-        self.motion.publish(outcome, camera)
-
-    def _publish_markers(self, outcome: Outcome, seen: bool) -> None:
-        camera = None
-        if seen:
-            problem = ""
-            try:
-                camera = self._camera(outcome.frame.header, outcome.view.width, outcome.view.height)
-            except (GuidanceError, CameraModelError) as error:
-                problem = str(error)
-            self._tell("markers", problem)
-        markers = self._shown.next(outcome, camera, self._host.settings.marker_length)
-        if markers:
-            self._send(lambda: self.markers.publish(MarkerArray(markers=markers)))
+    def _lens(self, name: str, outcome: Outcome, without: str = "") -> CameraModel | None:
+        """The lens of an image, where what is called so can do without; it is told then."""
+        camera, problem = None, ""
+        try:
+            camera = self._camera(outcome.frame.header, outcome.view.width, outcome.view.height)
+        except (GuidanceError, CameraModelError) as error:
+            problem = f"{error}{without}"
+        self._tell(name, problem)
+        return camera
 
     def _publish_position(self, sighting: _Waiting, depth: Image) -> None:
         try:
@@ -342,11 +306,10 @@ class Guidance:
         Raises:
             GuidanceError, CameraModelError: why there is none; no words while it may yet come.
         """
-        subscription = self._subscriptions.get("camera_info")
-        topic = subscription.topic_name if subscription is not None else "camera_info"
         if self._source.empty:
-            if not self._overdue("camera_info"):
+            if self._subscriptions.age("camera_info") <= GRACE:
                 raise GuidanceError("")
+            topic = self._subscriptions.resolved("camera_info")
             raise GuidanceError(
                 f"no CameraInfo comes on {topic}, {self._source_of(topic)}: remap it "
                 "(-r camera_info:=TOPIC)"
@@ -369,7 +332,3 @@ def _words(text: str) -> str:
 def _angle(one: np.ndarray, two: np.ndarray) -> float:
     """Angle between unit vectors in radians; exact for small ones too, NaN for NaN."""
     return 2.0 * math.atan2(float(np.linalg.norm(one - two)), float(np.linalg.norm(one + two)))
-
-
-def _nanoseconds(stamp: Any) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

@@ -6,6 +6,8 @@ never be answered.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from lifecycle_msgs.msg import State, Transition, TransitionDescription
@@ -25,16 +27,34 @@ class LifecycleServices:
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
-        self._machine = node._state_machine
-        services: list[tuple[Any, str, Any]] = [
-            (ChangeState, "change_state", self._on_change_state),
-            (GetState, "get_state", self._on_get_state),
-            (GetAvailableStates, "get_available_states", self._on_states),
-            (GetAvailableTransitions, "get_available_transitions", self._on_transitions),
-            (GetAvailableTransitions, "get_transition_graph", self._on_graph),
+        self._machine = machine = node._state_machine
+        asked: list[tuple[Any, str, str, Callable[[], Any]]] = [
+            (GetState, "get_state", "current_state", lambda: _state(machine.current_state)),
+            (
+                GetAvailableStates,
+                "get_available_states",
+                "available_states",
+                lambda: [_state(state) for state in machine.available_states],
+            ),
+            (
+                GetAvailableTransitions,
+                "get_available_transitions",
+                "available_transitions",
+                lambda: _transitions(machine.available_transitions),
+            ),
+            (
+                GetAvailableTransitions,
+                "get_transition_graph",
+                "available_transitions",
+                lambda: _transitions(machine.transition_graph),
+            ),
         ]
-        for kind, name, serve in services:
+        for kind, name, field, tell in asked:
+            serve = partial(_tell, field, tell)
             node.create_service(kind, f"~/{name}", serve, qos_profile=SERVICE_QOS)
+        node.create_service(
+            ChangeState, "~/change_state", self._on_change_state, qos_profile=SERVICE_QOS
+        )
         self._triggers = {
             Transition.TRANSITION_CONFIGURE: node.trigger_configure,
             Transition.TRANSITION_CLEANUP: node.trigger_cleanup,
@@ -60,29 +80,11 @@ class LifecycleServices:
         response.success = self._triggers[number]() == TransitionCallbackReturn.SUCCESS
         return response
 
-    def _on_get_state(
-        self, request: GetState.Request, response: GetState.Response
-    ) -> GetState.Response:
-        response.current_state = _state(self._machine.current_state)
-        return response
 
-    def _on_states(
-        self, request: GetAvailableStates.Request, response: GetAvailableStates.Response
-    ) -> GetAvailableStates.Response:
-        response.available_states = [_state(state) for state in self._machine.available_states]
-        return response
-
-    def _on_transitions(
-        self, request: GetAvailableTransitions.Request, response: GetAvailableTransitions.Response
-    ) -> GetAvailableTransitions.Response:
-        response.available_transitions = _transitions(self._machine.available_transitions)
-        return response
-
-    def _on_graph(
-        self, request: GetAvailableTransitions.Request, response: GetAvailableTransitions.Response
-    ) -> GetAvailableTransitions.Response:
-        response.available_transitions = _transitions(self._machine.transition_graph)
-        return response
+def _tell(field: str, tell: Callable[[], Any], request: Any, response: Any) -> Any:
+    """Answer a request that asks for one thing."""
+    setattr(response, field, tell())
+    return response
 
 
 def _state(state: tuple[int, str]) -> State:

@@ -8,6 +8,10 @@ from typing import Generic, TypeVar
 
 Left = TypeVar("Left")
 Right = TypeVar("Right")
+One = TypeVar("One")
+Other = TypeVar("Other")
+Waiting = deque[tuple[int, One]]
+"""Items by their stamps in nanoseconds."""
 
 
 class Pairing(Generic[Left, Right]):
@@ -26,22 +30,21 @@ class Pairing(Generic[Left, Right]):
 
     def offer_left(self, stamp_ns: int, item: Left, tolerance_ns: float) -> Right | None:
         """The partner of a left item; without one the item waits."""
-        with self._lock:
-            found = _take(self._rights, stamp_ns, tolerance_ns)
-            if found is None:
-                self._lefts.append((stamp_ns, item))
-            else:
-                self._lefts.clear()
-            return found
+        return self._offer(self._lefts, self._rights, stamp_ns, item, tolerance_ns)
 
     def offer_right(self, stamp_ns: int, item: Right, tolerance_ns: float) -> Left | None:
         """The partner of a right item; without one the item waits."""
+        return self._offer(self._rights, self._lefts, stamp_ns, item, tolerance_ns)
+
+    def _offer(
+        self, own: Waiting[One], others: Waiting[Other], stamp_ns: int, item: One, tolerance: float
+    ) -> Other | None:
         with self._lock:
-            found = _take(self._lefts, stamp_ns, tolerance_ns)
+            found = _take(others, stamp_ns, tolerance)
             if found is None:
-                self._rights.append((stamp_ns, item))
+                own.append((stamp_ns, item))
             else:
-                self._rights.clear()
+                own.clear()
             return found
 
     def waiting(self) -> tuple[int, int]:
@@ -60,10 +63,7 @@ class Pairing(Generic[Left, Right]):
             self._rights.clear()
 
 
-Item = TypeVar("Item")
-
-
-def _take(items: deque[tuple[int, Item]], stamp_ns: int, tolerance_ns: float) -> Item | None:
+def _take(items: Waiting[One], stamp_ns: int, tolerance_ns: float) -> One | None:
     """Remove the item nearest in time and all before it; None when none is near enough."""
     if not items:
         return None

@@ -8,8 +8,6 @@ from functools import partial
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 
 from duml_tracker_ros.msg import Target, TrackDebug
@@ -20,6 +18,7 @@ from .annotations import ImageAnnotations, annotations_message
 from .debug_images import DebugImages, mask_image
 from .outcome import Outcome, Sighting, Status
 from .parameters import NodeSettings
+from .subscriptions import overridable, reliable
 from .track_debug import debug_messages
 
 try:
@@ -34,12 +33,6 @@ STATES = {
     Status.LOST: Target.STATE_LOST,
     Status.ERROR: Target.STATE_ERROR,
 }
-
-
-def output_qos(depth: int) -> QoSProfile:
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=ReliabilityPolicy.RELIABLE
-    )
 
 
 def target_message(outcome: Outcome, sighting: Sighting, now: float) -> Target:
@@ -114,10 +107,7 @@ class Publishers:
         """A managed publisher that `destroy` frees; `depth` of its queue."""
         try:
             publisher = self._node.create_lifecycle_publisher(
-                kind,
-                topic,
-                output_qos(depth),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                kind, topic, reliable(depth), qos_overriding_options=overridable()
             )
         except Exception:
             self.destroy()

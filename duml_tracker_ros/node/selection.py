@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from geometry_msgs.msg import Point
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
 
 from duml_tracker_ros.msg import Box
@@ -22,6 +21,8 @@ from .answers import SERVICE_QOS
 from .boxes import BoxOf, fraction_box, pixel_box, point_box
 from .command import Command, Overtaken, WorkerError
 from .frame_ring import Frame
+from .stamps import nanoseconds
+from .subscriptions import best_effort
 
 try:
     from vision_msgs.msg import Detection2D
@@ -37,9 +38,7 @@ STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 LONGEST_CLASS = 200
 # Id to give the target, and id of the target it replaces; 0: any, none.
 ANY_ID = (0, 0)
-QUEUE = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
-)
+QUEUE = best_effort()
 
 
 class Selector:
@@ -195,8 +194,7 @@ class Selector:
                     f"class_id has {len(class_id)} characters: use at most {LONGEST_CLASS}"
                 )
             worker, active = self._host.in_service()
-            stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec if stamp is not None else 0
-            frame = self._frame(active, stamp_ns)
+            frame = self._frame(active, nanoseconds(stamp) if stamp is not None else 0)
             target_id, replaces = ids
             command = worker.init(frame, box_of, target_id, active.ring, replaces, class_id)
             selection = await self._answer(command)

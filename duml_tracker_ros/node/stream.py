@@ -11,8 +11,6 @@ from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -23,6 +21,8 @@ from ..messages.video import is_video
 from .frame_ring import Frame
 from .packets import PacketThread
 from .senders import TELLS_SENDERS, Senders
+from .stamps import nanoseconds
+from .subscriptions import best_effort, overridable
 from .texts import cut
 
 LARGE_IMAGE_HINT = (
@@ -106,13 +106,9 @@ class ImageStream:
             kind,
             "image" if transport == "raw" else f"{node.resolve_topic_name('image')}/{transport}",
             take if TELLS_SENDERS else lambda message: take(message, None),
-            QoSProfile(
-                history=HistoryPolicy.KEEP_LAST,
-                depth=PACKETS if transport in VIDEO else 1,
-                reliability=ReliabilityPolicy.BEST_EFFORT,
-            ),
+            best_effort(PACKETS if transport in VIDEO else 1),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            qos_overriding_options=overridable(),
         )
         self._senders = Senders(node, self._subscription)
 
@@ -244,7 +240,7 @@ class ImageStream:
         header = header_of(message)
         return Frame(
             seq=next(_NUMBERS),
-            stamp_ns=header.stamp.sec * 1_000_000_000 + header.stamp.nanosec,
+            stamp_ns=nanoseconds(header.stamp),
             source=header.frame_id,
             arrival=arrival,
             nbytes=len(message.data),

@@ -36,10 +36,11 @@ from .outcome import Outcome, Status
 from .parameter_table import CONFIGURE, START
 from .parameters import TABLE, NodeSettings, scaling, tracker_overrides
 from .phases import Active, Configured
-from .publishers import Publishers, output_qos
+from .publishers import Publishers
 from .selection import STEADY, Selector
 from .statistics import Statistics
 from .stream import ImageStream
+from .subscriptions import reliable
 from .target_book import PROOF
 from .target_ids import TargetIds, state_file
 from .texts import cut
@@ -128,7 +129,7 @@ class TrackerNode(LifecycleNode):
         self._selector = Selector(self)
         self._answers = answer_all(self)
         self._selector.take_clicks(self.settings.mouse_left)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", output_qos(10))
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", reliable(10))
         self.create_timer(self.settings.diagnostics_period, self._diagnose, clock=STEADY)
         self.create_timer(GUIDANCE_PERIOD, self._refresh_guidance, clock=STEADY)
         self._autostart_timer = (

@@ -30,6 +30,7 @@ from .motion import ray_to
 from .outcome import Outcome
 from .pairing import Pairing
 from .parameters import NodeSettings
+from .stamps import nanoseconds
 from .timeline import Timeline
 from .turning import quaternion_matrix, turned
 
@@ -128,15 +129,15 @@ class WorldOutput:
             self._strange = "camera_pose is no pose: its numbers are not finite, or no rotation"
             return
         self._strange = ""
-        self._poses.add(_nanoseconds(message.header.stamp), Pose(position, rotation))
+        self._poses.add(nanoseconds(message.header.stamp), Pose(position, rotation))
 
     def take_range(self, message: Any) -> None:
         """Take over a sensor_msgs/Range that looks where the camera looks."""
-        self._ranges.add(_nanoseconds(message.header.stamp), message)
+        self._ranges.add(nanoseconds(message.header.stamp), message)
 
     def take_depth(self, message: Any) -> None:
         """Take over a depth image, which may have been waited for."""
-        stamp_ns = _nanoseconds(message.header.stamp)
+        stamp_ns = nanoseconds(message.header.stamp)
         scene = self._pairing.offer_right(stamp_ns, message, self._tolerance())
         if scene is not None:
             self._estimate(scene, message)
@@ -302,7 +303,3 @@ def _six(covariance: np.ndarray) -> np.ndarray:
     whole = np.diag([0.0, 0.0, 0.0, UNKNOWN, UNKNOWN, UNKNOWN])
     whole[:3, :3] = covariance
     return whole.ravel()
-
-
-def _nanoseconds(stamp: Any) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
