@@ -20,7 +20,9 @@ from .common import (
 )
 
 if TYPE_CHECKING:
+    from ..datasets import Dataset
     from ..evaluation.measures import Measure
+    from ..evaluation.participants import TrackerSpec
     from ..evaluation.variants import Outcome
     from ..training.study import Recipe
 
@@ -33,12 +35,18 @@ and, given public data sets, the training data (Table 11). --grid runs each form
 settings and prints the means (Table 1). A data set's own measures are printed: A, R and EAO of VOT.
 Prints Markdown tables; writes them and a plot of mu into --out. An interrupted study continues with
 the same command. --rows lists every row of every table of the papers, and what makes it.
+--branches prints another table in place of these: with every search around the true box and the
+filter learning from true boxes, the share of frames in which the peak of each branch is on the
+target, in the usual window and in the widest one of a lost target; so the most that fusing the two
+can gain, and what learning does to it. Each clip is taken forth and back.
 """
 EXAMPLES = """\
 # what needs no training
 duml-tracker study --root sequences
 # everything, each network trained for 1500 steps
 duml-tracker study --root sequences --train DATA --steps 1500
+# how much one branch knows that the other does not
+duml-tracker study --branches --root sequences
 # the paper's network by the paper's rules on VOT2018
 duml-tracker study --dataset vot2018 --root VOT2018 --size r50 --weights FILE --set preset=paper
 """
@@ -46,6 +54,11 @@ duml-tracker study --dataset vot2018 --root VOT2018 --size r50 --weights FILE --
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     add_clips(parser, needed=False)
+    parser.add_argument(
+        "--branches",
+        action="store_true",
+        help="where each branch has its peak beside the true box, and run nothing else",
+    )
     parser.add_argument(
         "--train",
         nargs="?",
@@ -92,9 +105,13 @@ def run(args: argparse.Namespace) -> int:
         raise CliError(f"--train {args.train}: no such folder")
     if args.grid and args.train is None:
         raise CliError("--grid runs networks of one branch, which --train makes: give it too")
+    if args.branches and (args.train is not None or args.grid):
+        raise CliError("--branches trains nothing: leave out --train and --grid")
     (spec,) = tracker_specs(args, ["duml"])
     create_participant(spec)
     clips = load_dataset(args.dataset, args.root, args.sequences)
+    if args.branches:
+        return _branches(args, spec, clips)
     shown = measures(clips)
     out = out_folder(args.out, "study", args.root)
     options = run_options(args)
@@ -132,6 +149,32 @@ def run(args: argparse.Namespace) -> int:
     write(out, text, study.mu_chart(mu, main_measure(clips)))
     print(text)
     print(f"\nwritten: {out / 'study.md'}, {out / 'mu.svg'}")
+    return 0
+
+
+def _branches(args: argparse.Namespace, spec: TrackerSpec, clips: Dataset) -> int:
+    """Print where each branch has its peak, and keep the table."""
+    from ..evaluation.branches import study_branches
+    from ..evaluation.starts import more_starts
+
+    out = out_folder(args.out, "study", args.root)
+    found = study_branches(
+        spec, more_starts(clips, 2), threads=args.threads, progress=not args.quiet
+    )
+    header = ["filter learns from", "window", "offline", "online", "fused", "either"]
+    header += ["online alone", "offline alone", "offline score", "online score", "box"]
+    rows = []
+    for (rule, side), shares in found.items():
+        right = [shares.right[name] for name in ("offline", "online", "fused")]
+        alone = [shares.either, shares.online_alone, shares.offline_alone]
+        scores = [f"{at:.2f} / {off:.2f}" for at, off in shares.scores.values()]
+        numbers = [f"{100 * share:.1f}%" for share in (*right, *alone)]
+        rows.append([rule, f"{side:g}", *numbers, *scores, f"{shares.box:.3f}"])
+    text = table(header, rows)
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "branches.md", text + "\n")
+    print(text)
+    print(f"\nwritten: {out / 'branches.md'}")
     return 0
 
 
