@@ -96,7 +96,7 @@ def parse_stamp(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     from ..evaluation.participants import create_participant
-    from ..evaluation.runner import limit_threads, seed_all
+    from ..evaluation.workers import limit_threads, seed_all
     from ..messages.bag_images import BagImages
     from ..messages.result_bag import ResultBag
     from ..messages.scaling import DEFAULT, ScalingRule

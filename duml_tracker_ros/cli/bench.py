@@ -123,15 +123,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..evaluation.bench import (
-        PEERS_MEASURED,
-        SWEEPS,
-        bench,
-        bench_table,
-        further_targets,
-        plan,
-        render_bench,
-    )
+    from ..evaluation.bench import bench
+    from ..evaluation.bench_page import bench_table, further_targets, render_bench
+    from ..evaluation.bench_plan import PEERS_MEASURED, SWEEPS, plan
     from ..evaluation.environment import describe_environment
     from ..evaluation.participants import TrackerSpec, create_participant
     from ..evaluation.peers import PEERS, PeerError, create_peer, peer_models

@@ -98,7 +98,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..datasets import read_labels
-    from ..evaluation.runner import limit_threads
+    from ..evaluation.workers import limit_threads
     from ..explain.page import write_page
     from ..explain.story import tell, verdict
     from ..explain.trace import is_trace, read_trace
@@ -161,7 +161,7 @@ def follow(args: argparse.Namespace, clip: Clip) -> Trace:
 
 def track(args: argparse.Namespace, clip: Clip, box: Any, folder: Path) -> Trace:
     """Follow the target and write its trace."""
-    from ..evaluation.runner import seed_all
+    from ..evaluation.workers import seed_all
     from ..explain.trace import Budget, TraceWriter, is_trace, read_trace
     from ..media.source import FrameSource
     from ..progress import progress

@@ -117,7 +117,7 @@ class _Record:
 
 def run(args: argparse.Namespace) -> int:
     from ..evaluation.participants import create_participant
-    from ..evaluation.runner import limit_threads
+    from ..evaluation.workers import limit_threads
     from ..media.opening import open_source, without_password
     from ..processors import tracker_threads
     from .window import Window

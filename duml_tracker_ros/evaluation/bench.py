@@ -9,14 +9,11 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import gc
-import html
-import itertools
-import math
 import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,46 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..vector_units import RESTRICTIONS, brief, vector_units
-from .participants import OwnTracker, OwnTrackers, Participant, TrackerSpec, create_participant
+from .bench_plan import BenchCase
+from .participants import OwnTracker, OwnTrackers, Participant, create_participant
 from .peers import PEERS, Box
-from .runner import end_with_parent, limit_threads
-from .svg import Axis, Bar, Series, axis_for, bar_chart, colour, line_chart
-
-WARM_UP = 5
-"""Updates before measuring: lazy set-up of the libraries."""
+from .workers import end_with_parent, limit_threads
 
 INITS = 5
 QUIET = 0.01
 """Share of the processors' time that others may take before a case is measured again."""
 CURVE_POINTS = 200
-
-
-@dataclass(frozen=True)
-class BenchCase:
-    """One configuration to measure.
-
-    Attributes:
-        group: the sweep it belongs to (``image``, ``targets``, ``memory``, ``update``, ...).
-        label: its value within the sweep.
-        spec: the tracker.
-        width, height: of the frames, pixels.
-        frames: updates measured.
-        warm_up: updates before them; as many as fill the memory where its size is studied.
-        threads: of torch and OpenCV; None leaves their choice.
-        targets: followed together through the same frames.
-        isa: instruction set that the libraries keep to, of ``vector_units.RESTRICTIONS``.
-    """
-
-    group: str
-    label: str
-    spec: TrackerSpec
-    width: int = 640
-    height: int = 480
-    frames: int = 100
-    warm_up: int = WARM_UP
-    threads: int | None = None
-    targets: int = 1
-    isa: str | None = None
 
 
 @dataclass(frozen=True)
@@ -317,119 +283,6 @@ def _restricted(isa: str | None) -> Iterator[None]:
                 os.environ[name] = value
 
 
-SWEEPS = ("image", "targets", "search", "memory", "update", "engine", "backbone", "peers", "long")
-"""What cost may depend on; `plan` turns each into cases."""
-
-IMAGE_SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080), (3840, 2160))
-SEARCH_STEPS = (-2, -1, 0, 1, 2, 4)
-MEMORY_SIZES = (15, 25, 50, 100, 200)
-UPDATE_RULES = ("never", "paper", "every_frame")
-TARGET_COUNTS = (1, 2, 4, 8)
-SURE = {
-    **dict.fromkeys(("localize.lost_below", "localize.accurate_below"), -9.0),
-    **dict.fromkeys(("localize.lost_share", "localize.unsure_share"), -9.0),
-    **dict.fromkeys(("online.learn_above", "online.first_above", "localize.found_above"), -9.0),
-}
-"""Untrained networks are never sure of a target: so they go on, and learn."""
-PRECISIONS = {"openvino": ("fp32", "bf16", "int8"), "onnxruntime": ("fp32", "int8")}
-"""What is measured of an engine; of others what they take by themselves."""
-PEERS_MEASURED = ("opencv_csrt", "opencv_kcf", "opencv_mil")
-
-
-def plan(
-    spec: TrackerSpec,
-    sweeps: Sequence[str],
-    *,
-    image: tuple[int, int] = (640, 480),
-    frames: int = 100,
-    long_frames: int = 10000,
-    threads: int | None = None,
-    peers: Sequence[TrackerSpec] = (),
-    isas: Sequence[str | None] = (),
-) -> list[BenchCase]:
-    """The cases of some sweeps around one configuration, the plain configuration first.
-
-    All of them for each of ``isas``, where there are any.
-    """
-    from ..tracker.checkpoint import usual_size
-
-    width, height = image
-    base = BenchCase("base", spec.name, spec, width, height, frames, threads=threads)
-
-    def changed(group: str, label: str, **settings: Any) -> BenchCase:
-        overrides = {**spec.overrides, **settings}
-        return replace(base, group=group, label=label, spec=replace(spec, overrides=overrides))
-
-    cases = [base]
-    if "image" in sweeps:
-        cases += [
-            replace(base, group="image", label=f"{w}x{h}", width=w, height=h)
-            for w, h in IMAGE_SIZES
-        ]
-    if "targets" in sweeps:
-        cases += [replace(base, group="targets", label=str(n), targets=n) for n in TARGET_COUNTS]
-    if "search" in sweeps:
-        usual = _search_size(spec)
-        for step in SEARCH_STEPS:
-            size = usual + 32 * step
-            if size >= 97:
-                cases.append(changed("search", str(size), **{"network.search_size": size}))
-    if "memory" in sweeps:
-        for size in MEMORY_SIZES:
-            # Learning on every frame shows what a full memory costs.
-            settings = {"online.memory": size, "online.update": "every_frame"}
-            settings["online.init_samples"] = min(15, size)
-            case = changed("memory", str(size), **settings)
-            cases.append(replace(case, warm_up=max(WARM_UP, size)))
-    if "update" in sweeps:
-        cases += [changed("update", rule, **{"online.update": rule}) for rule in UPDATE_RULES]
-        waits = {"online.update": "every_frame", "online.asynchronous": "never"}
-        cases.append(changed("update", "every_frame, waits for it", **waits))
-    # The paper's size has no shipped weights: what it learned does not change its time.
-    paper = replace(spec, size="r50", weights="random", overrides={**spec.overrides, **SURE})
-    if "engine" in sweeps:
-        for sized, engine in itertools.product((spec, paper), engines(spec.device)):
-            for precision in PRECISIONS.get(engine, ("auto",)):
-                settings = {
-                    "engine": engine,
-                    "precision": precision,
-                    "online.update": "every_frame",
-                }
-                chosen = replace(sized, overrides={**sized.overrides, **settings})
-                label = f"{sized.size or usual_size(sized.name)} {engine}"
-                if precision != "auto":
-                    label += f" {precision}"
-                cases.append(replace(base, group="engine", label=label, spec=chosen))
-    if "backbone" in sweeps:
-        for dilated in (False, True):
-            settings = {**paper.overrides, "network.backbone.dilated": dilated}
-            label = "r50 dilated" if dilated else "r50 original strides"
-            chosen = replace(paper, overrides=settings)
-            cases.append(replace(base, group="backbone", label=label, spec=chosen))
-    if "peers" in sweeps:
-        cases += [replace(base, group="peers", label=p.name, spec=p) for p in peers]
-    if "long" in sweeps:
-        cases.append(replace(base, group="long", label=f"{long_frames} frames", frames=long_frames))
-    return [replace(c, isa=isa) for isa in isas or (None,) for c in cases]
-
-
-def engines(device: str) -> list[str]:
-    """Engines that can run on a device, as far as they are installed."""
-    from ..tracker.compute.device import resolve_device
-    from ..tracker.engine import usable_engines
-
-    return usable_engines(resolve_device(device))
-
-
-def _search_size(spec: TrackerSpec) -> int:
-    """Search size of the configuration, without loading weights."""
-    from ..tracker.checkpoint import usual_size
-    from ..tracker.config import load_config
-
-    size = spec.size or usual_size(spec.name)
-    return load_config(size, spec.overrides, spec.name).network.search_size
-
-
 def bench(
     cases: Sequence[BenchCase],
     on_result: Callable[[BenchResult | str], object] = lambda _: None,
@@ -446,157 +299,7 @@ def bench(
             results.append(run_case(case, repeats))
             on_result(results[-1])
         except Exception as error:  # one impossible configuration must not end the others
-            name = f"{case.group} {_label(case)}"
+            name = f"{case.group} {case.name}"
             problems[name] = f"{type(error).__name__}: {error}"
             on_result(name)
     return results, problems
-
-
-def render_bench(
-    results: Sequence[BenchResult], problems: dict[str, str], environment: dict[str, Any]
-) -> str:
-    """One self-contained page: a table and a chart per sweep."""
-    from .report import STYLE, html_table
-
-    groups: dict[str, list[BenchResult]] = {}
-    for result in results:
-        groups.setdefault(result.case.group, []).append(result)
-    bases = groups.get("base", [])
-    parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
-        f"<title>Tracking speed</title><style>{STYLE}</style></head><body>",
-        "<h1>Tracking speed</h1>",
-        "<p class='note'>Milliseconds per update on frames in memory: median, and 5 to 95 %. Every "
-        "case ran in a process of its own. The target's side is an eighth of the image's shorter "
-        "side. Parts come from a second run with profiling on.</p>",
-    ]
-    for group, found in groups.items():
-        parts.append(f"<h2>{html.escape(group)}</h2>")
-        parts.append(html_table(*bench_table(found, results)))
-        shown = [*bases, *found] if group in ("update", "engine", "backbone", "peers") else found
-        parts.append(f"<div class='plots'>{_chart(group, shown)}</div>")
-    if problems:
-        rows = [[html.escape(n), html.escape(r)] for n, r in problems.items()]
-        parts += ["<h2 class='bad'>Not measured</h2>", html_table(["case", "reason"], rows)]
-    rows = [[html.escape(str(k)), html.escape(str(v))] for k, v in environment.items()]
-    parts += ["<h2>Environment</h2>", html_table(["", ""], rows), "</body></html>"]
-    return "\n".join(parts)
-
-
-REFERENCES = {"of csrt": "opencv_csrt", "of nano": "opencv_nano"}
-"""Columns of times relative to a peer's."""
-
-
-def bench_table(
-    results: Sequence[BenchResult], measured: Sequence[BenchResult] = ()
-) -> tuple[list[str], list[list[str]]]:
-    """Header and rows for printing.
-
-    Times are set against others of the same instruction set among ``measured``: ``ratio`` against
-    the plain configuration, ``of csrt`` and ``of nano`` against these peers.
-    """
-    parts = list(dict.fromkeys(p for r in results for p in r.parts))
-    against = {n: p for n, p in REFERENCES.items() if any(r.case.spec.name == p for r in measured)}
-    devices = ["GPU MiB"] if any(r.device_memory is not None for r in results) else []
-    header = ["case", "engine", "vectors", "median ms", "5-95 %", "99 %", "ratio", *against, *parts]
-    header += ["cpu ms", "init ms", "MiB", *devices, "stolen", "seen"]
-    rows = []
-    for r in results:
-        row = [f"{r.case.group} {r.case.label}", r.engine, r.units]
-        row += [f"{r.median:.2f}", f"{r.low:.2f}-{r.high:.2f}", f"{r.late:.2f}"]
-        row.append(_ratio(r, [m for m in measured if m.case.group == "base"]))
-        row += [_ratio(r, [m for m in measured if m.case.spec.name == p]) for p in against.values()]
-        row += [f"{r.parts[n]:.2f}" if n in r.parts else "" for n in parts]
-        row += [f"{r.cpu:.2f}", f"{r.init:.1f}", f"{r.memory:.0f}"]
-        if devices:
-            row.append("" if r.device_memory is None else f"{r.device_memory:.0f}")
-        row.append("" if math.isnan(r.stolen) else f"{r.stolen:.1%}")
-        rows.append([*row, f"{r.seen:.0%}"])
-    return header, rows
-
-
-def _ratio(result: BenchResult, references: Sequence[BenchResult]) -> str:
-    """Time against the reference of the same instruction set; empty without one."""
-    same = [r.median for r in references if r.case.isa == result.case.isa]
-    return f"{result.median / same[0]:.2f}" if same else ""
-
-
-def further_targets(results: Sequence[BenchResult]) -> str:
-    """What each target beyond the first costs, in words; empty without such a sweep."""
-    isas = [r.case.isa for r in results]
-    found = [r for r in results if r.case.group == "targets" and r.case.isa == isas[0]]
-    found.sort(key=lambda r: r.case.targets)
-    if len(found) < 2:
-        return ""
-    first = found[0].mean
-    costs = [(r.mean - first) / (r.case.targets - 1) for r in found[1:]]
-    texts = [
-        f"{cost:.2f} ms ({cost / first:.0%} of the first) with {r.case.targets}"
-        for r, cost in zip(found[1:], costs, strict=True)
-    ]
-    return f"each further target, on average: {', '.join(texts)}"
-
-
-def _chart(group: str, results: Sequence[BenchResult]) -> str:
-    """Time against the sweep's value, where the value is a number; over time for a long run."""
-    if group == "long":
-        longest = results[0]
-        steps = np.linspace(0, longest.case.frames, len(longest.curve))
-        return line_chart(
-            "Time per frame over a long run",
-            [Series("median of each slice", steps, longest.curve, colour(0))],
-            Axis("frame", 0, longest.case.frames),
-            axis_for("ms per frame", longest.curve),
-            width=760,
-        )
-    values = [_value(r) for r in results]
-    if any(v is None for v in values):
-        bars = [Bar(_label(r.case), r.median, r.low, r.high) for r in results]
-        return bar_chart("Median time and 5 to 95 %", bars, "ms per frame")
-    points = sorted(zip(values, results, strict=True), key=lambda p: p[0] or 0.0)
-    xs = [v or 0.0 for v, _ in points]
-    found = [r for _, r in points]
-    names = list(dict.fromkeys(p for r in found for p in r.parts))
-    series = [
-        Series(
-            "whole update",
-            xs,
-            [r.median for r in found],
-            colour(0),
-            markers=True,
-            low=[r.low for r in found],
-            high=[r.high for r in found],
-        )
-    ]
-    series += [
-        Series(name, xs, [r.parts.get(name, float("nan")) for r in found], colour(i + 1))
-        for i, name in enumerate(names)
-    ]
-    label = {
-        "image": "megapixels",
-        "targets": "targets",
-        "search": "search size, pixels",
-        "memory": "samples in memory",
-    }
-    return line_chart(
-        f"Time against {group}",
-        series,
-        Axis(label.get(group, group), 0, max(xs) * 1.04),
-        axis_for("ms per frame", [r.high for r in found]),
-        width=560,
-        height=320,
-    )
-
-
-def _label(case: BenchCase) -> str:
-    return f"{case.label} {case.isa}" if case.isa else case.label
-
-
-def _value(result: BenchResult) -> float | None:
-    """The number that a case stands for in its sweep."""
-    if result.case.group == "image":
-        return result.case.width * result.case.height / 1e6
-    try:
-        return float(result.case.label)
-    except ValueError:
-        return None

@@ -25,8 +25,9 @@ from ..tracker.systems.records import Frame, Search
 from ..tracker.systems.siamese import SiameseTarget, SiameseTracker
 from ..tracker.systems.verdict import verdict
 from .metrics import present
+from .one_pass import as_box
 from .participants import OwnTracker, TrackerSpec
-from .runner import as_box, limit_threads, seed_all
+from .workers import limit_threads, seed_all
 
 BRANCHES = {"offline": "accurate", "online": "robust", "fused": "fused"}
 """Names of the branches, and of their score maps."""

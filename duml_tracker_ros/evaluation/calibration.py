@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..datasets import Sequence
 from .metrics import Array, iou, present
-from .runner import Run
+from .one_pass import Run
 from .svg import Series, axis_for, colour, line_chart
 
 BINS = 10

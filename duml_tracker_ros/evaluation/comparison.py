@@ -14,7 +14,8 @@ from ..tracker.checkpoint import default_weights, usual_size
 from ..tracker.checkpoint.store import how_to_make
 from ..tracker.config import sizes
 from ..tracker.errors import WeightsError
-from .bench import BenchCase, BenchResult, run_case
+from .bench import BenchResult, run_case
+from .bench_plan import BenchCase
 from .metrics import SUCCESS_THRESHOLDS, mean_score
 from .participants import TrackerSpec
 from .peers import PEERS, PeerError, create_peer

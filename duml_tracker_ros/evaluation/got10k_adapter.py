@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from .one_pass import as_box
 from .participants import TrackerSpec, create_participant
-from .runner import as_box, seed_all
+from .workers import seed_all
 
 
 def got10k_tracker(spec: TrackerSpec, name: str | None = None) -> Any:

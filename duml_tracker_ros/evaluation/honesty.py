@@ -11,7 +11,8 @@ import numpy as np
 from ..datasets import Sequence
 from .calibration import Reliability, confidence_and_overlap, reliability
 from .metrics import iou, present
-from .runner import Evaluation, Run
+from .one_pass import Run
+from .runner import Evaluation
 
 FALSE = 0.1
 """Overlap below which the box is not on the target."""

@@ -16,7 +16,7 @@ import numpy as np
 from ..datasets import Dataset
 from ..datasets.boxes import Array, as_boxes
 from ..datasets.region import Region, rectangle, special
-from .runner import Run
+from .one_pass import Run
 from .vot import INITIALIZED, raster_overlaps
 
 RESOLUTION = 100

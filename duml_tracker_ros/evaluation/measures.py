@@ -15,8 +15,9 @@ from ..datasets import Dataset, DatasetError
 from ..datasets.boxes import present
 from .longterm import longterm_score
 from .metrics import iou
+from .one_pass import Run
 from .participants import TrackerSpec
-from .runner import Run, evaluate
+from .runner import evaluate
 from .vot_runs import evaluate_vot
 
 

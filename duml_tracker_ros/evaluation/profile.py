@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .bench import WARM_UP, BenchCase, make_frames, there_and_back
+from .bench import make_frames, there_and_back
+from .bench_plan import WARM_UP, BenchCase
 from .participants import OwnTracker, TrackerSpec
-from .runner import limit_threads
+from .workers import limit_threads
 
 OPERATORS = 16
 """Rows of the second table; what is left is summed up."""

@@ -2,58 +2,28 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import json
-import math
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import datasets
 from ..outputs import write_text
 from .calibration import reliability_chart
 from .honesty import FALSE, HONESTY_COLUMNS, honesty_cells, reliability_of
+from .html_page import STYLE, html_table
 from .metrics import (
     LOST_FRAMES,
     NORM_PRECISION_THRESHOLDS,
     PRECISION_THRESHOLDS,
     SUCCESS_THRESHOLDS,
-    iou,
     mean_score,
-    present,
 )
 from .runner import Evaluation, TrackerScores
 from .svg import Axis, Series, axis_for, colour, line_chart
-
-WORST = 6
-FRAMES_SHOWN = 5
-TRUTH_COLOUR = "#ffd400"
-
-STYLE = """
-:root{color-scheme:light}
-body{font:15px/1.5 system-ui,sans-serif;color:#222;background:#fff;margin:0 auto;max-width:1190px;
-padding:24px}
-h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:34px 0 10px;border-bottom:1px solid #ddd;
-padding-bottom:4px}h3{font-size:15px;margin:18px 0 6px}
-p{margin:6px 0}.note{color:#666;font-size:13px;max-width:80ch}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:8px 0}
-th,td{padding:4px 10px;text-align:right;border-bottom:1px solid #eee;white-space:nowrap}
-th{background:#f6f6f6;font-weight:600}th:first-child,td:first-child{text-align:left}
-td.best{font-weight:700}th.mid{text-align:center}
-th.first:not(:first-child),td.first{border-left:3px solid #fff}
-.plots{display:flex;flex-wrap:wrap;gap:12px}
-.plots svg{max-width:100%;height:auto}.scroll{overflow-x:auto}
-.strip{display:flex;flex-wrap:wrap;gap:6px}.strip figure{margin:0}.strip img{display:block;
-height:124px;border:1px solid #ccc}figcaption{font-size:12px;color:#666}
-.key{display:inline-block;width:12px;height:12px;border-radius:2px;margin:0 5px 0 12px;
-vertical-align:-1px}.bad{color:#a40000}details{margin:6px 0}
-pre{background:#f6f6f6;padding:10px;overflow-x:auto;font-size:12px}
-"""
+from .worst_frames import TRUTH_COLOUR, worst_frames
 
 
 def write_report(folder: Path, result: Evaluation, environment: dict[str, Any]) -> Path:
@@ -113,7 +83,7 @@ def render_report(result: Evaluation, environment: dict[str, Any]) -> str:
         _speed(scored, colours),
         f"<h2>Worst sequences of {html.escape(next(iter(scored)))}</h2>",
         _keys(scored, colours),
-        _worst(result, scored, colours),
+        worst_frames(result, scored, colours),
         "<h2>Environment</h2>",
         html_table(
             ["", ""], [[html.escape(str(k)), html.escape(str(v))] for k, v in environment.items()]
@@ -122,16 +92,6 @@ def render_report(result: Evaluation, environment: dict[str, Any]) -> str:
         "</body></html>",
     ]
     return "\n".join(parts)
-
-
-def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """An HTML table of cells that are HTML already; ``<td ...>`` cells keep their attributes."""
-    head = "".join(f"<th>{h}</th>" for h in header) if any(header) else ""
-    body = "".join(
-        "<tr>" + "".join(c if c.startswith("<td") else f"<td>{c}</td>" for c in row) + "</tr>"
-        for row in rows
-    )
-    return f"<div class='scroll'><table><tr>{head}</tr>{body}</table></div>"
 
 
 def _overall(scored: dict[str, TrackerScores]) -> str:
@@ -315,118 +275,6 @@ def _keys(scored: dict[str, TrackerScores], colours: dict[str, str]) -> str:
         f"<span class='key' style='background:{c}'></span>{html.escape(n)}" for n, c in keys
     )
     return f"<p>{marks}</p>"
-
-
-def _worst(result: Evaluation, scored: dict[str, TrackerScores], colours: dict[str, str]) -> str:
-    first = next(iter(scored.values()))
-    order = sorted(first.scores, key=lambda n: first.scores[n].auc)[:WORST]
-    by_name = {s.name: s for s in result.dataset}
-    out = []
-    for name in order:
-        sequence = by_name[name]
-        there = {n: t for n, t in scored.items() if name in t.runs}
-        out.append(
-            f"<h3>{html.escape(name)}: AUC "
-            + ", ".join(f"{html.escape(n)} {t.scores[name].auc:.3f}" for n, t in there.items())
-            + "</h3>"
-        )
-        figures = []
-        for index in _frames_to_show(sequence, there[first.name].runs[name].boxes):
-            try:
-                image = sequence.image(index)
-            except datasets.SequenceError:
-                continue
-            picture = _draw(image, sequence, there, colours, index)
-            figures.append(
-                f"<figure><img alt='frame {index}' src='{data_url(picture)}'>"
-                f"<figcaption>frame {index}</figcaption></figure>"
-            )
-        out.append(f"<div class='strip'>{''.join(figures)}</div>")
-        out.append(f"<div class='plots'>{_overlap_chart(sequence, there, colours)}</div>")
-    return "".join(out)
-
-
-def _frames_to_show(sequence: datasets.Sequence, boxes: NDArray[np.float64]) -> list[int]:
-    """Start, evenly spaced frames, and the frame where the overlap is lost for good or longest."""
-    shown = present(sequence.truth)
-    overlap = np.where(shown, iou(boxes, sequence.truth), 1.0)
-    picked = {int(i) for i in np.linspace(0, len(sequence) - 1, FRAMES_SHOWN)}
-    misses = np.flatnonzero(overlap < 0.1)
-    if misses.size:
-        picked |= {int(misses[0]), max(0, int(misses[0]) - 5)}
-    return sorted(picked)
-
-
-def _draw(
-    image: NDArray[np.uint8],
-    sequence: datasets.Sequence,
-    there: dict[str, TrackerScores],
-    colours: dict[str, str],
-    index: int,
-) -> NDArray[np.uint8]:
-    """The part of the frame that holds the true box and every tracker's, 300 pixels high."""
-    boxes = [(sequence.truth[index], TRUTH_COLOUR)]
-    boxes += [(t.runs[sequence.name].boxes[index], colours[n]) for n, t in there.items()]
-    boxes = [(box, shade) for box, shade in boxes if np.isfinite(box).all()]
-    left, top, width, height = picture_window(image, [box for box, _ in boxes])
-    scale = 300 / height
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    part = image[top : top + height, left : left + width]
-    out = cv2.resize(part, (round(width * scale), 300), interpolation=how)
-    for box, shade in boxes:
-        edges = np.array([box[0], box[1], box[0] + box[2], box[1] + box[3]])
-        edges = np.clip((edges - [left, top, left, top]) * scale, -1e5, 1e5)
-        x0, y0, x1, y1 = (round(float(v)) for v in edges)
-        bgr = tuple(int(shade[i : i + 2], 16) for i in (5, 3, 1))
-        cv2.rectangle(out, (x0, y0), (x1, y1), (0, 0, 0), 3)
-        cv2.rectangle(out, (x0, y0), (x1, y1), bgr, 2)
-    return np.asarray(out, dtype=np.uint8)
-
-
-def picture_window(
-    image: NDArray[np.uint8], boxes: list[NDArray[np.float64]]
-) -> tuple[int, int, int, int]:
-    """``left, top, width, height`` of a part with the image's shape that holds all boxes.
-
-    Small targets are enlarged, but to no more than a sixth of the picture.
-    """
-    size = np.array([image.shape[1], image.shape[0]])
-    if not boxes:
-        return 0, 0, int(size[0]), int(size[1])
-    low = np.clip(np.min([b[:2] for b in boxes], axis=0), 0, size)
-    high = np.clip(np.max([b[:2] + b[2:] for b in boxes], axis=0), 0, size)
-    share = max(((high - low) / size).max() * 1.2, (boxes[0][2:] / size).max() * 6)
-    part = np.maximum(size * min(1.0, share), 1).astype(int)
-    corner = np.clip((low + high - part) / 2, 0, size - part).astype(int)
-    return int(corner[0]), int(corner[1]), int(part[0]), int(part[1])
-
-
-def data_url(image: NDArray[np.uint8]) -> str:
-    """A BGR image as the ``src`` of an ``<img>``, a JPEG within the page."""
-    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])
-    if not done:
-        raise RuntimeError("OpenCV could not encode a JPEG picture")
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
-
-
-def _overlap_chart(
-    sequence: datasets.Sequence, there: dict[str, TrackerScores], colours: dict[str, str]
-) -> str:
-    shown = present(sequence.truth)
-    frames = list(range(len(sequence)))
-    series = []
-    for name, found in there.items():
-        overlap = iou(found.runs[sequence.name].boxes, sequence.truth)
-        series.append(Series(name, frames, np.where(shown, overlap, math.nan), colours[name]))
-    return line_chart(
-        "Overlap with the truth",
-        series,
-        Axis("frame", 0, max(1, len(sequence) - 1)),
-        Axis("IoU", 0, 1),
-        width=1100,
-        height=170,
-        legend=False,
-    )
 
 
 def _description(name: str, found: TrackerScores) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from ..datasets import Sequence
 from ..datasets.boxes import Array, present
 from .metrics import iou
-from .runner import Run
+from .one_pass import Run
 
 SOON = 30
 """Frames after a return in which the target is to be found again: one second."""

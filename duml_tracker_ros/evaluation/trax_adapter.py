@@ -20,8 +20,8 @@ from typing import Any
 from ..arguments import Number, Parser
 from ..datasets import read_image
 from .participants import TrackerSpec, create_participant
-from .runner import seed_all
 from .vot_runs import ORIGIN
+from .workers import seed_all
 
 
 def serve(name: str = "duml", *, origin: float = ORIGIN, **options: Any) -> None:

@@ -8,38 +8,28 @@ written last; a sequence without it is run again.
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import progress as bars
 from ..datasets import Dataset, SequenceError
 from ..datasets import Sequence as Video
 from ..datasets.region import UNKNOWN, Region, parse_region, rectangle, special
 from ..datasets.vot import EAO_RANGES
 from ..whole_set import whole_set
 from . import vot
-from .paper_rules import by_benchmark
+from .one_pass import FORMAT, base_name, check_size, describe
 from .participants import Participant, TrackerSpec
 from .peers import Box
-from .runner import (
-    FORMAT,
-    about_pictures,
-    check_size,
-    forget_participants,
-    limit_threads,
-    made_participant,
-    run_key,
-    seed_all,
-    spread,
-    tell_pictures,
-)
+from .tasks import run_all, run_or_resume
+from .workers import seed_all
 
 ORIGIN = 1.0
 """Coordinate of the first pixel in VOT's files."""
@@ -127,9 +117,9 @@ def run_supervised(tracker: Participant, video: Video) -> VotRun:
                 frame += vot.SKIP_AFTER_FAILURE
                 break
             frame += 1
-    name = f"{_base(video)}_001"
+    name = f"{base_name(video)}_001"
     done = Trajectory(name, tuple(regions), tuple(seconds), tuple(confidence))
-    return VotRun((done,), size, tracker.describe())
+    return VotRun((done,), size, describe(tracker, video))
 
 
 def run_anchors(tracker: Participant, video: Video) -> VotRun:
@@ -139,7 +129,7 @@ def run_anchors(tracker: Participant, video: Video) -> VotRun:
     found = []
     for start in np.flatnonzero(video.anchors):
         backward = bool(video.anchors[start] < 0)
-        run = Trajectory(f"{_base(video)}_{start:08d}", (), (), (), int(start), backward)
+        run = Trajectory(f"{base_name(video)}_{start:08d}", (), (), (), int(start), backward)
         seed_all()
         regions, seconds = [special(vot.INITIALIZED)], []
         confidence = [float("nan")]
@@ -156,7 +146,7 @@ def run_anchors(tracker: Participant, video: Video) -> VotRun:
                 run.name, tuple(regions), tuple(seconds), tuple(confidence), run.start, backward
             )
         )
-    return VotRun(tuple(found), video.size, tracker.describe())
+    return VotRun(tuple(found), video.size, describe(tracker, video))
 
 
 def _truth(video: Video) -> tuple[Region, ...]:
@@ -169,10 +159,6 @@ def _image(video: Video, frame: int) -> NDArray[np.uint8]:
     image = video.image(frame)
     check_size(video, frame, image, video.size)
     return image
-
-
-def _base(video: Video) -> str:
-    return video.name.rsplit("/", 1)[-1]
 
 
 def _start(tracker: Participant, video: Video, frame: int) -> float:
@@ -250,33 +236,20 @@ def load_vot_run(folder: Path, video: Video, key: str) -> VotRun | None:
         return None
 
 
-def _run_task(
-    spec: TrackerSpec, video: Video, protocol: str, out: Path | None, fresh: bool
+def _by_protocol(
+    protocol: str,
+    spec: TrackerSpec,
+    video: Video,
+    out: Path | None,
+    fresh: bool,
+    on_frame: Callable[[int], object] = lambda _: None,
 ) -> VotRun | str:
-    """Run or resume one sequence; a text says why it could not be done."""
-    try:
-        tracker = made_participant(spec)
-        key = run_key({"protocol": protocol, **tracker.describe()}, spec, video)
-        folder = out / spec.name / "baseline" / video.name if out is not None else None
-        if folder is not None and not fresh:
-            done = load_vot_run(folder, video, key)
-            if done is not None:
-                tell_pictures(video, done.description)
-                return done
-        runner: Callable[[Participant, Video], VotRun] = (
-            run_supervised if protocol == "supervised" else run_anchors
-        )
-        run = runner(tracker, video)
-        run = replace(run, description={**run.description, **about_pictures(video)})
-        tell_pictures(video, run.description)
-        if folder is not None:
-            save_vot_run(folder, video, run, key)
-        return run
-    except SequenceError as error:
-        return error.reason
-    except Exception as error:  # one sequence must not end the others
-        forget_participants()
-        return f"{type(error).__name__}: {error}"
+    folder = out / spec.name / "baseline" / video.name if out is not None else None
+    run = run_supervised if protocol == "supervised" else run_anchors
+    kept = load_vot_run, save_vot_run
+    found = run_or_resume(spec, video, folder, fresh, run, *kept, protocol=protocol)
+    on_frame(len(video))
+    return found
 
 
 @dataclass(frozen=True)
@@ -321,42 +294,11 @@ class VotEvaluation:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def evaluate_vot(
-    specs: list[TrackerSpec],
-    dataset: Dataset,
-    *,
-    out: Path | None = None,
-    jobs: int = 1,
-    threads: int | None = None,
-    fresh: bool = False,
-    progress: bool = True,
-) -> VotEvaluation:
-    """Run a VOT protocol for every tracker; arguments as in `runner.evaluate`."""
-    specs = [by_benchmark(spec, dataset) for spec in specs]
+def evaluate_vot(specs: list[TrackerSpec], dataset: Dataset, **options: Any) -> VotEvaluation:
+    """Run a VOT protocol for every tracker; ``options`` are those of `tasks.run_all`."""
     result = VotEvaluation(dataset, problems={p.name: p.reason for p in dataset.problems})
-    done: dict[tuple[str, str], VotRun] = {}
-    tasks = [
-        (spec, video, dataset.protocol, out, fresh)
-        for video in sorted(dataset, key=len, reverse=True)
-        for spec in specs
-    ]
-    if jobs <= 1 and threads is not None:
-        limit_threads(threads)
-    outcomes = (
-        spread(_run_task, tasks, jobs, threads)
-        if jobs > 1
-        else ((task, _run_task(*task)) for task in tasks)
-    )
-    with bars.progress(total=len(tasks), unit="sequence", show=progress) as bar:
-        for (spec, video, *_), outcome in outcomes:
-            if isinstance(outcome, str):
-                where = video.name if len(specs) == 1 else f"{video.name} ({spec.name})"
-                result.problems[where] = outcome
-                bar.write(f"{where}: {outcome}")
-            else:
-                done[spec.name, video.name] = outcome
-            bar.update()
-    forget_participants()
+    task = functools.partial(_by_protocol, dataset.protocol)
+    done = run_all(task, specs, dataset, result.problems, **options)
     for spec in specs:
         videos = [v for v in dataset if (spec.name, v.name) in done]
         runs = {v.name: done[spec.name, v.name] for v in videos}

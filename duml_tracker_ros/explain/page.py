@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..evaluation.report import STYLE, data_url, html_table
+from ..evaluation.html_page import STYLE, data_url, html_table
 from ..evaluation.svg import PALETTE, Axis, Series, axis_for, line_chart
 from ..outputs import write_text
 from ..viz import state_colour

@@ -24,7 +24,7 @@ from duml_tracker_ros.cli.study import write as write_study
 from duml_tracker_ros.datasets import Sequence, load_folder
 from duml_tracker_ros.datasets.region import rectangle
 from duml_tracker_ros.evaluation import comparison
-from duml_tracker_ros.evaluation.runner import Run, load_run, save_run
+from duml_tracker_ros.evaluation.one_pass import Run, load_run, save_run
 from duml_tracker_ros.evaluation.vot_runs import Trajectory, VotRun, load_vot_run, save_vot_run
 from duml_tracker_ros.outputs import write_text
 from duml_tracker_ros.tracker.checkpoint import load_checkpoint, save_checkpoint

@@ -17,18 +17,10 @@ import pytest
 from duml_tracker_ros import vector_units as vector_module
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.evaluation import bench as bench_module
-from duml_tracker_ros.evaluation.bench import (
-    IMAGE_SIZES,
-    BenchCase,
-    BenchResult,
-    bench,
-    bench_table,
-    further_targets,
-    make_frames,
-    measure,
-    plan,
-    render_bench,
-)
+from duml_tracker_ros.evaluation import bench_plan
+from duml_tracker_ros.evaluation.bench import BenchResult, bench, make_frames, measure
+from duml_tracker_ros.evaluation.bench_page import bench_table, further_targets, render_bench
+from duml_tracker_ros.evaluation.bench_plan import IMAGE_SIZES, BenchCase, plan
 from duml_tracker_ros.evaluation.participants import TrackerSpec
 from duml_tracker_ros.evaluation.svg import Bar, bar_chart
 from duml_tracker_ros.tracker import create_tracker
@@ -219,14 +211,14 @@ def test_engine_sweep_learns_on_every_frame_in_both_sizes(monkeypatch) -> None:
     assert cases[0].label == "compact torch"
     assert {c.spec.overrides["online.update"] for c in cases} == {"every_frame"}
     assert all("cuda_graph" not in c.label for c in cases)
-    if "openvino" in bench_module.engines("cpu"):
+    if "openvino" in bench_plan.engines("cpu"):
         precise = [c for c in cases if c.label.startswith("compact openvino ")]
         assert [c.spec.overrides["precision"] for c in precise] == ["fp32", "bf16", "int8"]
-    monkeypatch.setattr(bench_module, "engines", lambda device: ["torch", "cuda_graph"])
+    monkeypatch.setattr(bench_plan, "engines", lambda device: ["torch", "cuda_graph"])
     labels = [c.label for c in plan(spec, ["engine"]) if c.group == "engine"]
     assert labels == ["compact torch", "compact cuda_graph", "r50 torch", "r50 cuda_graph"]
     # An untrained network learns all the same.
-    settings = {**cases[0].spec.overrides, **bench_module.SURE, "online.memory": 20}
+    settings = {**cases[0].spec.overrides, **bench_plan.SURE, "online.memory": 20}
     tracker = create_tracker("duml", "random", "cpu", **settings)
     frames, box = make_frames(320, 240)
     tracker.init(frames[0], box, "bgr")

@@ -19,11 +19,12 @@ from duml_tracker_ros.datasets import (
     read_image,
 )
 from duml_tracker_ros.evaluation.drawn import drawn_boxes
+from duml_tracker_ros.evaluation.one_pass import Run, load_run, results_folder
 from duml_tracker_ros.evaluation.participants import TrackerSpec, create_participant
 from duml_tracker_ros.evaluation.peers import PEERS, PeerError, create_peer, peer_models
-from duml_tracker_ros.evaluation.report import picture_window
-from duml_tracker_ros.evaluation.runner import Run, evaluate, load_run, results_folder
+from duml_tracker_ros.evaluation.runner import evaluate
 from duml_tracker_ros.evaluation.starts import more_starts
+from duml_tracker_ros.evaluation.worst_frames import picture_window
 from duml_tracker_ros.tracker import ConfigError
 
 KCF = TrackerSpec("opencv_kcf")

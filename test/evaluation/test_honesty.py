@@ -14,8 +14,9 @@ from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.datasets import Dataset, DatasetError, Sequence, load_dataset
 from duml_tracker_ros.evaluation.honesty import honesty, honesty_of, mean_honesty, reliability_of
 from duml_tracker_ros.evaluation.metrics import score_pass
+from duml_tracker_ros.evaluation.one_pass import Run
 from duml_tracker_ros.evaluation.participants import TrackerSpec
-from duml_tracker_ros.evaluation.runner import Evaluation, Run, TrackerScores, evaluate
+from duml_tracker_ros.evaluation.runner import Evaluation, TrackerScores, evaluate
 from duml_tracker_ros.evaluation.splices import absent_pairs, every, fit_to
 
 HERE, OFF, NONE = [10.0, 10.0, 20.0, 20.0], [90.0, 90.0, 20.0, 20.0], [np.nan] * 4

@@ -14,8 +14,8 @@ from generated_sequence import write_sequence
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.datasets import DatasetError, Sequence, load_dataset
 from duml_tracker_ros.evaluation.long_scenes import VIEW, long_scenes
+from duml_tracker_ros.evaluation.one_pass import Run
 from duml_tracker_ros.evaluation.returns import absences, add_returns, returns_of
-from duml_tracker_ros.evaluation.runner import Run
 from duml_tracker_ros.evaluation.splices import returns
 
 HERE, OFF, GONE = [10.0, 10.0, 20.0, 20.0], [90.0, 90.0, 20.0, 20.0], [np.nan] * 4

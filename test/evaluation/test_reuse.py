@@ -16,10 +16,11 @@ from duml_tracker_ros import digest
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.datasets import load_dataset
 from duml_tracker_ros.digest import file_digest, value_digest
-from duml_tracker_ros.evaluation import runner
+from duml_tracker_ros.evaluation import run_key
 from duml_tracker_ros.evaluation.participants import TrackerSpec
-from duml_tracker_ros.evaluation.runner import evaluate, limit_threads
+from duml_tracker_ros.evaluation.runner import evaluate
 from duml_tracker_ros.evaluation.splices import absent_pairs
+from duml_tracker_ros.evaluation.workers import limit_threads
 from duml_tracker_ros.training import study
 from duml_tracker_ros.training.data.bank import Bank, Record
 from duml_tracker_ros.training.data.cutouts import load_cutouts
@@ -87,7 +88,7 @@ def test_what_computes_belongs_to_a_run(tmp_path: Path, monkeypatch: pytest.Monk
     limit_threads(cv2.getNumThreads() + 1)
     assert resumed(data, out) == [False]
     limit_threads(1)
-    monkeypatch.setattr(runner, "code_digest", lambda *parts: "other code")
+    monkeypatch.setattr(run_key, "code_digest", lambda *parts: "other code")
     assert resumed(data, out) == [False]
 
 

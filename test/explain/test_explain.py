@@ -9,7 +9,7 @@ import pytest
 from generated_sequence import render, write_sequence
 
 from duml_tracker_ros.cli.main import main
-from duml_tracker_ros.evaluation.runner import limit_threads
+from duml_tracker_ros.evaluation.workers import limit_threads
 from duml_tracker_ros.explain import trace as trace_module
 from duml_tracker_ros.explain.failure import Kind, failures
 from duml_tracker_ros.explain.trace import Budget, TraceError, TraceWriter, read_trace

@@ -16,7 +16,7 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import get_types_from_msg
 
 from duml_tracker_ros.cli.main import main
-from duml_tracker_ros.evaluation.runner import limit_threads
+from duml_tracker_ros.evaluation.workers import limit_threads
 from duml_tracker_ros.messages.bag_images import BagError, BagImages
 from duml_tracker_ros.messages.definitions import DEFINITIONS, DETECTIONS, TARGET, empty, typestore
 from duml_tracker_ros.messages.scaling import ScalingRule

@@ -12,7 +12,7 @@ import torch
 from node_harness import TARGET, scene
 from worker_harness import ALWAYS_LOST, ALWAYS_SEEN, WAIT, random_tracker
 
-from duml_tracker_ros.evaluation.bench import SURE
+from duml_tracker_ros.evaluation.bench_plan import SURE
 from duml_tracker_ros.messages.image_codec import ImageError
 from duml_tracker_ros.node.boxes import fraction_box, pixel_box, point_box
 from duml_tracker_ros.node.command import WorkerError

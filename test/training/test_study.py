@@ -19,8 +19,8 @@ from duml_tracker_ros.datasets import load_folder, vot
 from duml_tracker_ros.evaluation import ablations
 from duml_tracker_ros.evaluation.calibration import Calibration, fit, reliability
 from duml_tracker_ros.evaluation.measures import Measure
+from duml_tracker_ros.evaluation.one_pass import run_sequence
 from duml_tracker_ros.evaluation.participants import TrackerSpec, create_participant
-from duml_tracker_ros.evaluation.runner import run_sequence
 from duml_tracker_ros.evaluation.variants import Outcome, Variants, coordinate_search
 from duml_tracker_ros.training import study
 
