@@ -18,7 +18,6 @@ from duml_tracker_ros.training.objectives import objective
 
 SMALL = {
     **TINY,
-    "kind": "mask",
     "backbone": {**TINY["backbone"], "shallow": [2, 4]},
     "matching": "pixelwise",
     "online_branch": "none",

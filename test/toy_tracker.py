@@ -21,7 +21,13 @@ from duml_tracker_ros.tracker.online.policy import NOTHING, Decision
 from duml_tracker_ros.tracker.postprocess import hann_window, pick
 from duml_tracker_ros.tracker.settings import Group, Range
 from duml_tracker_ros.tracker.systems.frame_loop import FrameTracker
-from duml_tracker_ros.tracker.systems.records import Frame, Located, Observation, Search, Target
+from duml_tracker_ros.tracker.systems.records import (
+    FrameImage,
+    Located,
+    Observation,
+    Search,
+    TargetModel,
+)
 from duml_tracker_ros.training.objectives import Objective
 
 
@@ -59,7 +65,7 @@ class ToyGraph(Graph):
 
 
 @dataclass
-class ToyTarget(Target):
+class ToyTarget(TargetModel):
     look: Tensor
 
 
@@ -73,7 +79,7 @@ class ToyTracker(FrameTracker[ToyNet, ToyTarget, Located]):
     def graphs(cls, net: ToyNet) -> tuple[None, ToyGraph]:
         return None, ToyGraph(net)
 
-    def begin(self, track: TargetTrack, frame: Frame, samples: int) -> ToyTarget:
+    def begin(self, track: TargetTrack, frame: FrameImage, samples: int) -> ToyTarget:
         n = self.config.network
         window = search_window(track.box, n.template_size, n.search_size)
         (features,) = self.search(self.upload([self.cut(frame, window, track)]))

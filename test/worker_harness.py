@@ -11,7 +11,7 @@ from node_harness import TARGET, scene
 
 from duml_tracker_ros.messages.image_codec import ImageView
 from duml_tracker_ros.node.boxes import pixel_box
-from duml_tracker_ros.node.frame_ring import Frame
+from duml_tracker_ros.node.frame_ring import CameraFrame
 from duml_tracker_ros.node.worker import TrackerWorker
 from duml_tracker_ros.tracker import create_tracker
 
@@ -50,7 +50,7 @@ class Box:
     def frame(self, pixels=None, source="camera"):
         self.seq += 1
         pixels = scene() if pixels is None else pixels
-        return Frame(
+        return CameraFrame(
             seq=self.seq,
             stamp_ns=self.seq * 33_000_000,
             source=source,

@@ -35,7 +35,7 @@ def shown(answer: Answer) -> dict[str, Any]:
     return {"ok": answer.ok, "message": answer.message, "target": answer.target}
 
 
-class Bridge(Node):
+class ConsoleNode(Node):
     """Node `duml_console`.
 
     Raises:

@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
         self._timers: list[asyncio.TimerHandle] = []
         self._header = bytearray()
         self._asked = False
-        self._frames: Frames | None = None
+        self._frames: MaskCheck | None = None
         self.address = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -174,14 +174,14 @@ class Connection(asyncio.Protocol):
             self._asked = True
             if b"\nupgrade:" in header:
                 rest, self._header = bytes(self._header), bytearray()
-                self._frames = Frames()
+                self._frames = MaskCheck()
                 return rest
         if len(self._header) > LONGEST_HEADER:
             self.end()
         return b""
 
 
-class Frames:
+class MaskCheck:
     """Looks at the frames of a client's WebSocket as they pass.
 
     Clients must mask what they send (RFC 6455, 5.1), so that no cache on the way takes it for

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..messages.image_codec import ImageView
-from ..node.frame_ring import Frame
+from ..node.frame_ring import CameraFrame
 from . import protocol
 from .protocol import Watch
 from .scenes import Scene
@@ -20,7 +20,7 @@ NO_PICTURE: Picture = (b"", 0, 0)
 
 
 @dataclass
-class _Made:
+class _Encoded:
     """What has been made of a scene so far; `messages` by what is in them."""
 
     seq: int
@@ -85,7 +85,7 @@ class Hub:
 
     def __init__(
         self,
-        encode: Callable[[Frame], Picture],
+        encode: Callable[[CameraFrame], Picture],
         encode_mask: Callable[[ImageView], bytes],
         period: float,
         audience: Callable[[bool, Watch], None],
@@ -100,7 +100,7 @@ class Hub:
         self._complain = complain
         self._told_audience = (False, Watch())
         self._newest: Scene | None = None
-        self._made = _Made(0)
+        self._made = _Encoded(0)
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._encoder = ThreadPoolExecutor(1, "jpeg")
@@ -150,13 +150,13 @@ class Hub:
                     rest = 0.9 * self._period - (self._loop.time() - began)
                     await asyncio.sleep(max(0.0, rest))
                 if not self.clients:
-                    scene, self._made = None, _Made(0)
+                    scene, self._made = None, _Encoded(0)
         finally:
             self._encoder.shutdown(wait=False)
 
     async def _hand_out(self, scene: Scene) -> None:
         if self._made.seq != scene.seq:
-            self._made = _Made(scene.seq, await self._picture(scene))
+            self._made = _Encoded(scene.seq, await self._picture(scene))
         made = self._made
         wanted = any(c.wants.mask and c.ready_for(scene) for c in self.clients)
         if wanted and made.mask is None and scene.mask is not None:
@@ -195,7 +195,7 @@ class Hub:
             self._audience(*audience)
 
 
-def scene_message(scene: Scene, made: _Made, parts: Watch, clients: int) -> bytes:
+def scene_message(scene: Scene, made: _Encoded, parts: Watch, clients: int) -> bytes:
     """A scene as a binary message: header, image file, score maps in the header's order, mask."""
     data, width, height = made.picture
     debug = scene.debug if parts.debug else ()

@@ -15,7 +15,7 @@ from .guard import Guard, find_token
 from .settings import ConsoleError
 
 if TYPE_CHECKING:
-    from .bridge import Bridge
+    from .bridge import ConsoleNode
 
 # Longest time that connections may take to close.
 CLOSING = 2.0
@@ -30,10 +30,10 @@ Parameters: docs/console.md
 """
 
 
-def load() -> type[Bridge]:
-    from .bridge import Bridge
+def load() -> type[ConsoleNode]:
+    from .bridge import ConsoleNode
 
-    return Bridge
+    return ConsoleNode
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return Beside(*names, load, serve).run(arguments)
 
 
-async def serve(bridge: Bridge, ending: Ending) -> None:
+async def serve(bridge: ConsoleNode, ending: Ending) -> None:
     """Serve until the process is asked to end.
 
     Raises:

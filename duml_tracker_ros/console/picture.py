@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..messages.image_codec import ImageError, ImageView
-from ..node.frame_ring import Frame
+from ..node.frame_ring import CameraFrame
 from ..pixels import LazyImage
 
 # What the camera has compressed is passed on as it is up to this size.
@@ -38,7 +38,7 @@ def shrink(view: ImageView, max_width: int) -> np.ndarray:
     return pixels
 
 
-def encode(frame: Frame, max_width: int, quality: int) -> tuple[bytes, int, int]:
+def encode(frame: CameraFrame, max_width: int, quality: int) -> tuple[bytes, int, int]:
     """Image file of a frame, and the width and height of the frame itself.
 
     They are 0 for a file that the camera has made: the browser sees them in it.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..messages.image_codec import ImageView
-from ..node.frame_ring import Frame, FrameRing
+from ..node.frame_ring import CameraFrame, FrameRing
 from .readings import DebugReading, TargetReading
 
 # A tracker that is silent for longer answers no image: they are shown without targets.
@@ -34,7 +34,7 @@ class Scene:
     """
 
     seq: int
-    frame: Frame | None
+    frame: CameraFrame | None
     targets: tuple[TargetReading, ...] | None = None
     debug: tuple[DebugReading, ...] = ()
     mask: ImageView | None = None
@@ -96,7 +96,7 @@ class Joiner:
             self._images.clear()
             self._answers.clear()
 
-    def take_frame(self, frame: Frame) -> None:
+    def take_frame(self, frame: CameraFrame) -> None:
         """An image has come."""
         now = self._clock()
         self._ring.append(frame)
@@ -165,7 +165,7 @@ class Joiner:
             answer.told = True
             self._tell(frame, answer)
 
-    def _tell(self, frame: Frame | None, answer: _Answer | None = None) -> None:
+    def _tell(self, frame: CameraFrame | None, answer: _Answer | None = None) -> None:
         self._seq += 1
         self._emitted = self._clock()
         scene = Scene(self._seq, frame, numbers=self.numbers())

@@ -22,11 +22,11 @@ from ..messages.image_codec import write_image
 from ..node.ending import interrupted_by_signals
 from ..outputs import write_text
 from ..viz import VideoSink
-from .sources import (
+from .footage import (
     RATE,
-    Source,
-    SourceError,
-    SourceFrame,
+    Footage,
+    FootageError,
+    FootageFrame,
     add_source_options,
     open_source,
     parse_size,
@@ -40,10 +40,10 @@ READ_AHEAD_BYTES = 1 << 30
 class _Reader(threading.Thread):
     """Reads a source ahead, up to READ_AHEAD_BYTES; hands on frames, then None, or the error."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Footage) -> None:
         super().__init__(name="reader", daemon=True)
         self._source = source
-        self._queue: queue.Queue[SourceFrame | Exception | None] = queue.Queue()
+        self._queue: queue.Queue[FootageFrame | Exception | None] = queue.Queue()
         self._room = threading.Semaphore(0)
         self.full = threading.Event()
 
@@ -67,7 +67,7 @@ class _Reader(threading.Thread):
             self._queue.put(error)
         self.full.set()
 
-    def next(self) -> SourceFrame | None:
+    def next(self) -> FootageFrame | None:
         """The next frame; None at the end. Raises what reading raised."""
         item = self._queue.get()
         self._room.release()
@@ -76,10 +76,10 @@ class _Reader(threading.Thread):
         return item
 
 
-class Camera:
+class CameraNode:
     """Publishes a source; keeps a list of every header that went out."""
 
-    def __init__(self, source: Source, rate: float, keep: Path | None = None) -> None:
+    def __init__(self, source: Footage, rate: float, keep: Path | None = None) -> None:
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.node import Node
         from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -152,13 +152,13 @@ class Camera:
             "sent": self.sent,
         }
 
-    def _message(self, frame: SourceFrame) -> Any:
+    def _message(self, frame: FootageFrame) -> Any:
         from std_msgs.msg import Header
 
         header = Header(frame_id=FRAME_ID)
         return write_image(frame.image, f"{self.source.order}8", header)
 
-    def _show(self, index: int, message: Any, frame: SourceFrame) -> None:
+    def _show(self, index: int, message: Any, frame: FootageFrame) -> None:
         stamp = self.node.get_clock().now()
         message.header.stamp = stamp.to_msg()
         self._publisher.publish(message)
@@ -196,7 +196,7 @@ UNUSABLE = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the camera; returns the exit status."""
     options = build_parser().parse_args(arguments)
-    camera: Camera | None = None
+    camera: CameraNode | None = None
     status = 0
     try:
         with interrupted_by_signals():
@@ -207,9 +207,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from rclpy.signals import SignalHandlerOptions
 
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-            camera = Camera(source, options.rate, options.keep)
+            camera = CameraNode(source, options.rate, options.keep)
             camera.run()
-    except SourceError as error:
+    except FootageError as error:
         print(f"camera: {error}", file=sys.stderr)
         status = UNUSABLE
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..arguments import PORT, Parser
 from ..outputs import write_text
-from .sources import SourceError, add_source_options, open_source
+from .footage import FootageError, add_source_options, open_source
 
 CAMERA = 100
 STATUS = "CAMERA_TRACKING_IMAGE_STATUS"
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         station.stop()
         told = summarize(station.statuses, selecting, listening)
         write_text(options.out, json.dumps(told))
-    except (SourceError, StationError, OSError) as error:
+    except (FootageError, StationError, OSError) as error:
         print(f"ground station: error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -23,8 +23,8 @@ from ament_index_python.packages import get_package_share_directory
 
 from ..arguments import Parser
 from ..outputs import OutputError, Outputs
+from .footage import RATE, FootageError, add_source_options, open_source, source_arguments
 from .recorder import NOT_CONNECTED, UNTRACKED
-from .sources import RATE, SourceError, add_source_options, open_source, source_arguments
 from .summary import table
 
 STATION = "ground_station.json"
@@ -203,7 +203,7 @@ def prepare(options: argparse.Namespace) -> Path:
 
 
 def run(options: argparse.Namespace) -> int:
-    """One run; returns the exit status. Raises SourceError, DemoError."""
+    """One run; returns the exit status. Raises FootageError, DemoError."""
     ros_arguments = node_arguments(options)
     if options.mavlink:
         check_mavlink()
@@ -342,7 +342,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _termination_as_interrupt():
             return run(options)
-    except SourceError as error:
+    except FootageError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
     except DemoError as error:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..outputs import whole
 from ..viz import TRUTH, VideoSink, contact_sheet, draw_box, draw_target, heatmap_overlay, put_text
-from .sources import SourceFrame
+from .footage import FootageFrame
 from .summary import Received, Truth, match, overlaps
 
 SHEET_FRAMES = 12
@@ -29,7 +29,7 @@ class Heatmap:
 
 def draw_run(
     folder: Path,
-    frames: Iterator[SourceFrame],
+    frames: Iterator[FootageFrame],
     order: str,
     rate: float,
     sent: Sequence[tuple[int, int]],

@@ -17,14 +17,14 @@ from ..node.ending import interrupted_by_signals
 from ..node.exit_watchdog import end_within
 from ..node.stamps import nanoseconds
 from ..outputs import write_text
-from .pictures import Heatmap, draw_run
-from .sources import (
-    Source,
-    SourceError,
-    VideoSource,
+from .footage import (
+    Footage,
+    FootageError,
+    VideoFootage,
     add_source_options,
     open_source,
 )
+from .pictures import Heatmap, draw_run
 from .summary import STATES, Box, Received, failures, summarize
 
 TRACKER = "duml_tracker"
@@ -52,7 +52,7 @@ class NotConnectedError(RecorderError):
 class Recorder:
     """A ROS node that talks to the tracker and to the camera, with bounded waits."""
 
-    def __init__(self, source: Source, log: Path, progress: Progress) -> None:
+    def __init__(self, source: Footage, log: Path, progress: Progress) -> None:
         from diagnostic_msgs.msg import DiagnosticArray
         from lifecycle_msgs.srv import ChangeState, GetState
         from rcl_interfaces.srv import SetParameters
@@ -315,7 +315,7 @@ class Progress:
 
 
 def write_results(
-    folder: Path, source: Source, recorder: Recorder, log: dict[str, Any]
+    folder: Path, source: Footage, recorder: Recorder, log: dict[str, Any]
 ) -> dict[str, Any]:
     """Pictures and summary.json; returns the summary."""
     sent = [(int(index), int(stamp)) for index, stamp in log["sent"]]
@@ -353,7 +353,7 @@ def write_results(
     return summary
 
 
-def _image_size(source: Source) -> str:
+def _image_size(source: Footage) -> str:
     for frame in source.frames():
         return f"{frame.image.shape[1]}x{frame.image.shape[0]}"
     return "unknown"
@@ -387,10 +387,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log = recorder.run(options.mavlink)
             progress.step("drawing")
             if source.live:
-                source = VideoSource(str(options.keep), source.first_box, None, None)
+                source = VideoFootage(str(options.keep), source.first_box, None, None)
             summary = write_results(options.out, source, recorder, log)
         status = UNTRACKED if summary["failures"] else 0
-    except (SourceError, RecorderError, OSError) as error:
+    except (FootageError, RecorderError, OSError) as error:
         progress.end()
         print(f"demo: {error}", file=sys.stderr)
         status = NOT_CONNECTED if isinstance(error, NotConnectedError) else 1

@@ -23,8 +23,8 @@ from ..messages.image_codec import write_image
 from ..node.ending import interrupted_by_signals
 from ..outputs import write_text
 from ..scene import AerialScene, SceneSettings
+from .footage import RATE
 from .mavlink_gimbal import MavlinkGimbal
-from .sources import RATE
 
 FRAME_ID = "gimbal_camera"
 SCENE = (800, 600)

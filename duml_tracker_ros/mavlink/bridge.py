@@ -16,10 +16,10 @@ from ..node.stamps import nanoseconds
 from ..node.subscriptions import overridable, reliable
 from .geo import Vector
 from .settings import TABLE, MavlinkSettings
-from .tracking import Sight, read_sight
+from .tracking import TargetReport, read_sight
 
 
-class Bridge(Node):
+class MavlinkNode(Node):
     """Node `duml_mavlink`.
 
     What is heard is handed to `on_target`, `on_bearing` (target id, stamp, error x and y) and
@@ -34,7 +34,7 @@ class Bridge(Node):
         self.settings: MavlinkSettings = TABLE.declare(self)
         tracker = self.settings.tracker
         self.operator = TrackerServices(self, tracker)
-        self.on_target: Callable[[Sight], None] = lambda sight: None
+        self.on_target: Callable[[TargetReport], None] = lambda sight: None
         self.on_bearing: Callable[[int, int, float, float], None] = lambda *numbers: None
         self.on_place: Callable[[Vector], None] = lambda place: None
         self._hear(Target, f"{tracker}/target", self._take_target)

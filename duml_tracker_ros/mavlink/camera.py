@@ -12,14 +12,14 @@ from typing import Any, Protocol
 from ..node.services import Answer
 from . import commands
 from .codec import Codec, dialect
-from .commands import Command, Denied, NotMeant
+from .commands import CameraCommand, Denied, NotMeant
 from .description import heartbeat, information, video_information, video_status
 from .geo import Vector, Vehicle, geo_status
 from .peers import OFF, Peer, Peers
 from .settings import MavlinkSettings
 from .steering import PERIOD as STEERING_PERIOD
 from .steering import Steering
-from .tracking import Sight, Tracking
+from .tracking import TargetReport, Tracking
 
 HEARTBEAT = 1.0
 # The default stream goes on for this long after the last target has ended, seconds.
@@ -28,7 +28,7 @@ AFTERWARDS = 2.0
 PATIENCE = 0.4
 TEXT = 50  # characters of one STATUSTEXT
 
-_Command = Callable[["Camera", Command, Peer], int | None]
+_Action = Callable[["CameraComponent", CameraCommand, Peer], int | None]
 IMAGE_STATUS = dialect.MAVLINK_MSG_ID_CAMERA_TRACKING_IMAGE_STATUS
 GEO_STATUS = dialect.MAVLINK_MSG_ID_CAMERA_TRACKING_GEO_STATUS
 
@@ -43,7 +43,7 @@ class Operator(Protocol):
     async def stop(self, target_id: int) -> Answer: ...
 
 
-class Camera:
+class CameraComponent:
     """All of it runs on one asyncio thread.
 
     Args:
@@ -132,7 +132,7 @@ class Camera:
                 "component_id to another one of 100 to 105"
             )
 
-    def take_target(self, sight: Sight) -> None:
+    def take_target(self, sight: TargetReport) -> None:
         """A Target message of the tracker."""
         now = time.monotonic()
         self.tracking.take(sight, now)
@@ -224,7 +224,7 @@ class Camera:
 
     # -- commands -----------------------------------------------------------------------------
 
-    def _obey(self, command: Command, peer: Peer) -> None:
+    def _obey(self, command: CameraCommand, peer: Peer) -> None:
         now = time.monotonic()
         action = _COMMANDS.get(command.kind)
         if action is None:
@@ -266,7 +266,7 @@ class Camera:
                 ),
             )
 
-    def _acknowledge(self, command: Command, peer: Peer, result: int) -> None:
+    def _acknowledge(self, command: CameraCommand, peer: Peer, result: int) -> None:
         if result not in (commands.IN_PROGRESS, commands.REJECTED):
             self._answered.keep(command, result, time.monotonic())
         progress = 255 if result == commands.IN_PROGRESS else 0
@@ -275,18 +275,18 @@ class Camera:
             dialect.MAVLink_command_ack_message(command.kind, result, progress, 0, *command.sender),
         )
 
-    def _track_rectangle(self, command: Command, peer: Peer) -> int | None:
+    def _track_rectangle(self, command: CameraCommand, peer: Peer) -> int | None:
         box = commands.read_rectangle(command.numbers[:4])
         slot = commands.read_slot(command.numbers[4], self._set.component_id)
         return self._select(command, peer, box, slot or 0)
 
-    def _track_point(self, command: Command, peer: Peer) -> int | None:
+    def _track_point(self, command: CameraCommand, peer: Peer) -> int | None:
         point = commands.read_point(command.numbers[:3], self.tracking.size)
         slot = commands.read_slot(command.numbers[3], self._set.component_id)
         return self._select(command, peer, point, slot or 0)
 
     def _select(
-        self, command: Command, peer: Peer, numbers: tuple[float, ...], slot: int
+        self, command: CameraCommand, peer: Peer, numbers: tuple[float, ...], slot: int
     ) -> int | None:
         latency = self._set.video_latency
         stamp = self.tracking.stamp_at(time.monotonic() - latency) if latency else 0
@@ -300,7 +300,7 @@ class Camera:
 
         return self._ask(command, peer, ask)
 
-    def _stop_tracking(self, command: Command, peer: Peer) -> int | None:
+    def _stop_tracking(self, command: CameraCommand, peer: Peer) -> int | None:
         slot = commands.read_slot(command.numbers[0], self._set.component_id)
         target = 0 if slot is None else self.tracking.target(slot)
         if slot is not None and not target:
@@ -314,7 +314,7 @@ class Camera:
 
         return self._ask(command, peer, ask)
 
-    def _ask(self, command: Command, peer: Peer, ask: Callable[[], Any]) -> int | None:
+    def _ask(self, command: CameraCommand, peer: Peer, ask: Callable[[], Any]) -> int | None:
         """Ask the tracker, one thing of a kind at a time; it is acknowledged when it answers."""
         waiting = self._busy.get(command.kind)
         if waiting is not None:
@@ -328,7 +328,9 @@ class Camera:
         task.add_done_callback(self._tasks.discard)
         return None
 
-    async def _await_answer(self, command: Command, peer: Peer, ask: Callable[[], Any]) -> None:
+    async def _await_answer(
+        self, command: CameraCommand, peer: Peer, ask: Callable[[], Any]
+    ) -> None:
         asking = asyncio.ensure_future(ask())
         try:
             done, _ = await asyncio.wait({asking}, timeout=PATIENCE)
@@ -347,7 +349,7 @@ class Camera:
         self._acknowledge(command, peer, int(result))
         self._wake.set()
 
-    def _request_message(self, command: Command, peer: Peer) -> int | None:
+    def _request_message(self, command: CameraCommand, peer: Peer) -> int | None:
         now, wanted = time.monotonic(), command.numbers[0]
         make = {
             dialect.MAVLINK_MSG_ID_HEARTBEAT: lambda: [heartbeat()],
@@ -368,7 +370,7 @@ class Camera:
             int(commands.UNSUPPORTED) if make is None else self._send_asked(command, peer, make())
         )
 
-    def _send_asked(self, command: Command, peer: Peer, made: list[Any]) -> int | None:
+    def _send_asked(self, command: CameraCommand, peer: Peer, made: list[Any]) -> int | None:
         if not made:
             return int(commands.REJECTED)
         # The acknowledgement comes first: some wait for it before they look for the message.
@@ -385,20 +387,20 @@ class Camera:
             raise Denied(f"video stream {stream:g}: there is only 1")
         return make(self._set, self.tracking.size)
 
-    def _request_video_information(self, command: Command, peer: Peer) -> int | None:
+    def _request_video_information(self, command: CameraCommand, peer: Peer) -> int | None:
         return self._send_asked(command, peer, self._video(video_information, command.numbers[0]))
 
-    def _request_video_status(self, command: Command, peer: Peer) -> int | None:
+    def _request_video_status(self, command: CameraCommand, peer: Peer) -> int | None:
         return self._send_asked(command, peer, self._video(video_status, command.numbers[0]))
 
-    def _request_information(self, command: Command, peer: Peer) -> int | None:
+    def _request_information(self, command: CameraCommand, peer: Peer) -> int | None:
         if command.numbers[0] != 1:
             return int(commands.ACCEPTED)
         self._acknowledge(command, peer, int(commands.ACCEPTED))
         self._send(peer, information(self._set, self.tracking.size))
         return None
 
-    def _set_interval(self, command: Command, peer: Peer) -> int | None:
+    def _set_interval(self, command: CameraCommand, peer: Peer) -> int | None:
         kind = command.numbers[0]
         if kind != IMAGE_STATUS and not (kind == GEO_STATUS and self._set.geo):
             return int(commands.UNSUPPORTED)
@@ -406,13 +408,13 @@ class Camera:
         self._wake.set()
         return int(commands.ACCEPTED)
 
-    def _get_interval(self, command: Command, peer: Peer) -> int | None:
+    def _get_interval(self, command: CameraCommand, peer: Peer) -> int | None:
         self._acknowledge(command, peer, int(commands.ACCEPTED))
         for message in self._intervals(command, peer):
             self._send(peer, message)
         return None
 
-    def _intervals(self, command: Command, peer: Peer) -> list[Any]:
+    def _intervals(self, command: CameraCommand, peer: Peer) -> list[Any]:
         """MESSAGE_INTERVAL of the message that the command names."""
         named = 1 if command.kind == dialect.MAV_CMD_REQUEST_MESSAGE else 0
         number = command.numbers[named]
@@ -427,14 +429,14 @@ class Camera:
         return [dialect.MAVLink_message_interval_message(kind, micros)]
 
 
-_COMMANDS: dict[int, _Command] = {
-    dialect.MAV_CMD_CAMERA_TRACK_RECTANGLE: Camera._track_rectangle,
-    dialect.MAV_CMD_CAMERA_TRACK_POINT: Camera._track_point,
-    dialect.MAV_CMD_CAMERA_STOP_TRACKING: Camera._stop_tracking,
-    dialect.MAV_CMD_REQUEST_MESSAGE: Camera._request_message,
-    dialect.MAV_CMD_REQUEST_CAMERA_INFORMATION: Camera._request_information,
-    dialect.MAV_CMD_REQUEST_VIDEO_STREAM_INFORMATION: Camera._request_video_information,
-    dialect.MAV_CMD_REQUEST_VIDEO_STREAM_STATUS: Camera._request_video_status,
-    dialect.MAV_CMD_SET_MESSAGE_INTERVAL: Camera._set_interval,
-    dialect.MAV_CMD_GET_MESSAGE_INTERVAL: Camera._get_interval,
+_COMMANDS: dict[int, _Action] = {
+    dialect.MAV_CMD_CAMERA_TRACK_RECTANGLE: CameraComponent._track_rectangle,
+    dialect.MAV_CMD_CAMERA_TRACK_POINT: CameraComponent._track_point,
+    dialect.MAV_CMD_CAMERA_STOP_TRACKING: CameraComponent._stop_tracking,
+    dialect.MAV_CMD_REQUEST_MESSAGE: CameraComponent._request_message,
+    dialect.MAV_CMD_REQUEST_CAMERA_INFORMATION: CameraComponent._request_information,
+    dialect.MAV_CMD_REQUEST_VIDEO_STREAM_INFORMATION: CameraComponent._request_video_information,
+    dialect.MAV_CMD_REQUEST_VIDEO_STREAM_STATUS: CameraComponent._request_video_status,
+    dialect.MAV_CMD_SET_MESSAGE_INTERVAL: CameraComponent._set_interval,
+    dialect.MAV_CMD_GET_MESSAGE_INTERVAL: CameraComponent._get_interval,
 }

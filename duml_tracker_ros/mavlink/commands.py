@@ -37,7 +37,7 @@ class NotMeant(Exception):  # noqa: N818
 
 
 @dataclass(frozen=True)
-class Command:
+class CameraCommand:
     """COMMAND_LONG or COMMAND_INT.
 
     Attributes:
@@ -58,7 +58,7 @@ class Command:
         return self.kind, self.sender, tuple(map(str, self.numbers))
 
 
-def read_command(message: Any, component: int) -> Command:
+def read_command(message: Any, component: int) -> CameraCommand:
     """A command of either form."""
     first = (message.param1, message.param2, message.param3, message.param4)
     if message.get_type() == "COMMAND_LONG":
@@ -68,7 +68,7 @@ def read_command(message: Any, component: int) -> Command:
         rest, repeat = (float(message.x), float(message.y), message.z), False
     sender = message.get_srcSystem(), message.get_srcComponent()
     named = message.target_component == component
-    return Command(message.command, sender, first + rest, named, repeat)
+    return CameraCommand(message.command, sender, first + rest, named, repeat)
 
 
 def read_slot(value: float, component: int) -> int | None:
@@ -155,17 +155,17 @@ class Answered:
     def __init__(self) -> None:
         self._results: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
 
-    def keep(self, command: Command, result: int, now: float) -> None:
+    def keep(self, command: CameraCommand, result: int, now: float) -> None:
         self._results.pop(command.key, None)
         self._results[command.key] = now, result
         while len(self._results) > MOST_REMEMBERED:
             self._results.popitem(last=False)
 
-    def forget(self, command: Command) -> None:
+    def forget(self, command: CameraCommand) -> None:
         """It is obeyed anew; what comes again from now on is that."""
         self._results.pop(command.key, None)
 
-    def before(self, command: Command, now: float) -> int | None:
+    def before(self, command: CameraCommand, now: float) -> int | None:
         """The answer to this command when it has been given a moment ago and comes again."""
         if not command.repeat:
             return None

@@ -24,7 +24,7 @@ Pair = tuple[float, float]
 STILL: Pair = (0.0, 0.0)
 
 
-class Turning:
+class GimbalAngles:
     """By how much a gimbal has turned that does what it is asked, in radians."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class GimbalPointer:
 
     def __init__(self, settings: MavlinkSettings) -> None:
         self._set = settings
-        self._turning = Turning()
+        self._turning = GimbalAngles()
         self._rate = STILL
         self._last: tuple[float, Pair] | None = None
         self._lost_since: float | None = None

@@ -11,7 +11,7 @@ from ..node.beside import Beside, asked_to_end
 from ..node.ending import Ending
 
 if TYPE_CHECKING:
-    from .bridge import Bridge
+    from .bridge import MavlinkNode
 
 USAGE = """\
 usage: mavlink_node [--ros-args ...]   (duml-tracker mavlink has options for the same)
@@ -24,11 +24,11 @@ Parameters: docs/mavlink.md
 """
 
 
-def load() -> type[Bridge]:
+def load() -> type[MavlinkNode]:
     from . import camera, transport  # noqa: F401
-    from .bridge import Bridge
+    from .bridge import MavlinkNode
 
-    return Bridge
+    return MavlinkNode
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,13 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return Beside(*names, load, serve).run(arguments)
 
 
-async def serve(bridge: Bridge, ending: Ending) -> None:
+async def serve(bridge: MavlinkNode, ending: Ending) -> None:
     """Serve until the process is asked to end.
 
     Raises:
         MavlinkError: the key or the connection cannot be used.
     """
-    from .camera import Camera
+    from .camera import CameraComponent
     from .codec import Codec, read_key
     from .peers import Peers
     from .transport import Transport, is_loopback
@@ -56,7 +56,7 @@ async def serve(bridge: Bridge, ending: Ending) -> None:
     def warn(text: str) -> None:
         logger.warning(text, throttle_duration_sec=1.0)
 
-    camera = Camera(settings, codec, peers, bridge.operator, warn)
+    camera = CameraComponent(settings, codec, peers, bridge.operator, warn)
     transport = Transport(
         settings.connection, peers, camera.receive, camera.receive_stream, logger.info
     )

@@ -10,7 +10,7 @@ from .codec import dialect
 from .geo import Vehicle, pitch_of
 from .gimbal import GimbalPointer, Pair
 from .settings import MavlinkSettings
-from .tracking import Sight, Tracking
+from .tracking import TargetReport, Tracking
 
 # How often it is looked whether the gimbal must be held, seconds.
 PERIOD = 0.1
@@ -48,7 +48,7 @@ class Steering:
         self._in_control = False
         self._taken_away = False
 
-    def take_target(self, sight: Sight, now: float) -> None:
+    def take_target(self, sight: TargetReport, now: float) -> None:
         """A Target message that `tracking` has heeded."""
         target = self._tracking.target(0)
         if target != self._pointed:

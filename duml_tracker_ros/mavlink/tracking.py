@@ -20,7 +20,7 @@ _REMEMBERED = 2000
 
 
 @dataclass(frozen=True)
-class Sight:
+class TargetReport:
     """A Target message.
 
     Attributes:
@@ -39,7 +39,7 @@ class Sight:
     box: Box | None
 
 
-def read_sight(message: Any, now: float) -> Sight:
+def read_sight(message: Any, now: float) -> TargetReport:
     """A Target message that came at `now`, on the monotonic clock."""
     width, height = message.image_width, message.image_height
     pixels = (message.x, message.y, message.width, message.height)
@@ -53,7 +53,7 @@ def read_sight(message: Any, now: float) -> Sight:
         x, y, w, h = pixels
         box = (x / width, y / height, w / width, h / height)
     latency = message.latency if math.isfinite(message.latency) else 0.0
-    return Sight(
+    return TargetReport(
         nanoseconds(message.header.stamp),
         now - latency,
         message.target_id,
@@ -77,13 +77,13 @@ class Tracking:
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
         self._heard = -math.inf
-        self._sights: dict[int, Sight] = {}
+        self._sights: dict[int, TargetReport] = {}
         self._slots: dict[int, int] = {}
         self._images: deque[tuple[float, int]] = deque(maxlen=_REMEMBERED)
         self._failed = False
         self.size = (0, 0)
 
-    def take(self, sight: Sight, now: float) -> None:
+    def take(self, sight: TargetReport, now: float) -> None:
         """A Target message."""
         self._heard, self.size = now, sight.size
         if not self._images or self._images[-1][1] != sight.stamp_ns:
@@ -132,7 +132,7 @@ class Tracking:
         """0, and those others under which a target is followed."""
         return [0, *(slot for slot in SLOTS if self.own(slot))]
 
-    def sight(self, slot: int) -> Sight | None:
+    def sight(self, slot: int) -> TargetReport | None:
         """What was last seen of the slot's target."""
         return self._sights.get(self.target(slot))
 

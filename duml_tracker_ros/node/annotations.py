@@ -7,7 +7,7 @@ from typing import Any
 from ..tracker import Box
 from ..viz import state_colour
 from ..viz.colours import BLACK, REGION, Rgb
-from .outcome import Outcome, Sighting, Status
+from .outcome import FrameOutcome, Sighting, Status
 
 try:
     from foxglove_msgs.msg import (
@@ -21,7 +21,7 @@ except ImportError:
     ImageAnnotations = None
 
 
-def annotations_message(outcome: Outcome) -> Any:
+def annotations_message(outcome: FrameOutcome) -> Any:
     """Box, caption and search region of each target, with the stamp of the image.
 
     The box of a lost target is left out: Foxglove has no dashed lines that tell a guess.

@@ -13,7 +13,7 @@ from ..messages.image_codec import ImageView
 from ..tracker import Attitude
 from .camera_model import CameraModelError
 from .camera_source import CameraSource, GuidanceError
-from .frame_ring import Frame
+from .frame_ring import CameraFrame
 from .parameters import NodeSettings
 from .stamps import nanoseconds
 from .subscriptions import Subscriptions, best_effort
@@ -58,7 +58,7 @@ class AttitudeSource:
         if rotation is not None and message.orientation_covariance[0] >= 0:
             self._turning.add_rotation(stamp_ns, rotation @ self._axes.T)
 
-    def at(self, frame: Frame, view: ImageView) -> Attitude | None:
+    def at(self, frame: CameraFrame, view: ImageView) -> Attitude | None:
         """How the camera was turned; None where that is not known. On the worker's thread."""
         found = self._turning.at(frame.stamp_ns)
         if found is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .frame_ring import Frame, FrameRing
+from .frame_ring import CameraFrame, FrameRing
 
 
 class CatchUp:
@@ -20,7 +20,7 @@ class CatchUp:
         """Go to the newest frame at once."""
         self._until = now
 
-    def next(self, seq: int, step_time: float, now: float) -> tuple[Frame | None, bool]:
+    def next(self, seq: int, step_time: float, now: float) -> tuple[CameraFrame | None, bool]:
         """The frame to take after number `seq`, and whether it is the newest and thus the last.
 
         Args:

@@ -12,7 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from ..messages.image_codec import FLOATS, to_rgb, write_compressed, write_image
 from ..viz import draw_target, heatmap_mono
-from .outcome import Outcome
+from .outcome import FrameOutcome
 from .parameters import NodeSettings
 
 Make = Callable[[Any, str, int], Any]
@@ -34,7 +34,7 @@ class DebugImages:
         }
         self._last = dict.fromkeys(self._publishers, -math.inf)
 
-    def render(self, outcome: Outcome, settings: NodeSettings) -> list[Callable[[], None]]:
+    def render(self, outcome: FrameOutcome, settings: NodeSettings) -> list[Callable[[], None]]:
         """The images that somebody watches and that are due, ready to be published."""
         due = [name for name in self._publishers if self._due(name, settings.debug_rate, outcome)]
         header = outcome.frame.header
@@ -56,7 +56,7 @@ class DebugImages:
             partial(self._publishers[name].publish, message) for name, message in messages.items()
         ]
 
-    def _due(self, name: str, rate: float, outcome: Outcome) -> bool:
+    def _due(self, name: str, rate: float, outcome: FrameOutcome) -> bool:
         if rate <= 0.0 or not self._publishers[name].get_subscription_count():
             return False
         # A tenth of a period early is on time: frames do not come at exact multiples of it.
@@ -66,7 +66,7 @@ class DebugImages:
         return True
 
 
-def score_image(outcome: Outcome, name: str) -> np.ndarray:
+def score_image(outcome: FrameOutcome, name: str) -> np.ndarray:
     """A score map in the geometry of the image, float32 [H, W]; 0 where nothing was searched.
 
     Of several targets the highest score.
@@ -80,7 +80,7 @@ def score_image(outcome: Outcome, name: str) -> np.ndarray:
     return np.maximum.reduce(found) if found else np.zeros((height, width), np.float32)
 
 
-def mask_image(outcome: Outcome) -> np.ndarray:
+def mask_image(outcome: FrameOutcome) -> np.ndarray:
     """The pixels of all targets that are seen, uint8 [H, W], 255 on a target."""
     width, height = outcome.view.width, outcome.view.height
     mask = np.zeros((height, width), np.uint8)
@@ -90,7 +90,7 @@ def mask_image(outcome: Outcome) -> np.ndarray:
     return mask
 
 
-def annotated_image(outcome: Outcome) -> np.ndarray:
+def annotated_image(outcome: FrameOutcome) -> np.ndarray:
     """The image with every target's box, state, search region and mask, uint8 [H, W, 3] RGB."""
     picture = to_rgb(outcome.view)
     width, height = outcome.view.width, outcome.view.height

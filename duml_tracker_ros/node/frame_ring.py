@@ -12,7 +12,7 @@ from ..messages.image_codec import ImageView
 
 
 @dataclass
-class Frame:
+class CameraFrame:
     """One received image.
 
     Attributes:
@@ -53,12 +53,12 @@ class FrameRing:
     def __init__(self, max_seconds: float, max_bytes: int) -> None:
         self._max_seconds = max_seconds
         self._max_bytes = max_bytes
-        self._frames: deque[Frame] = deque()
+        self._frames: deque[CameraFrame] = deque()
         self._nbytes = 0
         self._short = 0.0
         self._lock = threading.Lock()
 
-    def append(self, frame: Frame) -> None:
+    def append(self, frame: CameraFrame) -> None:
         """Add the newest frame; drop those that are too old or too many."""
         with self._lock:
             self._frames.append(frame)
@@ -72,11 +72,11 @@ class FrameRing:
                 age = frame.arrival - first.arrival
                 self._short = age if age <= self._max_seconds else 0.0
 
-    def newest(self) -> Frame | None:
+    def newest(self) -> CameraFrame | None:
         with self._lock:
             return self._frames[-1] if self._frames else None
 
-    def find(self, stamp_ns: int) -> Frame | None:
+    def find(self, stamp_ns: int) -> CameraFrame | None:
         """The frame with exactly this stamp; of several the newest."""
         with self._lock:
             for frame in reversed(self._frames):
@@ -84,7 +84,7 @@ class FrameRing:
                     return frame
         return None
 
-    def after(self, seq: int) -> list[Frame]:
+    def after(self, seq: int) -> list[CameraFrame]:
         """Frames that came after number `seq`, oldest first."""
         with self._lock:
             return [frame for frame in self._frames if frame.seq > seq]

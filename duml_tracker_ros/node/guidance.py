@@ -28,7 +28,7 @@ from .cloud import make_cloud
 from .depth import DepthError, depth_view, surface
 from .markers import TargetMarkers
 from .motion import MotionOutput
-from .outcome import Outcome, Sighting, Status
+from .outcome import FrameOutcome, Sighting, Status
 from .pairing import Pairing
 from .phases import Host
 from .publishers import STATES
@@ -169,7 +169,7 @@ class Guidance:
 
     # -- on the worker's thread ---------------------------------------------------------------
 
-    def publish(self, outcome: Outcome) -> None:
+    def publish(self, outcome: FrameOutcome) -> None:
         """Publish all that is watched and can be told of the targets in one image."""
         seen = [s for s in outcome.sightings if s.result is not None and s.status.seen]
         if seen and self.bearing.get_subscription_count():
@@ -239,7 +239,7 @@ class Guidance:
     def _tolerance(self) -> float:
         return self._host.settings.depth_tolerance * 1e9
 
-    def _publish_bearing(self, outcome: Outcome, sighting: Sighting) -> str:
+    def _publish_bearing(self, outcome: FrameOutcome, sighting: Sighting) -> str:
         """Publish the bearing of one target, or say why there is none."""
         assert sighting.result is not None
         x, y, w, h = sighting.result.box
@@ -264,7 +264,7 @@ class Guidance:
         self._send(lambda: self.bearing.publish(message))
         return ""
 
-    def _lens(self, name: str, outcome: Outcome, without: str = "") -> CameraModel | None:
+    def _lens(self, name: str, outcome: FrameOutcome, without: str = "") -> CameraModel | None:
         """The lens of an image, where what is called so can do without; it is told then."""
         camera, problem = None, ""
         try:

@@ -37,9 +37,9 @@ class Health:
         report.rejected = statistics.rejected
         if configured is not None:
             worker = configured.worker
-            report.targets = {i: state.value for i, state in worker.book.states().items()}
-            report.resting = worker.book.resting.value
-            report.max_targets = worker.book.limit
+            report.targets = {i: state.value for i, state in worker.registry.states().items()}
+            report.resting = worker.registry.resting.value
+            report.max_targets = worker.registry.limit
             report.dropped = worker.dropped
             report.info = worker.info
             report.last_error = worker.last_error or last_error

@@ -17,9 +17,9 @@ import numpy as np
 from ..messages.image_codec import ImageView
 from ..outputs import write_text
 from ..tracker import Box
-from .frame_ring import Frame
-from .outcome import Outcome
-from .target_book import Logger
+from .frame_ring import CameraFrame
+from .outcome import FrameOutcome
+from .target_registry import Logger
 
 FORMAT = 1
 AROUND = 5.0
@@ -53,14 +53,14 @@ class Remembered:
     picture: np.ndarray
     class_id: str = ""
 
-    def frame(self, live: Frame) -> Frame:
+    def frame(self, live: CameraFrame) -> CameraFrame:
         """The image as far as it is remembered, as the one before a live one."""
         width, height = self.size
         left, top, right, bottom = self.region
         image = np.empty((height, width, 3), np.uint8)
         image[:] = self.picture.mean(axis=(0, 1))
         image[top:bottom, left:right] = cv2.resize(self.picture, (right - left, bottom - top))
-        return Frame(
+        return CameraFrame(
             seq=live.seq - 1,
             stamp_ns=live.stamp_ns,
             source=self.source,
@@ -92,7 +92,7 @@ class LastSeen:
         self._failed = False
         self._lock = threading.Lock()
 
-    def take(self, outcome: Outcome) -> None:
+    def take(self, outcome: FrameOutcome) -> None:
         """Take note of the targets in an image; those that have ended are forgotten."""
         with self._lock:
             followed = {s.target_id for s in outcome.sightings if s.result is not None}

@@ -13,7 +13,7 @@ from visualization_msgs.msg import Marker
 from ..viz import state_colour
 from ..viz.colours import REGION, Rgb
 from .camera_model import CameraModel
-from .outcome import Outcome, Sighting
+from .outcome import FrameOutcome, Sighting
 
 # Markers go by themselves when no images come any more.
 LIFETIME = Duration(seconds=1.0).to_msg()
@@ -31,7 +31,9 @@ class TargetMarkers:
     def __init__(self) -> None:
         self._shown: dict[tuple[str, int], Any] = {}
 
-    def next(self, outcome: Outcome, camera: CameraModel | None, length: float) -> list[Marker]:
+    def next(
+        self, outcome: FrameOutcome, camera: CameraModel | None, length: float
+    ) -> list[Marker]:
         """Markers of one image, in its optical frame.
 
         Args:
@@ -56,7 +58,7 @@ class TargetMarkers:
 
 
 def _markers(
-    header: Any, sighting: Sighting, outcome: Outcome, camera: CameraModel, length: float
+    header: Any, sighting: Sighting, outcome: FrameOutcome, camera: CameraModel, length: float
 ) -> list[Marker]:
     assert sighting.result is not None
     x, y, w, h = sighting.result.box

@@ -15,13 +15,13 @@ from duml_tracker_ros.msg import Motion
 from ..estimation.image_motion import ImageMotion, Ray, Sight, centre
 from ..tracker import Attitude, Box
 from .camera_model import CameraModel
-from .outcome import Outcome, Sighting
+from .outcome import FrameOutcome, Sighting
 from .publishers import STATES
 
 NOTHING = Sight(np.full(4, math.nan), np.full((4, 4), math.nan))
 
 
-def image_time(outcome: Outcome) -> float:
+def image_time(outcome: FrameOutcome) -> float:
     """Time of an image in seconds; without stamps the moments of arrival are all there is."""
     frame = outcome.frame
     return frame.stamp_ns * 1e-9 if frame.stamp_ns else frame.arrival
@@ -66,7 +66,7 @@ class MotionOutput:
         """Begin anew with the next image."""
         self._filters.clear()
 
-    def publish(self, outcome: Outcome, camera: CameraModel | None) -> None:
+    def publish(self, outcome: FrameOutcome, camera: CameraModel | None) -> None:
         """Publish the motion of the targets that are followed in an image.
 
         Args:
@@ -81,7 +81,11 @@ class MotionOutput:
             self._send(partial(self.publisher.publish, message))
 
     def _message(
-        self, outcome: Outcome, sighting: Sighting, camera: CameraModel | None, motion: ImageMotion
+        self,
+        outcome: FrameOutcome,
+        sighting: Sighting,
+        camera: CameraModel | None,
+        motion: ImageMotion,
     ) -> Motion:
         assert sighting.result is not None
         moment, ray = image_time(outcome), None

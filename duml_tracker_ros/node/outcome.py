@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..messages.image_codec import ImageView
 from ..tracker import Box, TrackResult
 from ..tracker.motion.egomotion import Attitude
-from .frame_ring import Frame
+from .frame_ring import CameraFrame
 
 
 class Status(enum.Enum):
@@ -43,7 +43,7 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FrameOutcome:
     """What became of one frame.
 
     Attributes:
@@ -54,7 +54,7 @@ class Outcome:
         attitude: how the camera was turned, where that is measured.
     """
 
-    frame: Frame
+    frame: CameraFrame
     view: ImageView
     sightings: tuple[Sighting, ...]
     selected: int
@@ -78,6 +78,6 @@ class Selection:
     """
 
     target_id: int
-    frame: Frame
+    frame: CameraFrame
     box: Box
     share: float

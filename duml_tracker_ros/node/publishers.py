@@ -16,7 +16,7 @@ from ..messages.image_codec import write_image
 from ..messages.results import fill_detection, fill_target
 from .annotations import ImageAnnotations, annotations_message
 from .debug_images import DebugImages, mask_image
-from .outcome import Outcome, Sighting, Status
+from .outcome import FrameOutcome, Sighting, Status
 from .parameters import NodeSettings
 from .subscriptions import overridable, reliable
 from .track_debug import debug_messages
@@ -35,7 +35,7 @@ STATES = {
 }
 
 
-def target_message(outcome: Outcome, sighting: Sighting, now: float) -> Target:
+def target_message(outcome: FrameOutcome, sighting: Sighting, now: float) -> Target:
     """Target message; `now` is the monotonic time at which it is published."""
     message = Target(header=outcome.frame.header)
     message.target_id, message.targets = sighting.target_id, outcome.followed
@@ -52,7 +52,7 @@ def target_message(outcome: Outcome, sighting: Sighting, now: float) -> Target:
     return message
 
 
-def detections_message(outcome: Outcome) -> Any:
+def detections_message(outcome: FrameOutcome) -> Any:
     """vision_msgs/Detection2DArray with the targets whose state is TRACKING."""
     message = Detection2DArray(header=outcome.frame.header)
     for sighting in outcome.sightings:
@@ -61,7 +61,7 @@ def detections_message(outcome: Outcome) -> Any:
     return message
 
 
-def _detection(outcome: Outcome, sighting: Sighting) -> Any:
+def _detection(outcome: FrameOutcome, sighting: Sighting) -> Any:
     assert sighting.result is not None
     detection, hypothesis = Detection2D(), ObjectHypothesisWithPose()
     result, view = sighting.result, outcome.view
@@ -120,7 +120,7 @@ class Publishers:
         while self._made:
             self._node.destroy_lifecycle_publisher(self._made.pop())
 
-    def publish_targets(self, outcome: Outcome) -> float:
+    def publish_targets(self, outcome: FrameOutcome) -> float:
         """Publish each target, and the detections where vision_msgs is installed.
 
         Returns the seconds from the image's arrival to the last target.
@@ -133,7 +133,9 @@ class Publishers:
             self.detections.publish(detections_message(outcome))
         return float(message.latency)
 
-    def render_debug(self, outcome: Outcome, settings: NodeSettings) -> list[Callable[[], None]]:
+    def render_debug(
+        self, outcome: FrameOutcome, settings: NodeSettings
+    ) -> list[Callable[[], None]]:
         """What people look at and somebody watches, ready to be published."""
         ready = self.images.render(outcome, settings)
         if self.annotations is not None and self.annotations.get_subscription_count():

@@ -6,8 +6,8 @@ import math
 from typing import NamedTuple
 
 from .command import Command, CommandQueue
-from .frame_ring import Frame
-from .target_book import Followed, TargetBook
+from .frame_ring import CameraFrame
+from .target_registry import Followed, TargetRegistry
 
 # How long a selection waits for a target that catches up with the newest frame, seconds.
 PATIENCE = 0.3
@@ -16,7 +16,7 @@ PATIENCE = 0.3
 class Job(NamedTuple):
     """Targets to be followed in a frame that is new to them, and whether to publish it."""
 
-    frame: Frame
+    frame: CameraFrame
     targets: list[Followed]
     publish: bool
 
@@ -29,19 +29,19 @@ class Schedule:
     newest frame, which the others are owed.
 
     Args:
-        book: who is followed and who has to catch up.
+        registry: who is followed and who has to catch up.
 
     Attributes:
         frame_due: a selection cost time; the next one comes after a published frame.
         step_time: seconds that a frame takes.
     """
 
-    def __init__(self, book: TargetBook) -> None:
+    def __init__(self, registry: TargetRegistry) -> None:
         self.frame_due = False
         self.step_time = 0.0
-        self._book = book
-        self._newest: Frame | None = None
-        self._commands = CommandQueue(book.limit)
+        self._registry = registry
+        self._newest: CameraFrame | None = None
+        self._commands = CommandQueue(registry.limit)
         self._skipped = 0
         self._selected_at = -math.inf
         self._late_had_turn = False
@@ -49,7 +49,7 @@ class Schedule:
 
     # -- what comes ---------------------------------------------------------------------------
 
-    def offer(self, frame: Frame) -> bool:
+    def offer(self, frame: CameraFrame) -> bool:
         """Let the newest frame wait; True when it takes the place of one that waited."""
         overwritten = self._newest is not None
         self._skipped += overwritten
@@ -79,7 +79,7 @@ class Schedule:
     @property
     def idle(self) -> bool:
         """True while there is nothing to do."""
-        return not (self._commands.first or self._newest or self._book.late)
+        return not (self._commands.first or self._newest or self._registry.late)
 
     def next(self, now: float) -> Command | Job | None:
         """What is up next; None when what waited needs nothing done."""
@@ -91,14 +91,14 @@ class Schedule:
 
     def _next_command(self, now: float) -> Command | None:
         """The command that is up next; None when there is none or a frame is due before it."""
-        command, late = self._commands.first, self._book.late
+        command, late = self._commands.first, self._registry.late
         if command is None:
             return None
         selects = command.place is not None
         if selects and self.frame_due and (self._newest is not None or late is not None):
             if late is None or now - self._selected_at < PATIENCE:
                 return None
-            if self._book.limit == 1 or command.place == late.target_id:
+            if self._registry.limit == 1 or command.place == late.target_id:
                 # What catches up is about to be given up, but once it shall be told of.
                 assert late.behind is not None
                 late.behind.hurry(now)
@@ -106,7 +106,7 @@ class Schedule:
         return self._commands.pop()
 
     def _next_job(self, now: float) -> Job | None:
-        late, present = self._book.late, self._book.present
+        late, present = self._registry.late, self._registry.present
         owed = self._newest is not None and bool(present)
         self._late_had_turn = late is not None and not (owed and self._late_had_turn)
         if late is None or not self._late_had_turn:
@@ -126,10 +126,10 @@ class Schedule:
         told = any(target.seq >= frame.seq for target in present)
         return self._job(frame, [*present, late], not told)
 
-    def _job(self, frame: Frame, targets: list[Followed], publish: bool) -> Job | None:
+    def _job(self, frame: CameraFrame, targets: list[Followed], publish: bool) -> Job | None:
         """The frame for those it is new to; None where it is news for nobody."""
         targets = [target for target in targets if target.seq < frame.seq]
-        if not targets and (len(self._book) or frame.seq <= self._last_seq):
+        if not targets and (len(self._registry) or frame.seq <= self._last_seq):
             return None
         for target in targets:
             target.seq = frame.seq

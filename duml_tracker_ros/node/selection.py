@@ -20,7 +20,7 @@ from duml_tracker_ros.srv import Init, InitPoint, Stop
 from .answers import SERVICE_QOS
 from .boxes import BoxOf, fraction_box, pixel_box, point_box
 from .command import Command, Overtaken, WorkerError
-from .frame_ring import Frame
+from .frame_ring import CameraFrame
 from .stamps import nanoseconds
 from .subscriptions import best_effort
 
@@ -212,7 +212,7 @@ class Selector:
         self.last = f"{name}: target {selection.target_id}, {response.message}"
         return response
 
-    def _frame(self, active: Active, stamp_ns: int) -> Frame:
+    def _frame(self, active: Active, stamp_ns: int) -> CameraFrame:
         """The frame with this stamp, or the newest one if that is fresh, for stamp 0."""
         stream, ring, settings = active.stream, active.ring, self._host.settings
         newest = ring.newest()

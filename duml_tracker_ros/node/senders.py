@@ -41,14 +41,14 @@ class Senders:
     def topic(self) -> str:
         return str(self._subscription.topic_name)
 
-    def refusal(self, info: Any, looks: Hashable) -> str:
+    def refusal(self, info: Any, otherwise: Hashable) -> str:
         """Reason not to take a message because of who sent it; empty to take it.
 
         Args:
             info: what rclpy tells of the message; None of older versions.
-            looks: tells cameras apart where `info` does not.
+            otherwise: tells cameras apart where `info` does not.
         """
-        sender, now = _gid(info) or looks, time.monotonic()
+        sender, now = _gid(info) or otherwise, time.monotonic()
         if sender == self._chosen:
             self._heard, self._others = now, 0
             return ""

@@ -12,7 +12,7 @@ MAX_SAMPLES = 2000
 MAX_GAP_SECONDS = 2.0
 
 
-class Window:
+class RecentValues:
     """Values of the last seconds. Its methods may be called from any thread."""
 
     def __init__(self, seconds: float = WINDOW_SECONDS) -> None:
@@ -62,11 +62,11 @@ class Statistics:
     """What the node counts between activate and deactivate."""
 
     def __init__(self) -> None:
-        self.images = Window()
-        self.gaps = Window()
-        self.latency = Window()
-        self.processing = Window()
-        self.stages: dict[str, Window] = {}
+        self.images = RecentValues()
+        self.gaps = RecentValues()
+        self.latency = RecentValues()
+        self.processing = RecentValues()
+        self.stages: dict[str, RecentValues] = {}
         self.rejected = 0
         self._last_stamp_ns = 0
 
@@ -88,4 +88,4 @@ class Statistics:
 
     def add_stages(self, milliseconds: dict[str, float]) -> None:
         for name, value in milliseconds.items():
-            self.stages.setdefault(name, Window()).add(value)
+            self.stages.setdefault(name, RecentValues()).add(value)

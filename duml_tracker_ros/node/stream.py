@@ -18,7 +18,7 @@ from ..media.claims import MOST_PIXELS
 from ..messages.image_codec import ImageError, ImageReader, ImageView
 from ..messages.scaling import DEFAULT, ScalingRule
 from ..messages.video import is_video
-from .frame_ring import Frame
+from .frame_ring import CameraFrame
 from .packets import PacketThread
 from .senders import TELLS_SENDERS, Senders
 from .stamps import nanoseconds
@@ -82,7 +82,7 @@ class ImageStream:
         self,
         node: Node,
         transport: str,
-        accept: Callable[[Frame], None],
+        accept: Callable[[CameraFrame], None],
         refuse: Callable[[str], None],
         scaling: ScalingRule = DEFAULT,
         most_pixels: int = MOST_PIXELS,
@@ -236,9 +236,9 @@ class ImageStream:
     def _warn(self, text: str) -> None:
         self._node.get_logger().warning(text, throttle_duration_sec=1.0)
 
-    def _frame(self, message: Any, arrival: float, decode: Callable[[], ImageView]) -> Frame:
+    def _frame(self, message: Any, arrival: float, decode: Callable[[], ImageView]) -> CameraFrame:
         header = header_of(message)
-        return Frame(
+        return CameraFrame(
             seq=next(_NUMBERS),
             stamp_ns=nanoseconds(header.stamp),
             source=header.frame_id,

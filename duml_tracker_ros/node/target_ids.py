@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from ..outputs import write_text
-from .target_book import LAST_ID, Logger
+from .target_registry import LAST_ID, Logger
 
 BLOCK = 100
 """Ids that are reserved at a time, so that few selections write to disk."""

@@ -12,14 +12,14 @@ import numpy as np
 from duml_tracker_ros.msg import TrackDebug
 
 from ..tracker import TrackResult
-from .outcome import Outcome
+from .outcome import FrameOutcome
 
 MAPS = ("fused", "robust", "accurate")
 VOTES = 10
 """As many voted boxes as the paper's Fig. 10 shows."""
 
 
-def debug_messages(outcome: Outcome) -> Iterator[Any]:
+def debug_messages(outcome: FrameOutcome) -> Iterator[Any]:
     """A TrackDebug of each target that is followed."""
     for sighting in outcome.sightings:
         if sighting.result is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..explain.trace import Budget, TraceWriter
-from .outcome import Outcome
+from .outcome import FrameOutcome
 from .parameters import NodeSettings
 
 MIB = 1 << 20
@@ -37,7 +37,7 @@ class TrackRecorder:
         """Where traces were asked for last; empty while nowhere."""
         return self._folder
 
-    def take(self, outcome: Outcome, settings: NodeSettings) -> None:
+    def take(self, outcome: FrameOutcome, settings: NodeSettings) -> None:
         """Record the targets of a frame, or end the recording when it is no longer wanted.
 
         Call it before the next frame is tracked.
@@ -60,7 +60,7 @@ class TrackRecorder:
         with self._lock:
             self._end()
 
-    def _record(self, outcome: Outcome) -> None:
+    def _record(self, outcome: FrameOutcome) -> None:
         seen = {s.target_id: s.result for s in outcome.sightings if s.result is not None}
         for target_id in self._writers.keys() - seen.keys():
             self._writers.pop(target_id).flush()

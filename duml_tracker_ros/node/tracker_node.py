@@ -26,13 +26,13 @@ from .attitude import AttitudeSource
 from .boxes import pixel_box
 from .command import Command, WorkerError
 from .ending import Ending
-from .frame_ring import Frame, FrameRing
+from .frame_ring import CameraFrame, FrameRing
 from .guidance import Guidance
 from .health import Health
 from .last_seen import LastSeen, Remembered, too_old
 from .lifecycle_services import LifecycleServices
 from .memory import available_memory
-from .outcome import Outcome, Status
+from .outcome import FrameOutcome, Status
 from .parameter_table import CONFIGURE, START
 from .parameters import TABLE, NodeSettings, scaling, tracker_overrides
 from .phases import Active, Configured
@@ -41,8 +41,8 @@ from .selection import STEADY, Selector
 from .statistics import Statistics
 from .stream import ImageStream
 from .subscriptions import reliable
-from .target_book import PROOF
 from .target_ids import TargetIds, state_file
+from .target_registry import PROOF
 from .texts import cut
 from .track_recorder import TrackRecorder
 from .worker import TrackerWorker
@@ -290,7 +290,7 @@ class TrackerNode(LifecycleNode):
             settings.max_targets,
             self._on_unreadable,
         )
-        worker.book.next_id, worker.book.keep_ids = self._next_id, self._ids.keep
+        worker.registry.next_id, worker.registry.keep_ids = self._next_id, self._ids.keep
         worker.lost_timeout, worker.catch_up = settings.lost_timeout, settings.catch_up
         return worker
 
@@ -342,7 +342,7 @@ class TrackerNode(LifecycleNode):
 
     def _close_worker(self, worker: TrackerWorker) -> None:
         # Ids go on: no two selections of this process share one.
-        self._next_id = worker.book.next_id
+        self._next_id = worker.registry.next_id
         # An ending process does not wait for a network that is being loaded.
         if not worker.close(5.0 if self.going() else 2.0):
             self._stuck = True
@@ -396,7 +396,7 @@ class TrackerNode(LifecycleNode):
 
     # -- images -------------------------------------------------------------------------------
 
-    def _on_frame(self, frame: Frame) -> None:
+    def _on_frame(self, frame: CameraFrame) -> None:
         active, configured = self._active, self._configured
         if active is None or configured is None:
             return
@@ -411,12 +411,12 @@ class TrackerNode(LifecycleNode):
             self._take_up(configured.worker, frame)
         configured.worker.submit(frame)
 
-    def _take_up(self, worker: TrackerWorker, live: Frame) -> None:
+    def _take_up(self, worker: TrackerWorker, live: CameraFrame) -> None:
         """Select what a process that was killed followed, in the first image after it."""
         remembered, self._remembered = self._remembered, []
-        if worker.book.selected:
+        if worker.registry.selected:
             return
-        for target in remembered[: worker.book.limit]:
+        for target in remembered[: worker.registry.limit]:
             if reason := too_old(target, self.settings.reselect_after):
                 self.get_logger().warning(
                     f"target {target.target_id} of the former process is not selected: {reason}"
@@ -450,7 +450,7 @@ class TrackerNode(LifecycleNode):
         if (active := self._active) is not None:
             active.stream.turn_down(reason)
 
-    def _on_outcome(self, worker: TrackerWorker, outcome: Outcome) -> None:
+    def _on_outcome(self, worker: TrackerWorker, outcome: FrameOutcome) -> None:
         """Publish what the worker found out; called on its thread, which saves a wake-up."""
         try:
             self._publish(worker, outcome)
@@ -459,7 +459,7 @@ class TrackerNode(LifecycleNode):
             if self.context.ok():
                 raise
 
-    def _publish(self, worker: TrackerWorker, outcome: Outcome) -> None:
+    def _publish(self, worker: TrackerWorker, outcome: FrameOutcome) -> None:
         with self._gate:
             configured = self._configured
             if not self._open or configured is None or worker is not configured.worker:
@@ -509,8 +509,10 @@ class TrackerNode(LifecycleNode):
         """Whether the last selection is this target and TRACKING at this moment."""
         if self._configured is None:
             return False
-        book = self._configured.worker.book
-        return target_id == book.selected and book.states().get(target_id) is Status.TRACKING
+        registry = self._configured.worker.registry
+        return (
+            target_id == registry.selected and registry.states().get(target_id) is Status.TRACKING
+        )
 
     # -- diagnostics --------------------------------------------------------------------------
 

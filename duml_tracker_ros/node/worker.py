@@ -24,10 +24,10 @@ from .boxes import BoxOf, selected_box
 from .catch_up import CatchUp
 from .command import Command, Overtaken, WorkerError
 from .faults import free_memory, is_device_lost, is_out_of_memory, trim_heap
-from .frame_ring import Frame, FrameRing
-from .outcome import Outcome, Selection, Sighting, Status
+from .frame_ring import CameraFrame, FrameRing
+from .outcome import FrameOutcome, Selection, Sighting, Status
 from .schedule import Schedule
-from .target_book import Followed, Logger, TargetBook
+from .target_registry import Followed, Logger, TargetRegistry
 from .threads import use_threads
 
 
@@ -46,7 +46,7 @@ class TrackerWorker:
     def __init__(
         self,
         create: Callable[[], Tracker],
-        publish: Callable[[Outcome], None],
+        publish: Callable[[FrameOutcome], None],
         logger: Logger,
         num_threads: int = 0,
         max_targets: int = 1,
@@ -54,8 +54,8 @@ class TrackerWorker:
     ) -> None:
         self.lost_timeout = 0.0
         self.catch_up = 1.0
-        self.book = TargetBook(max_targets, logger)
-        self.attitude_of: Callable[[Frame, ImageView], Attitude | None] | None = None
+        self.registry = TargetRegistry(max_targets, logger)
+        self.attitude_of: Callable[[CameraFrame, ImageView], Attitude | None] | None = None
         self.last_error = ""
         self.dropped = 0
         self._create = create
@@ -67,7 +67,7 @@ class TrackerWorker:
         self._info: dict[str, Any] = {}
         self._device_lost = ""
         self._wake = threading.Condition()
-        self._schedule = Schedule(self.book)
+        self._schedule = Schedule(self.registry)
         self._closing = False
         self._loaded: Future[dict[str, Any]] = Future()
         self._thread = threading.Thread(target=self._run, name="tracker", daemon=True)
@@ -97,7 +97,7 @@ class TrackerWorker:
                     f"the tracker was not ready after {timeout:g} s; raise configure_timeout"
                 )
 
-    def submit(self, frame: Frame) -> None:
+    def submit(self, frame: CameraFrame) -> None:
         """Hand over the newest frame; one that still waits is dropped and counted."""
         with self._wake:
             self.dropped += self._schedule.offer(frame)
@@ -105,7 +105,7 @@ class TrackerWorker:
 
     def init(
         self,
-        frame: Frame,
+        frame: CameraFrame,
         box_of: BoxOf,
         target_id: int = 0,
         ring: FrameRing | None = None,
@@ -130,7 +130,7 @@ class TrackerWorker:
             lambda: self._do_init(
                 command, frame, box_of, target_id, ring, replaces, class_id, proof
             ),
-            place=replaces if self.book.limit > 1 else 0,
+            place=replaces if self.registry.limit > 1 else 0,
         )
         return self._post(command)
 
@@ -203,7 +203,7 @@ class TrackerWorker:
     def _load(self) -> Tracker:
         use_threads(self._num_threads or tracker_threads())
         tracker = self._create()
-        tracker.warm_up(self.book.limit)
+        tracker.warm_up(self.registry.limit)
         self._tracker = tracker
         return tracker
 
@@ -222,7 +222,7 @@ class TrackerWorker:
             self._process(*task)
         return True
 
-    def _process(self, frame: Frame, targets: list[Followed], publish: bool) -> None:
+    def _process(self, frame: CameraFrame, targets: list[Followed], publish: bool) -> None:
         """Follow targets in a frame that is new to them."""
         began = time.monotonic()
         try:
@@ -243,20 +243,24 @@ class TrackerWorker:
         self._schedule.frame_due = False
         with self._wake:
             skipped = self._schedule.take_skipped()
-        sightings = (*self.book.take_ended(), *seen) or (Sighting(0, self.book.resting),)
+        sightings = (*self.registry.take_ended(), *seen) or (Sighting(0, self.registry.resting),)
         attitude = self._tracker.attitude if seen and self._tracker is not None else None
-        outcome = Outcome(frame, view, sightings, self.book.selected, skipped, seconds, attitude)
+        outcome = FrameOutcome(
+            frame, view, sightings, self.registry.selected, skipped, seconds, attitude
+        )
         try:
             self._publish(outcome)
         except Exception as error:
             self._fail("publishing", error, drop=False)
 
-    def _track(self, frame: Frame, view: ImageView, targets: list[Followed]) -> list[Sighting]:
+    def _track(
+        self, frame: CameraFrame, view: ImageView, targets: list[Followed]
+    ) -> list[Sighting]:
         """What is seen of targets in a frame; of those that end in it nothing."""
         if not targets or self._tracker is None:
             return []
-        self.book.end_misplaced(targets, frame, view)
-        targets = [target for target in targets if self.book.follows(target)]
+        self.registry.end_misplaced(targets, frame, view)
+        targets = [target for target in targets if self.registry.follows(target)]
         try:
             handles = [target.handle for target in targets]
             self._turn_camera(self._tracker, frame, view)
@@ -265,14 +269,14 @@ class TrackerWorker:
             self._fail("tracking", error)
             return []
         for target, result in zip(targets, results, strict=True):
-            self.book.judge(target, result, frame.arrival, self.lost_timeout)
+            self.registry.judge(target, result, frame.arrival, self.lost_timeout)
         return [
             Sighting(target.target_id, target.status, result, target.class_id)
             for target, result in zip(targets, results, strict=True)
-            if self.book.follows(target)
+            if self.registry.follows(target)
         ]
 
-    def _turn_camera(self, tracker: Tracker, frame: Frame, view: ImageView) -> None:
+    def _turn_camera(self, tracker: Tracker, frame: CameraFrame, view: ImageView) -> None:
         """Tell the tracker how the camera was turned at the image it gets next."""
         attitude_of = self.attitude_of
         tracker.attitude = attitude_of(frame, view) if attitude_of is not None else None
@@ -280,7 +284,7 @@ class TrackerWorker:
     def _do_init(
         self,
         command: Command,
-        frame: Frame,
+        frame: CameraFrame,
         box_of: BoxOf,
         target_id: int,
         ring: FrameRing | None,
@@ -293,7 +297,7 @@ class TrackerWorker:
             raise WorkerError("there is no tracker")
         if self._device_lost:
             raise WorkerError(self._device_lost)
-        former = self.book.make_room(target_id, replaces)
+        former = self.registry.make_room(target_id, replaces)
         # What is refused before costs no time worth a frame.
         self._schedule.frame_due = True
         try:
@@ -309,10 +313,12 @@ class TrackerWorker:
             raise WorkerError(str(error)) from error
         except Exception as error:
             # Other targets know nothing of a new one, but with a lost device they are gone, too.
-            self._fail("selecting a target", error, self.book.limit == 1 or is_device_lost(error))
+            self._fail(
+                "selecting a target", error, self.registry.limit == 1 or is_device_lost(error)
+            )
             raise WorkerError(f"the tracker failed: {type(error).__name__}: {error}") from error
         if command.abandoned:
-            if self.book.limit == 1:
+            if self.registry.limit == 1:
                 self._do_release()
             raise WorkerError("it was given up")
         until = time.monotonic() + self.catch_up
@@ -328,7 +334,7 @@ class TrackerWorker:
             Status.UNCERTAIN if proof else Status.TRACKING,
             proof=proof,
         )
-        self.book.add(target, former)
+        self.registry.add(target, former)
         del former
         trim_heap()
         self._logger.info(
@@ -338,19 +344,19 @@ class TrackerWorker:
         return Selection(target.target_id, frame, box, share)
 
     def _do_stop(self, target_id: int) -> tuple[int, ...]:
-        return self.book.end(self.book.find(target_id), "it was stopped")
+        return self.registry.end(self.registry.find(target_id), "it was stopped")
 
     def _do_release(self) -> None:
         with self._wake:
             self._schedule.drop_frame()
-        self.book.end(self.book.find(0), "the node let go of it")
-        self.book.take_ended()
+        self.registry.end(self.registry.find(0), "the node let go of it")
+        self.registry.take_ended()
 
     def _fail(self, doing: str, error: Exception, drop: bool = True) -> None:
         self.last_error = f"{doing}: {type(error).__name__}: {error}"
         self._logger.error("".join(traceback.format_exception(error)).rstrip())
         if drop:
-            self.book.end(self.book.find(0), "the tracker failed", Status.ERROR)
+            self.registry.end(self.registry.find(0), "the tracker failed", Status.ERROR)
             self._logger.error(f"no target any more, {self.last_error}; select it again")
         if is_out_of_memory(error):
             free_memory()
@@ -369,6 +375,6 @@ class TrackerWorker:
             self._closing = True
         self._refuse_all()
         self._tracker = None
-        self.book.end(self.book.find(0), "the tracker is freed")
+        self.registry.end(self.registry.find(0), "the tracker is freed")
         self._schedule.drop_frame()
         free_memory()

@@ -27,7 +27,7 @@ from .camera_model import CameraModel, CameraModelError
 from .camera_source import GuidanceError
 from .depth import DepthError, depth_view, surface
 from .motion import ray_to
-from .outcome import Outcome
+from .outcome import FrameOutcome
 from .pairing import Pairing
 from .parameters import NodeSettings
 from .stamps import nanoseconds
@@ -144,7 +144,7 @@ class WorldOutput:
 
     # -- on the worker's thread ---------------------------------------------------------------
 
-    def publish(self, outcome: Outcome) -> None:
+    def publish(self, outcome: FrameOutcome) -> None:
         """Publish where the targets are that are seen in an image."""
         boxes = {
             s.target_id: s.result.box

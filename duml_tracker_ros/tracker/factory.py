@@ -21,7 +21,7 @@ from .errors import ConfigError, TrackerError, WeightsError
 from .interface import Tracker
 from .network.base import CropNet
 from .registry import REGISTRY, TRACKERS, registration, resolve
-from .settings import groups
+from .settings import flat, groups
 from .systems.frame_loop import FrameTracker
 
 AUTO = "auto"
@@ -190,18 +190,22 @@ def _size_of(name: str, checkpoint: Checkpoint | None, overrides: Mapping[str, A
     return usual_size(name)
 
 
-def _differences(config: TrackerConfig, checkpoint: Checkpoint) -> list[str]:
-    """Keys in which the file's network is not the configured one; crop sizes may differ."""
-    own = dataclasses.asdict(config.network)
-    file = dataclasses.asdict(checkpoint.network)
-    return [k for k in own if k not in ("search_size", "crop") and own[k] != file[k]]
+def _differences(config: TrackerConfig, checkpoint: Checkpoint) -> dict[str, tuple[Any, Any]]:
+    """Keys in which the file's network is not the configured one, with the values of both.
+
+    Crop sizes may differ.
+    """
+    file, own = (flat(dataclasses.asdict(n)) for n in (checkpoint.network, config.network))
+    keys = own.keys() - {"search_size", "crop"}
+    return {k: (file[k], own[k]) for k in own if k in keys and file[k] != own[k]}
 
 
 def _check_network(config: TrackerConfig, checkpoint: Checkpoint) -> None:
-    for key in _differences(config, checkpoint):
-        file, own = (getattr(n, key) for n in (checkpoint.network, config.network))
+    of = checkpoint.notes.get("tracker")
+    whose = f" (of {of})" if of and of != config.name else ""
+    for key, (file, own) in _differences(config, checkpoint).items():
         raise WeightsError(
-            f"{checkpoint.path} was made for network.{key} = {file!r}, the configuration "
+            f"{checkpoint.path}{whose} was made for network.{key} = {file!r}, the configuration "
             f"of {config.name} in size {config.size!r} says {own!r}"
         )
 

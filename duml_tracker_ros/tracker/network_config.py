@@ -86,12 +86,11 @@ class MaskNetConfig(Group, path="network.mask"):
 
 
 @dataclass(frozen=True)
-class NetworkConfig(Group, path="network"):
+class NetworkConfig(Group, path="network", former=("kind",)):
     """A network. Sizes are crop pixels and of the form 32 k + 1, or 32 k - 1 without padding.
 
-    ``kind`` says which: ``dual_modal`` (DuML, and DROL beside it), ``siamese`` (SiamRCR) or
-    ``encoder_decoder`` (FCOT, whose own part is ``decoder``), ``proposals`` (TLPG, ``points``) or
-    ``mask`` (DROL-Mask, ``mask``).
+    Which class it is of says the tracker. ``decoder`` is FCOT's own part, ``points`` TLPG's,
+    ``mask`` DROL-Mask's.
 
     ``offline_branch`` and ``online_branch`` name the paper's formulations (DuML, Table 1), or
     ``none`` for a uni-modal tracker. A formulation in 5 scales (``5s``) has a score for each of
@@ -106,7 +105,6 @@ class NetworkConfig(Group, path="network"):
     are rounded down to multiples of ``anchor_grain``, if there is one.
     """
 
-    kind: Literal["dual_modal", "siamese", "encoder_decoder", "proposals", "mask"] = "dual_modal"
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     template_size: Annotated[int, Range(31, 1025)] = 97
     search_size: Annotated[int, Range(31, 1025)] = 193

@@ -76,13 +76,17 @@ Name = Annotated[str, Match(r"\w[\w.+-]{0,99}", "a name of letters, digits, '_',
 
 
 class Group:
-    """Base of settings that belong together; ``path`` is the name of the group in a file."""
+    """Base of settings that belong together; ``path`` is the name of the group in a file.
+
+    ``former`` are settings that older files name and that are passed over.
+    """
 
     path: ClassVar[str] = ""
+    former: ClassVar[tuple[str, ...]] = ()
 
-    def __init_subclass__(cls, path: str = "", **kwargs: Any) -> None:
+    def __init_subclass__(cls, path: str = "", former: tuple[str, ...] = (), **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.path = path
+        cls.path, cls.former = path, former
 
     def __post_init__(self) -> None:
         for name, kind in kinds(type(self)).items():
@@ -122,6 +126,7 @@ def build(cls: type[G], values: Mapping[str, Any]) -> G:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{cls.path or 'settings'} = {shown(values)}: a mapping is expected")
     known = kinds(cls)
+    values = {key: value for key, value in values.items() if key not in cls.former}
     for key in values:
         if key not in known:
             name = shown(full_name(cls, str(key)))
@@ -138,6 +143,8 @@ def check_setting(cls: type[Group], dotted: str, value: Any) -> None:
             break
         cls = inner
     else:
+        if leaf in cls.former:
+            return
         if leaf in kinds(cls):
             _fit(kinds(cls)[leaf], value, full_name(cls, leaf))
             return

@@ -26,7 +26,7 @@ from duml_tracker_ros.console.readings import DebugReading, TargetReading, read_
 from duml_tracker_ros.console.scenes import Joiner, Scene
 from duml_tracker_ros.console.settings import TABLE, ConsoleError, ConsoleSettings
 from duml_tracker_ros.messages.image_codec import ImageError, ImageView
-from duml_tracker_ros.node.frame_ring import Frame
+from duml_tracker_ros.node.frame_ring import CameraFrame
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP = {"type": "stop", "request": 1, "target": 0}
@@ -181,7 +181,7 @@ def test_the_reference_lists_every_parameter_as_it_is():
 def make_frame(stamp_ns, pixels=None, order="bgr", compressed=None):
     pixels = np.zeros((48, 64, 3), np.uint8) if pixels is None else pixels
     view = ImageView(pixels, order)
-    return Frame(
+    return CameraFrame(
         stamp_ns, stamp_ns, "camera", time.monotonic(), 9216, None, lambda: view, compressed
     )
 

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 
 from duml_tracker_ros.demo import main as demo
-from duml_tracker_ros.demo.pictures import Heatmap, draw_run
-from duml_tracker_ros.demo.sources import (
-    Source,
-    SourceError,
+from duml_tracker_ros.demo.footage import (
+    Footage,
+    FootageError,
     add_source_options,
     open_source,
     source_arguments,
 )
+from duml_tracker_ros.demo.pictures import Heatmap, draw_run
 from duml_tracker_ros.demo.summary import Received, Truth, failures, summarize, table
 
 
-def source(*arguments: str) -> Source:
+def source(*arguments: str) -> Footage:
     parser = argparse.ArgumentParser()
     add_source_options(parser)
     return open_source(parser.parse_args(arguments))
@@ -83,9 +83,9 @@ def test_video_needs_a_box_inside_its_image(tmp_path: Path) -> None:
     frames = list(found.frames())
     assert (len(frames), found.has_truth, found.live) == (7, False, False)
     assert abs(frames[0].image.astype(int) - generated_sequence.render(1)[0][0]).mean() < 6
-    with pytest.raises(SourceError, match="BOX=x,y,w,h"):
+    with pytest.raises(FootageError, match="BOX=x,y,w,h"):
         source("--video", str(path))
-    with pytest.raises(SourceError, match="outside the 160x120"):
+    with pytest.raises(FootageError, match="outside the 160x120"):
         source("--video", str(path), "--box", "170,0,20,20")
 
 
@@ -103,7 +103,7 @@ def test_video_needs_a_box_inside_its_image(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_one_clear_line(arguments: list[str], words: str) -> None:
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(FootageError) as caught:
         source(*arguments)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -111,18 +111,18 @@ def test_bad_input_is_one_clear_line(arguments: list[str], words: str) -> None:
 
 def test_broken_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty" / "img").mkdir(parents=True)
-    with pytest.raises(SourceError, match="no images"):
+    with pytest.raises(FootageError, match="no images"):
         source("--seq", str(tmp_path / "empty"))
     folder = generated_sequence.write_sequence(tmp_path / "short", 4)
     truth = folder / "groundtruth_rect.txt"
     truth.write_text("\n".join(truth.read_text().splitlines()[:2]))
-    with pytest.raises(SourceError, match="4 images but 2 lines"):
+    with pytest.raises(FootageError, match="4 images but 2 lines"):
         source("--seq", str(folder))
     truth.unlink()
-    with pytest.raises(SourceError, match=r"groundtruth_rect\.txt"):
+    with pytest.raises(FootageError, match=r"groundtruth_rect\.txt"):
         source("--seq", str(folder))
     (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(SourceError, match=r"text\.mp4"):
+    with pytest.raises(FootageError, match=r"text\.mp4"):
         source("--video", str(tmp_path / "text.mp4"), "--box", "1,2,30,40")
 
 

@@ -27,7 +27,7 @@ from duml_tracker_ros.mavlink.commands import Denied, Later, NotMeant
 from duml_tracker_ros.mavlink.gimbal import GimbalPointer
 from duml_tracker_ros.mavlink.peers import MOST_PEERS, OFF, SILENT_FOR, Peer, Peers
 from duml_tracker_ros.mavlink.settings import TABLE, MavlinkError, MavlinkSettings
-from duml_tracker_ros.mavlink.tracking import IDLE, LOST, TRACKING, Sight, Tracking
+from duml_tracker_ros.mavlink.tracking import IDLE, LOST, TRACKING, TargetReport, Tracking
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
@@ -211,7 +211,7 @@ def test_intervals():
 
 def sight(stamp, target, followed=1, state=TRACKING):
     box = (0.25, 0.5, 0.1, 0.2) if state == TRACKING else None
-    return Sight(stamp, 1e-9 * stamp, target, followed, state, (640, 480), box)
+    return TargetReport(stamp, 1e-9 * stamp, target, followed, state, (640, 480), box)
 
 
 def test_a_target_is_told_where_it_is_and_only_while_it_is_seen():

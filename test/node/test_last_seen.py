@@ -12,8 +12,8 @@ from node_harness import TARGET, scene
 
 from duml_tracker_ros.messages.image_codec import ImageView
 from duml_tracker_ros.node.last_seen import LastSeen, too_old
-from duml_tracker_ros.node.outcome import Outcome, Sighting, Status
-from duml_tracker_ros.node.target_book import PROOF, Followed, TargetBook
+from duml_tracker_ros.node.outcome import FrameOutcome, Sighting, Status
+from duml_tracker_ros.node.target_registry import PROOF, Followed, TargetRegistry
 from duml_tracker_ros.tracker import TrackState
 
 LOGGER = logging.getLogger("seen")
@@ -23,7 +23,7 @@ def outcome(box=TARGET, status=Status.TRACKING, target_id=7, pixels=None, order=
     pixels = scene() if pixels is None else pixels
     frame = types.SimpleNamespace(source="camera")
     sighting = Sighting(target_id, status, types.SimpleNamespace(box=box), "boat")
-    return Outcome(frame, ImageView(pixels, order), (sighting,), target_id, 0, 0.0)
+    return FrameOutcome(frame, ImageView(pixels, order), (sighting,), target_id, 0, 0.0)
 
 
 def kept(file, *outcomes):
@@ -77,7 +77,7 @@ def test_lost_targets_stay_and_ended_ones_go(tmp_path):
     seen = kept(file, outcome(), outcome((1.0, 1.0, 9.0, 9.0), Status.LOST))
     assert LastSeen(file, LOGGER).read()[0].box == TARGET
     ended = outcome()
-    seen.take(Outcome(ended.frame, ended.view, (Sighting(7, Status.IDLE),), 7, 0, 0.0))
+    seen.take(FrameOutcome(ended.frame, ended.view, (Sighting(7, Status.IDLE),), 7, 0, 0.0))
     seen.write()
     assert LastSeen(file, LOGGER).read() == []
     seen.forget()
@@ -150,14 +150,14 @@ def test_killed_at_any_write_the_file_is_the_old_or_the_new(tmp_path):
 
 
 def test_on_trial_it_is_uncertain_until_it_was_plain_on_end():
-    book = TargetBook(1, LOGGER)
+    registry = TargetRegistry(1, LOGGER)
     target = Followed(0, None, (640, 480), "camera", 0, status=Status.UNCERTAIN, proof=PROOF)
-    book.add(target, [])
+    registry.add(target, [])
     states = [TrackState.LOST, *[TrackState.TRACKING] * 2, TrackState.UNCERTAIN]
     states += [TrackState.TRACKING] * 4
     told = []
     for state in states:
-        book.judge(target, types.SimpleNamespace(state=state), 0.0, 0.0)
+        registry.judge(target, types.SimpleNamespace(state=state), 0.0, 0.0)
         told.append(target.status)
     uncertain, tracking = Status.UNCERTAIN, Status.TRACKING
     assert told == [Status.LOST, *[uncertain] * 6, tracking]

@@ -6,12 +6,12 @@ import numpy as np
 
 from duml_tracker_ros.messages.image_codec import ImageView
 from duml_tracker_ros.node import memory
-from duml_tracker_ros.node.frame_ring import Frame, FrameRing
-from duml_tracker_ros.node.statistics import Statistics, Window
+from duml_tracker_ros.node.frame_ring import CameraFrame, FrameRing
+from duml_tracker_ros.node.statistics import RecentValues, Statistics
 
 
 def frame(seq, arrival=None, nbytes=100, stamp_ns=None):
-    return Frame(
+    return CameraFrame(
         seq=seq,
         stamp_ns=seq * 1000 if stamp_ns is None else stamp_ns,
         source="camera",
@@ -86,7 +86,7 @@ def test_frames_are_found_by_their_exact_stamp():
 
 
 def test_window_forgets_what_is_old():
-    window = Window(seconds=2.0)
+    window = RecentValues(seconds=2.0)
     assert math.isnan(window.percentile(50, now=0.0))
     assert window.rate(now=0.0) == 0.0
     assert window.age(now=0.0) == math.inf

@@ -22,7 +22,7 @@ from duml_tracker_ros.messages.image_codec import ImageView, read_image
 from duml_tracker_ros.node.camera_model import CameraModel
 from duml_tracker_ros.node.debug_images import annotated_image, score_image
 from duml_tracker_ros.node.markers import TargetMarkers
-from duml_tracker_ros.node.outcome import Outcome, Sighting, Status
+from duml_tracker_ros.node.outcome import FrameOutcome, Sighting, Status
 from duml_tracker_ros.tracker import create_tracker
 
 CAMERA = CameraModel(Info())
@@ -38,7 +38,7 @@ def result():
 
 def outcome(*sightings):
     frame = SimpleNamespace(header=Header(frame_id="camera"))
-    return Outcome(frame, ImageView(scene(), "bgr"), sightings, 1, 0, 0.0)
+    return FrameOutcome(frame, ImageView(scene(), "bgr"), sightings, 1, 0, 0.0)
 
 
 def watch(talker, kind, topic):

@@ -7,33 +7,33 @@ import pytest
 
 from duml_tracker_ros.node.catch_up import CatchUp
 from duml_tracker_ros.node.command import Command
-from duml_tracker_ros.node.frame_ring import Frame, FrameRing
+from duml_tracker_ros.node.frame_ring import CameraFrame, FrameRing
 from duml_tracker_ros.node.schedule import PATIENCE, Job, Schedule
-from duml_tracker_ros.node.target_book import Followed, TargetBook
+from duml_tracker_ros.node.target_registry import Followed, TargetRegistry
 
 
-def frame(seq: int) -> Frame:
-    return Frame(seq, seq, "camera", float(seq), 1, None, lambda: None)
+def frame(seq: int) -> CameraFrame:
+    return CameraFrame(seq, seq, "camera", float(seq), 1, None, lambda: None)
 
 
 def selection(place: int = 0) -> Command:
     return Command(lambda: None, place=place)
 
 
-def follow(book: TargetBook, seq: int, behind: CatchUp | None = None) -> Followed:
+def follow(registry: TargetRegistry, seq: int, behind: CatchUp | None = None) -> Followed:
     target = Followed(0, None, (640, 480), "camera", seq, behind=behind)
-    book.add(target, [])
+    registry.add(target, [])
     return target
 
 
 @pytest.fixture
-def book():
-    return TargetBook(2, logging.getLogger("schedule"))
+def registry():
+    return TargetRegistry(2, logging.getLogger("schedule"))
 
 
 @pytest.fixture
-def schedule(book):
-    return Schedule(book)
+def schedule(registry):
+    return Schedule(registry)
 
 
 def test_the_newest_frame_waits_and_those_before_it_are_counted(schedule):
@@ -94,9 +94,9 @@ def kept(*numbers: int) -> FrameRing:
     return ring
 
 
-def test_a_target_that_catches_up_takes_turns_with_the_newest_frame(schedule, book):
-    present = follow(book, 4)
-    late = follow(book, 0, CatchUp(kept(1, 2, 3, 4, 5), until=100.0))
+def test_a_target_that_catches_up_takes_turns_with_the_newest_frame(schedule, registry):
+    present = follow(registry, 4)
+    late = follow(registry, 0, CatchUp(kept(1, 2, 3, 4, 5), until=100.0))
     jobs = []
     for seq in (5, 6):
         schedule.offer(frame(seq))
@@ -108,12 +108,12 @@ def test_a_target_that_catches_up_takes_turns_with_the_newest_frame(schedule, bo
     rest = [schedule.next(0.0) for _ in range(3)]
     assert [job.frame.seq for job in rest] == [3, 4, 5]
     assert [job.publish for job in rest] == [False, False, False]
-    assert book.late is None
+    assert registry.late is None
     assert schedule.idle
 
 
-def test_frames_are_left_out_to_catch_up_in_time(schedule, book):
-    late = follow(book, 0, CatchUp(kept(*range(1, 11)), until=1.0))
+def test_frames_are_left_out_to_catch_up_in_time(schedule, registry):
+    late = follow(registry, 0, CatchUp(kept(*range(1, 11)), until=1.0))
     schedule.step_time = 0.25
     job = schedule.next(0.0)
     assert (job.frame.seq, job.targets, job.publish) == (3, [late], False)
@@ -121,8 +121,8 @@ def test_frames_are_left_out_to_catch_up_in_time(schedule, book):
     assert late.behind is None
 
 
-def test_a_selection_waits_for_a_target_that_catches_up_but_not_for_long(schedule, book):
-    late = follow(book, 0, CatchUp(kept(1, 2, 3, 4), until=100.0))
+def test_a_selection_waits_for_a_target_that_catches_up_but_not_for_long(schedule, registry):
+    late = follow(registry, 0, CatchUp(kept(1, 2, 3, 4), until=100.0))
     schedule.frame_due = True
     schedule.selected(0.0)
     other = selection()

@@ -12,8 +12,8 @@ from std_msgs.msg import Header
 
 from duml_tracker_ros.messages.image_codec import ImageView
 from duml_tracker_ros.msg import TrackDebug
-from duml_tracker_ros.node.frame_ring import Frame
-from duml_tracker_ros.node.outcome import Outcome, Sighting, Status
+from duml_tracker_ros.node.frame_ring import CameraFrame
+from duml_tracker_ros.node.outcome import FrameOutcome, Sighting, Status
 from duml_tracker_ros.node.track_debug import debug_messages
 from duml_tracker_ros.tracker import create_tracker
 
@@ -33,9 +33,9 @@ def test_message_holds_what_the_tracker_looked_at(name):
     result = tracker.update(pixels, "bgr")
     header = Header(frame_id="camera")
     view = ImageView(pixels, "bgr")
-    frame = Frame(1, 0, "camera", time.monotonic(), pixels.nbytes, header, lambda: view)
+    frame = CameraFrame(1, 0, "camera", time.monotonic(), pixels.nbytes, header, lambda: view)
     sightings = (Sighting(3, Status.IDLE), Sighting(4, Status.TRACKING, result))
-    (message,) = debug_messages(Outcome(frame, view, sightings, 4, 0, 0.01))
+    (message,) = debug_messages(FrameOutcome(frame, view, sightings, 4, 0, 0.01))
     assert (message.target_id, message.header) == (4, header)
     assert message.search_region == pytest.approx(result.search_region)
     assert message.map_region == pytest.approx(result.score_maps.region)

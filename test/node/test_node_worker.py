@@ -225,7 +225,7 @@ def test_release_is_done_also_when_nobody_waits(run):
     with pytest.raises(TimeoutError):
         box.worker.release().result(0.05)
     box.hold.set()
-    box.wait(lambda: not box.worker.book.states())
+    box.wait(lambda: not box.worker.registry.states())
     assert box.see().target_id == 0
 
 

@@ -136,7 +136,7 @@ def test_one_catches_up_while_the_other_goes_on(run):
     # The newest frame waits for nobody: the first target is told of, the second is on its way.
     assert box.outcomes[count + 1].frame is latest
     assert [s.target_id for s in box.outcomes[count + 1].sightings] == [first]
-    box.wait(lambda: box.worker.book.late is None)
+    box.wait(lambda: box.worker.registry.late is None)
     assert set(box.see_all(kept())) == {first, second}
     numbers = [outcome.frame.seq for outcome in box.outcomes]
     assert numbers == sorted(set(numbers)), "no frame is told twice"
@@ -152,7 +152,7 @@ def test_only_the_target_of_another_image_size_is_dropped(run):
     ring.append(newest)
     box.see(newest)
     second = box.init(box=(100, 100, 40, 30), frame=small, ring=ring).target_id
-    box.wait(lambda: second not in box.worker.book.states())
+    box.wait(lambda: second not in box.worker.registry.states())
     assert statuses(box.see_all())[second] is Status.IDLE
     assert box.see().target_id == first
     both = box.see_all(box.frame(scene(320, 240, 100, 100)))

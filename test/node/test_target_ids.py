@@ -6,8 +6,8 @@ import time
 import pytest
 from kill_harness import kills
 
-from duml_tracker_ros.node.target_book import LAST_ID
 from duml_tracker_ros.node.target_ids import BLOCK, TargetIds, state_file
+from duml_tracker_ros.node.target_registry import LAST_ID
 
 LOGGER = logging.getLogger("ids")
 

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from duml_tracker_ros.tracker import TrackState, create_tracker, factory
 from duml_tracker_ros.tracker.compute.device import has_fast_bf16
 from duml_tracker_ros.tracker.cuda_graphs.device_crop import crop_on_device, patch_under
-from duml_tracker_ros.tracker.cuda_graphs.staging import Outbox
+from duml_tracker_ros.tracker.cuda_graphs.staging import UploadBuffer
 from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.frame.colour import chroma, chroma_on_device
 from duml_tracker_ros.tracker.frame.crop import crop_array
@@ -56,7 +56,7 @@ def test_device_crop_is_the_hosts(window: Window, tolerance: float, order: str) 
     image = image[..., 0] if order == "mono" else image
     fill = (90.0, 91.0, 92.0) if order != "mono" else (90.0, 90.0, 90.0)
     patch = patch_under(image, window, fill, order)
-    outbox = Outbox(12, image.size, CPU)
+    outbox = UploadBuffer(12, image.size, CPU)
     outbox.send(patch.numbers, patch.pixels)
     made = crop_on_device(outbox.bytes, outbox.numbers, window.size, patch.samples)
     assert made.shape == (1, 3, 193, 193)
@@ -138,7 +138,7 @@ def test_larger_image_than_there_is_room_for() -> None:
     images, boxes = render(3, size=(320, 240), seed=2)
     recorded.init(images[0], tuple(boxes[0]), "bgr")
     assert recorded.update(images[1], "bgr").state is TrackState.TRACKING
-    assert recorded._outbox.capacity == images[0].size
+    assert recorded._upload.capacity == images[0].size
 
 
 class OneDevice(TorchDispatchMode):

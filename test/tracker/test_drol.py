@@ -195,7 +195,7 @@ def test_online_module_stands_beside_another_siamese_network(tmp_path) -> None:
     net = SiameseNet(config)
     load_fitting(net, load_checkpoint(default_weights("compact")))
     save_checkpoint(tmp_path / "rcr.safetensors", net, config)
-    keys = ("kind", "offline_branch", "online_branch", "separate_towers")
+    keys = ("offline_branch", "online_branch", "separate_towers")
     options = {f"network.{k}": getattr(config, k) for k in keys}
     options |= {"localize.accurate_below": 0.0, "postprocess.mu": 1.0}
     options |= {"postprocess.size_rate": 0.0}

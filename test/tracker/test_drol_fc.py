@@ -20,7 +20,7 @@ from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.fc_objective import wanted_score
 from duml_tracker_ros.training.objectives import objective
 
-SMALL = {**TINY, "kind": "siamese", "offline_branch": "FC", "online_branch": "none"}
+SMALL = {**TINY, "offline_branch": "FC", "online_branch": "none"}
 
 
 def test_score_is_the_full_correlation() -> None:

@@ -299,5 +299,5 @@ def test_shipped_masks_on_the_generated_scene() -> None:
 def test_other_weights_have_to_be_trained() -> None:
     with pytest.raises(WeightsError, match="train drol_mask_r50"):
         create_tracker("drol_mask", size="r50", device="cpu")
-    with pytest.raises(WeightsError, match=r"network\.kind = 'dual_modal'"):
+    with pytest.raises(WeightsError, match=r"network\.backbone\.kind = 'slim'"):
         create_tracker("drol_mask", weights=str(default_weights("compact")), device="cpu")

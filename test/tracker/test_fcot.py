@@ -32,7 +32,6 @@ from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.objectives import objective
 
 SMALL = {
-    "kind": "encoder_decoder",
     "backbone": {**TINY["backbone"], "strides": [4, 8, 16]},
     "stride": 4,
     "decoder": {"width": 12, "coarse": 12, "fine": 8, "box": 12},

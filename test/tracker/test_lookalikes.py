@@ -15,19 +15,19 @@ from duml_tracker_ros.tracker import TrackState, create_tracker
 from duml_tracker_ros.tracker.frame.localize import Claim
 from duml_tracker_ros.tracker.geometry import overlap
 from duml_tracker_ros.tracker.motion.egomotion import Motion
-from duml_tracker_ros.tracker.motion.lookalikes import KNOWN, LookAlikes, Sighting
+from duml_tracker_ros.tracker.motion.lookalikes import KNOWN, LookAlikes, ScoredBox
 from duml_tracker_ros.tracker.postprocess import highest_peaks
 
 GREY, RED = (0.0, 0.0), (0.4, 0.1)
 Box = tuple[float, float, float, float]
 
 
-def at(x: float, y: float = 100.0, score: float = 0.9, chroma: tuple = GREY) -> Sighting:
-    return Sighting((x - 10, y - 10, 20.0, 20.0), score, chroma)
+def at(x: float, y: float = 100.0, score: float = 0.9, chroma: tuple = GREY) -> ScoredBox:
+    return ScoredBox((x - 10, y - 10, 20.0, 20.0), score, chroma)
 
 
 def see(
-    tracks: LookAlikes, *seen: Sighting, state: TrackState = TrackState.TRACKING
+    tracks: LookAlikes, *seen: ScoredBox, state: TrackState = TrackState.TRACKING
 ) -> tuple[int, Claim]:
     """One frame; the tracker's choice is the first sighting."""
     chosen, claim = tracks.choose(seen)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import typing
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from duml_tracker_ros.tracker.checkpoint import load_checkpoint
+from duml_tracker_ros.tracker.checkpoint.store import FORMAT
 from duml_tracker_ros.tracker.config import OnlineConfig, TrackerConfig, load_config, sizes
 from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.factory import TRACKERS
@@ -152,3 +157,15 @@ def test_files_that_are_no_configuration_are_named(tmp_path, text: bytes, words:
     with pytest.raises(ConfigError, match=words) as caught:
         load_yaml(path)
     assert "odd.yaml" in str(caught.value)
+
+
+def test_what_older_files_name_is_passed_over_and_nothing_else(tmp_path) -> None:
+    tensors = {"a": torch.zeros(1)}
+    network = dataclasses.asdict(NetworkConfig()) | {"kind": "dual_modal"}
+    meta = {"format": FORMAT, "network": json.dumps(network)}
+    save_file(tensors, str(tmp_path / "old.safetensors"), meta)
+    assert load_checkpoint(tmp_path / "old.safetensors").network == NetworkConfig()
+    assert load_config("lite", {"network.kind": "siamese"}) == load_config("lite")
+    check_setting(TrackerConfig, "network.kind", "mask")
+    with pytest.raises(ConfigError, match=r"unknown key 'network\.kin'"):
+        load_config("lite", {"network.kin": "siamese"})

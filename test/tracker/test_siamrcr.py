@@ -25,7 +25,6 @@ from duml_tracker_ros.training.rcr_objective import centre_positions, reciprocal
 
 SMALL = {
     **TINY,
-    "kind": "siamese",
     "offline_branch": "OFC-1s",
     "online_branch": "none",
     "separate_towers": True,
@@ -177,7 +176,7 @@ def test_weights_say_whose_they_are(learned: str, tmp_path) -> None:
     assert tracker.info()["notes"]["tracker"] == "siamrcr"
     config = load_config("compact").network
     save_checkpoint(tmp_path / "duml.safetensors", DualModalNet(config), config)
-    with pytest.raises(WeightsError, match=r"network\.kind = 'dual_modal'"):
+    with pytest.raises(WeightsError, match=r"network\.backbone\.kind = 'slim'"):
         create_tracker("siamrcr", weights=str(tmp_path / "duml.safetensors"), device="cpu")
     with pytest.raises(WeightsError, match="train siamrcr_r50"):
         create_tracker("siamrcr", size="r50", device="cpu")

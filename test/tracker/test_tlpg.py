@@ -28,7 +28,6 @@ from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.objectives import objective
 
 SMALL = {
-    "kind": "proposals",
     "backbone": {**TINY["backbone"], "strides": [4, 8, 16]},
     "neck": 12,
     "points": {"channels": 12, "iou": 8},

@@ -30,7 +30,7 @@ from duml_tracker_ros.tracker.motion.target import TargetTrack
 from duml_tracker_ros.tracker.network.backbone import ResNet50
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
 from duml_tracker_ros.tracker.network_config import BackboneConfig
-from duml_tracker_ros.tracker.systems.records import Frame
+from duml_tracker_ros.tracker.systems.records import FrameImage
 
 
 @pytest.fixture(scope="module")
@@ -373,7 +373,7 @@ def test_a_loose_selection_moves_to_what_the_network_is_sure_of() -> None:
     plain = create_tracker(device="cpu", **still)
     target = plain.start(images[0], loose, "bgr")
     assert target.track.box == pytest.approx(loose)
-    frame = Frame(images[0], "bgr")
+    frame = FrameImage(images[0], "bgr")
     with torch.inference_mode():
         glance = plain.begin(target.track, frame, 1)
         seen, sure = plain._first_look(glance, frame)

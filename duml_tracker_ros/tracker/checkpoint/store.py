@@ -284,8 +284,9 @@ def load_state(net: nn.Module, checkpoint: Checkpoint) -> None:
     own = {k: v for k, v in net.state_dict().items() if not k.endswith(COUNTER)}
     for key, value in own.items():
         if key not in checkpoint.state:
-            part = checkpoint.notes.get("part")
-            why = f"; the file holds a part only: {part}" if part else ""
+            part, of = (checkpoint.notes.get(key) for key in ("part", "tracker"))
+            why = f"; the file is of the tracker {of}" if of else ""
+            why = f"; the file holds a part only: {part}" if part else why
             raise WeightsError(f"{checkpoint.path}: tensor {key!r} is missing{why}")
         if checkpoint.state[key].shape != value.shape:
             raise WeightsError(

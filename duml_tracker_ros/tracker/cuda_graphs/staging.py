@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 
-class Outbox:
+class UploadBuffer:
     """Float32 numbers and bytes that reach the device in one copy.
 
     The host may fill it again only when the device has done the work that reads it: after
-    ``Inbox.wait`` of the same frame, or of the next one.
+    ``DownloadBuffer.wait`` of the same frame, or of the next one.
 
     Args:
         numbers: how many; multiples of 4 keep what follows aligned.
@@ -41,7 +41,7 @@ class Outbox:
         self._device[:end].copy_(self._host[:end], non_blocking=True)
 
 
-class Inbox:
+class DownloadBuffer:
     """A few numbers of the device; waiting for them is the one time a frame the host waits."""
 
     def __init__(self, numbers: int, device: torch.device) -> None:

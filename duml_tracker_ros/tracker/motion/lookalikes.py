@@ -50,7 +50,7 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Sighting:
+class ScoredBox:
     """What is seen in a frame and may be the target: image pixels, fused score, chroma."""
 
     box: Box
@@ -87,7 +87,7 @@ class Course:
         self.box = self.expected()
         self.missed += 1
 
-    def follow(self, sighting: Sighting, steady: bool = True) -> None:
+    def follow(self, sighting: ScoredBox, steady: bool = True) -> None:
         """It was seen there.
 
         Args:
@@ -109,7 +109,7 @@ class Course:
         self.box = sighting.box
         self.seen, self.missed = self.seen + 1, 0
 
-    def cost(self, sighting: Sighting, side: float, farthest: float = math.inf) -> float:
+    def cost(self, sighting: ScoredBox, side: float, farthest: float = math.inf) -> float:
         """How little a sighting is what it would be of this, in sides of the target.
 
         Args:
@@ -146,7 +146,7 @@ class LookAlikes:
             course.velocity = motion.turn(course.velocity, course.box)
             course.box = motion.move(course.box)
 
-    def choose(self, seen: Sequence[Sighting]) -> tuple[int, Claim]:
+    def choose(self, seen: Sequence[ScoredBox]) -> tuple[int, Claim]:
         """Which of the sightings of a frame is the target's, and whose it is.
 
         Args:
@@ -173,7 +173,7 @@ class LookAlikes:
         patience = min(known[others.index(0)].seen - self.hidden, LONGEST)
         return 0, Claim.OTHERS if self.hidden < patience else Claim.OWN
 
-    def _plain(self, seen: Sequence[Sighting], box: Box, side: float) -> list[Sighting]:
+    def _plain(self, seen: Sequence[ScoredBox], box: Box, side: float) -> list[ScoredBox]:
         """The first one, and those of the others that are plain and apart from a box."""
         bar = PLAIN * self.own.score if self.own else 0.0
         return [
@@ -183,7 +183,7 @@ class LookAlikes:
         ]
 
     def _share_out(
-        self, seen: Sequence[Sighting], known: Sequence[Course], side: float, fixed: int = -1
+        self, seen: Sequence[ScoredBox], known: Sequence[Course], side: float, fixed: int = -1
     ) -> tuple[float, tuple[int | None, ...]]:
         """The cheapest way to share out sightings: its cost, and whose is which (None: unseen).
 
@@ -214,7 +214,9 @@ class LookAlikes:
 
         return rest(0, frozenset())
 
-    def learn(self, seen: Sequence[Sighting], chosen: int, claim: Claim, state: TrackState) -> None:
+    def learn(
+        self, seen: Sequence[ScoredBox], chosen: int, claim: Claim, state: TrackState
+    ) -> None:
         """Take over a frame: who was seen where, and what is new."""
         mine = seen[chosen]
         there = state is not TrackState.LOST and claim is not Claim.OTHERS

@@ -14,7 +14,7 @@ EPS = 1e-3
 """Of the published batch norms."""
 
 
-class Stage(NamedTuple):
+class StageSpec(NamedTuple):
     """Blocks of one resolution; the first one strides."""
 
     blocks: int
@@ -25,13 +25,13 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage(1, 3, 1, 1, 16),
-    Stage(2, 3, 2, 6, 24),
-    Stage(2, 5, 2, 6, 40),
-    Stage(3, 3, 2, 6, 80),
-    Stage(3, 5, 1, 6, 112),
-    Stage(4, 5, 2, 6, 192),
-    Stage(1, 3, 1, 6, 320),
+    StageSpec(1, 3, 1, 1, 16),
+    StageSpec(2, 3, 2, 6, 24),
+    StageSpec(2, 5, 2, 6, 40),
+    StageSpec(3, 3, 2, 6, 80),
+    StageSpec(3, 5, 1, 6, 112),
+    StageSpec(4, 5, 2, 6, 192),
+    StageSpec(1, 3, 1, 6, 320),
 )
 """Tan and Le 2019, Table 1, whose first and last stage Lite does not scale."""
 
@@ -39,7 +39,7 @@ STAGES = (
 class InvertedResidual(nn.Module):
     """Expansion, depth-wise convolution and linear projection (Sandler et al. 2018)."""
 
-    def __init__(self, inputs: int, stage: Stage, stride: int) -> None:
+    def __init__(self, inputs: int, stage: StageSpec, stride: int) -> None:
         super().__init__()
         wide = inputs * stage.expansion
         self.expand = _layer(inputs, wide, 1) if stage.expansion > 1 else nn.Identity()

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..cuda_graphs.device_crop import COARSE, FINE, NUMBERS, crop_on_device, patch_under
 from ..cuda_graphs.recording import Recording
-from ..cuda_graphs.staging import Inbox, Outbox
+from ..cuda_graphs.staging import DownloadBuffer, UploadBuffer
 from ..errors import ConfigError
 from ..frame.colour import chroma_on_device
 from ..frame.localize import Finding
@@ -27,7 +27,7 @@ from ..motion.target import Expectation
 from ..online.localizer import OnlineLocalizer
 from ..online.policy import Decision, decide
 from .duml import DumlTracker
-from .records import PEAKS, Frame, Observation, Search
+from .records import PEAKS, FrameImage, Observation, Search
 from .siamese import SiameseLocated, SiameseTarget
 
 ROOM = 4 * 3840 * 2160
@@ -79,8 +79,8 @@ class CudaGraphDuml(DumlTracker):
         self._scores = self._online.scores(features)[0].clone()
         self._owner: weakref.ref[SiameseTarget] | None = None
         count = 1 + PEAKS if self.config.lookalikes.active else 1
-        self._inbox = Inbox(count * (len(Peak._fields) + 2), device)
-        self._sample = Outbox(8 + rule.memory, 0, device)
+        self._download = DownloadBuffer(count * (len(Peak._fields) + 2), device)
+        self._sample = UploadBuffer(8 + rule.memory, 0, device)
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         steps = {0, rule.iterations, rule.distractor_iterations, 1}
         self._updates = {k: self._record(lambda k=k: self._step(k)) for k in sorted(steps)}
@@ -91,7 +91,7 @@ class CudaGraphDuml(DumlTracker):
 
     def _make_room(self, room: int) -> None:
         """Bytes for pixels. The frames, which read them, are recorded anew."""
-        self._outbox = Outbox(NUMBERS + 8, room, self.device)
+        self._upload = UploadBuffer(NUMBERS + 8, room, self.device)
         n = self.config.network
         most = n.search_size * (self.config.localize.max_search - 1) // 32
         self._frames = {
@@ -108,8 +108,8 @@ class CudaGraphDuml(DumlTracker):
 
     def _frame(self, size: int, samples: int) -> Seen:
         """All that is computed of a search region of ``size`` crop pixels."""
-        numbers = self._outbox.numbers
-        crop = crop_on_device(self._outbox.bytes, numbers[:NUMBERS], size, samples)
+        numbers = self._upload.numbers
+        crop = crop_on_device(self._upload.bytes, numbers[:NUMBERS], size, samples)
         out, features = self._graph.unpack(self.search(crop, *self._held))
         scores = self._online.scores(features[0])
         last, near, influence = numbers[NUMBERS:].split((2, 2, 4))
@@ -135,25 +135,25 @@ class CudaGraphDuml(DumlTracker):
     # -- the frame loop -----------------------------------------------------------------------
 
     def look(
-        self, frame: Frame, searches: Sequence[Search[SiameseTarget]]
+        self, frame: FrameImage, searches: Sequence[Search[SiameseTarget]]
     ) -> list[Observation[SiameseTarget, SiameseLocated]]:
         (search, *others), target = searches, searches[0].target
         if others or not self._adopt(target):
             return super().look(frame, searches)
         window = search.window
         patch = patch_under(frame.image, window, target.track.fill, frame.order)
-        if patch.pixels.size > self._outbox.capacity:
+        if patch.pixels.size > self._upload.capacity:
             self._make_room(frame.image.size)
         last, influence, near = search.expected
         expected = *map(float, last), *map(float, near), float(influence), 0.0, 0.0, 0.0
         numbers = (*patch.numbers, *expected)
-        self._outbox.send(numbers, patch.pixels)
+        self._upload.send(numbers, patch.pixels)
         self.clock.lap("crop")
         seen: Seen = self._frames[window.size, patch.samples]()
-        self._inbox.fetch(seen.told)
+        self._download.fetch(seen.told)
         # Somebody may look at these long after the next frame.
         located = self._located(seen.told, seen.sight.clone(), seen.cells)
-        told = self._inbox.wait()
+        told = self._download.wait()
         self.clock.lap("network")
         width = len(Peak._fields) + 2
         rows = (told[i : i + width] for i in range(0, len(told), width))

@@ -60,8 +60,8 @@ class DrolTracker(SiameseTracker[SiameseNet]):
     ) -> tuple[OfflineOutput, list[Tensor]]:
         out, features = super().predictions(searches, outputs)
         kernels = [s.target.kernels for s in searches]
-        looks = [s.target.recent for s in searches]
-        return self.short_term.choose(out, features, kernels, looks), features
+        recent = [s.target.recent for s in searches]
+        return self.short_term.choose(out, features, kernels, recent), features
 
     def learn(
         self, seen: Observation[SiameseTarget, SiameseLocated], finding: Finding, trusted: bool

@@ -28,10 +28,10 @@ from ..online.memory import SampleMemory
 from ..online.policy import NOTHING, Decision, Surest
 from ..postprocess import hann_window, pick, size_penalty
 from .frame_loop import FrameTracker
-from .records import Frame, Located, Observation, Search, Target
+from .records import FrameImage, Located, Observation, Search, TargetModel
 
 
-class Sample(NamedTuple):
+class FcotSample(NamedTuple):
     """A frame to learn from: features, and the target in the cells of both maps [4]."""
 
     features: DecoderFeatures
@@ -40,13 +40,13 @@ class Sample(NamedTuple):
 
 
 @dataclass
-class FcotTarget(Target):
+class FcotTarget(TargetModel):
     """A target with its online models, and the surest frame since they last learned."""
 
     coarse: OnlineLocalizer
     fine: OnlineLocalizer
     box: BoxRegressor
-    best: Surest[Sample] = field(default_factory=Surest)
+    best: Surest[FcotSample] = field(default_factory=Surest)
 
     @property
     def memory(self) -> SampleMemory:
@@ -76,7 +76,7 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget, FcotLocated]):
         super().__init__(*args, **options)
         self._grids: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
-    def begin(self, track: TargetTrack, frame: Frame, samples: int) -> FcotTarget:
+    def begin(self, track: TargetTrack, frame: FrameImage, samples: int) -> FcotTarget:
         net, rule, kept = self.net, self.config.online, self.net.memory_dtype
         crops, boxes = self.first_samples(track, frame, samples)
         features = DecoderFeatures(*self.search(crops))
@@ -156,7 +156,7 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget, FcotLocated]):
             track, window = target.track, seen.search.window
             maps = ((features.coarse, COARSE), (features.fine, FINE))
             coarse, fine = (self.cells_of(track, window, f.shape[-1], s) for f, s in maps)
-            target.best.keep(seen.peak.fused, Sample(features, coarse, fine))
+            target.best.keep(seen.peak.fused, FcotSample(features, coarse, fine))
         interval = 1 if rule.update == "every_frame" else rule.interval
         if target.track.frame % interval:
             return NOTHING
@@ -168,7 +168,7 @@ class FcotTracker(FrameTracker[EncoderDecoderNet, FcotTarget, FcotLocated]):
         return decision
 
 
-def _update(target: FcotTarget, sample: Sample, decision: Decision, box: bool) -> None:
+def _update(target: FcotTarget, sample: FcotSample, decision: Decision, box: bool) -> None:
     seen = sample.features
     target.coarse.learn(seen.coarse, sample.coarse, None, decision)
     target.fine.learn(seen.fine, sample.fine, None, decision)

@@ -38,7 +38,7 @@ from ..network.graphs import Graph
 from ..online.policy import Decision
 from ..postprocess import best_views
 from ..results import ScoreMaps, TrackResult
-from .records import Frame, L, Observation, Search, T
+from .records import FrameImage, L, Observation, Search, T
 from .verdict import settle, trusted, verdict
 
 Net = TypeVar("Net", bound=CropNet)
@@ -153,7 +153,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         track = TargetTrack(box, fill)
         if self.config.motion.active:
             track.view = view_of(image, order, self.attitude)
-        frame = Frame(image, order)
+        frame = FrameImage(image, order)
         if self.config.localize.palette_tolerance:
             track.palette.start(palette(image, order, box))
         rule, samples = self.config.postprocess, self.config.online.init_samples
@@ -167,7 +167,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
             track.learn_box_bias(self._first_look(target, frame)[0], rule.first_box)
         return target
 
-    def _first_look(self, target: T, frame: Frame) -> tuple[Box, bool]:
+    def _first_look(self, target: T, frame: FrameImage) -> tuple[Box, bool]:
         """Find the target where it was selected: the network's box of it, and if that is sure."""
         rule = self.config.localize
         window = target.track.search(self.config.network, rule)
@@ -177,7 +177,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         return window.box_in_image(*peak.box), sure
 
     @abstractmethod
-    def begin(self, track: TargetTrack, frame: Frame, samples: int) -> T:
+    def begin(self, track: TargetTrack, frame: FrameImage, samples: int) -> T:
         """Learn the target at ``track.box``, which is valid, from its first image.
 
         Args:
@@ -215,7 +215,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
     def track(self, image: Pixels, targets: Sequence[T], order: str = "rgb") -> list[TrackResult]:
         """Locate every target in the next image. Raises ImageError."""
         check_image(image, order)
-        frame = Frame(image, order)
+        frame = FrameImage(image, order)
         self.clock.start()
         self._anticipate(frame, [t.track for t in targets])
         c = self.config
@@ -232,7 +232,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
                 self._look_elsewhere(frame, target, targets)
         return [results[i] for i in range(len(targets))]
 
-    def _anticipate(self, frame: Frame, tracks: Sequence[TargetTrack]) -> None:
+    def _anticipate(self, frame: FrameImage, tracks: Sequence[TargetTrack]) -> None:
         """Take every box to where it is expected in the image, if the camera is followed."""
         if not self.config.motion.active:
             return
@@ -246,7 +246,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
                 track.anticipate(motion, view)
         self.clock.lap("motion")
 
-    def _look_elsewhere(self, frame: Frame, target: T, targets: Sequence[T]) -> None:
+    def _look_elsewhere(self, frame: FrameImage, target: T, targets: Sequence[T]) -> None:
         """Look for a lost target far from where it is expected; learn nothing."""
         track, c = target.track, self.config
         window = track.elsewhere.window(track.box, frame.size, c.network, c.localize, c.reacquire)
@@ -270,7 +270,9 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         expected = target.track.expect(window, c.network.stride, c.postprocess, c.localize)
         return Search(target, window, expected)
 
-    def _track_batch(self, frame: Frame, regions: Sequence[tuple[T, Window]]) -> list[TrackResult]:
+    def _track_batch(
+        self, frame: FrameImage, regions: Sequence[tuple[T, Window]]
+    ) -> list[TrackResult]:
         clock, rule = self.clock, self.config.postprocess
         searches = [
             self._search(t, dataclasses.replace(w, side=w.side * s))
@@ -294,7 +296,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         clock.lap("online")
         return results
 
-    def look(self, frame: Frame, searches: Sequence[Search[T]]) -> list[Observation[T, L]]:
+    def look(self, frame: FrameImage, searches: Sequence[Search[T]]) -> list[Observation[T, L]]:
         """The candidate of each search region."""
         crops = [self.cut(frame, s.window, s.target.track) for s in searches]
         self.clock.lap("crop")
@@ -316,7 +318,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
             seen.append(Observation(frame, search, one, *first, tuple(others)))
         return seen
 
-    def cut(self, frame: Frame, window: Window, track: TargetTrack) -> np.ndarray:
+    def cut(self, frame: FrameImage, window: Window, track: TargetTrack) -> np.ndarray:
         """The window as the network wants it, uint8 RGB [S, S, 3]."""
         how = crop_array if self.config.network.crop == "exact" else crop_whole
         return how(frame.image, window, track.fill, frame.order)
@@ -326,7 +328,9 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         batch = crops[0][None] if len(crops) == 1 else np.stack(crops)
         return to_device(torch.from_numpy(batch).permute(0, 3, 1, 2), self.device)
 
-    def first_samples(self, track: TargetTrack, frame: Frame, count: int) -> tuple[Tensor, Tensor]:
+    def first_samples(
+        self, track: TargetTrack, frame: FrameImage, count: int
+    ) -> tuple[Tensor, Tensor]:
         """Augmented search crops of the first frame, to learn from.
 
         Returns:

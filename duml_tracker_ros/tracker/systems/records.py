@@ -22,7 +22,7 @@ Chroma = tuple[float, float]
 
 
 @dataclass
-class Target:
+class TargetModel:
     """One target of a tracker; subclasses add what they learned of it.
 
     Attributes:
@@ -64,11 +64,11 @@ class Located:
     others: Tensor | None = field(default=None, kw_only=True)
 
 
-T = TypeVar("T", bound=Target)
+T = TypeVar("T", bound=TargetModel)
 L = TypeVar("L", bound=Located)
 
 
-class Frame(NamedTuple):
+class FrameImage(NamedTuple):
     """An image, checked, and the order of its channels (``crop.CHANNELS``)."""
 
     image: Pixels
@@ -100,7 +100,7 @@ class Observation(Generic[T, L]):
         others: further peaks with their chroma, where look-alikes are followed.
     """
 
-    frame: Frame
+    frame: FrameImage
     search: Search[T]
     located: L
     peak: Peak

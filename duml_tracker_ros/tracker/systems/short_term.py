@@ -18,7 +18,7 @@ from ..online.policy import Surest
 
 
 @dataclass
-class RecentLook:
+class RecentAppearance:
     """How one target looked lately.
 
     Attributes:
@@ -47,21 +47,21 @@ class ShortTermTemplate:
         first: OfflineOutput,
         features: Sequence[Tensor],
         kernels: Sequence[list[Tensor]],
-        looks: Sequence[RecentLook],
+        recent: Sequence[RecentAppearance],
     ) -> OfflineOutput:
         """Predictions of each search region by the template that suits it better.
 
         Args:
             first: by the templates of the first frame, whose ``kernels`` are given.
             features: of the search regions.
-            looks: one a region, as the kernels.
+            recent: one a region, as the kernels.
         """
-        if all(look.kernels is None for look in looks):
+        if all(one.kernels is None for one in recent):
             return first
-        pairs = [look.kernels or own for look, own in zip(looks, kernels, strict=True)]
-        recent = [torch.cat(level).to(self.net.dtype) for level in zip(*pairs, strict=True)]
+        pairs = [one.kernels or own for one, own in zip(recent, kernels, strict=True)]
+        merged = [torch.cat(level).to(self.net.dtype) for level in zip(*pairs, strict=True)]
         # Of another engine they may be of another type.
-        second = self.net.predict(recent, [x.to(self.net.dtype) for x in features])
+        second = self.net.predict(merged, [x.to(self.net.dtype) for x in features])
         return self.better(first, second)
 
     def better(self, first: OfflineOutput, second: OfflineOutput) -> OfflineOutput:

@@ -26,8 +26,8 @@ from ..online.memory import SampleMemory
 from ..online.policy import NOTHING, Decision, decide
 from ..postprocess import hann_window, highest, pick, select
 from .frame_loop import FrameTracker
-from .records import PEAKS, Frame, Located, Observation, Search, Target
-from .short_term import RecentLook
+from .records import PEAKS, FrameImage, Located, Observation, Search, TargetModel
+from .short_term import RecentAppearance
 
 
 class OnlineModule(Protocol):
@@ -45,7 +45,7 @@ class OnlineModule(Protocol):
 
 
 @dataclass
-class SiameseTarget(Target):
+class SiameseTarget(TargetModel):
     """A target with its template.
 
     Attributes:
@@ -56,7 +56,7 @@ class SiameseTarget(Target):
 
     kernels: list[Tensor]
     online: OnlineModule | None = None
-    recent: RecentLook = field(default_factory=RecentLook)
+    recent: RecentAppearance = field(default_factory=RecentAppearance)
 
     @property
     def memory(self) -> SampleMemory | None:
@@ -99,7 +99,7 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget, SiameseLocated]):
         crop = self._blank(self.config.network.search_size)
         self.features = compile_graph(engine, other, own, crop, quantised)
 
-    def begin(self, track: TargetTrack, frame: Frame, samples: int) -> SiameseTarget:
+    def begin(self, track: TargetTrack, frame: FrameImage, samples: int) -> SiameseTarget:
         n = self.config.network
         template = self.cut(frame, template_window(track.box, n.template_size), track)
         kernels, start = self.look_at_template(template)

@@ -21,11 +21,11 @@ from ..online.point_localizer import PointLocalizer
 from ..online.policy import Decision, decide
 from ..postprocess import hann_window, size_penalty
 from .frame_loop import FrameTracker
-from .records import Frame, Located, Observation, Search, Target
+from .records import FrameImage, Located, Observation, Search, TargetModel
 
 
 @dataclass
-class TlpgTarget(Target):
+class TlpgTarget(TargetModel):
     """A target with its models of both stages, and IoU-Net's modulation [1, C]."""
 
     stages: tuple[PointLocalizer, PointLocalizer]
@@ -59,7 +59,7 @@ class TlpgTracker(FrameTracker[ProposalNet, TlpgTarget, TlpgLocated]):
         super().__init__(*args, **options)
         self._windows: dict[int, Tensor] = {}
 
-    def begin(self, track: TargetTrack, frame: Frame, samples: int) -> TlpgTarget:
+    def begin(self, track: TargetTrack, frame: FrameImage, samples: int) -> TlpgTarget:
         net, rule = self.net, self.config.online
         crops, boxes = self.first_samples(track, frame, samples)
         first, second, body = self.search(crops)

@@ -8,7 +8,7 @@ from typing import Any
 from ..config import LocalizeConfig, TrackerConfig
 from ..frame.localize import Claim, Finding, TrackState, judge
 from ..frame.palette import palette
-from ..motion.lookalikes import Sighting
+from ..motion.lookalikes import ScoredBox
 from ..online.policy import trustworthy
 from .records import L, Observation, T
 
@@ -16,10 +16,10 @@ from .records import L, Observation, T
 def settle(seen: Observation[T, L], config: TrackerConfig) -> tuple[Observation[T, L], Finding]:
     """Judge the frame and move the box; tell the peak that is taken for the target, too."""
     track, window, claim, chosen = seen.search.target.track, seen.search.window, Claim.OWN, 0
-    places: list[Sighting] = []
+    places: list[ScoredBox] = []
     if seen.others:
         peaks = (seen.peak, seen.chroma), *seen.others
-        places = [Sighting(window.box_in_image(*p.box), p.fused, c) for p, c in peaks]
+        places = [ScoredBox(window.box_in_image(*p.box), p.fused, c) for p, c in peaks]
         chosen, claim = track.look_alikes.choose(places)
     if chosen:
         peak, shade = seen.others[chosen - 1]

@@ -10,7 +10,7 @@ from ..messages.image_codec import ImageView
 from ..tracker import TrackResult, TrackState
 from .catch_up import CatchUp
 from .command import WorkerError
-from .frame_ring import Frame
+from .frame_ring import CameraFrame
 from .outcome import Sighting, Status
 from .texts import cut
 
@@ -55,7 +55,7 @@ class Followed:
     proof: int = 0
 
 
-class TargetBook:
+class TargetRegistry:
     """The targets of one worker, in the order of their selection.
 
     Only the worker's thread changes it; any thread may look.
@@ -152,7 +152,9 @@ class TargetBook:
 
     # -- frame by frame -----------------------------------------------------------------------
 
-    def end_misplaced(self, targets: Iterable[Followed], frame: Frame, view: ImageView) -> None:
+    def end_misplaced(
+        self, targets: Iterable[Followed], frame: CameraFrame, view: ImageView
+    ) -> None:
         """End those that were followed in images of another size or source."""
         for target in targets:
             if target.size != (view.width, view.height) or target.source != frame.source:

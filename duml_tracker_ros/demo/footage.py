@@ -35,12 +35,12 @@ LIVE_FRAMES = 300
 TRUTH_FILE = "groundtruth_rect.txt"
 
 
-class SourceError(Exception):
+class FootageError(Exception):
     """The source cannot be used; one line that says what to give instead."""
 
 
 @dataclass(frozen=True)
-class SourceFrame:
+class FootageFrame:
     """One frame and what is known of the target in it.
 
     image: uint8 [H, W, 3] in the source's channel order. box: the true (x, y, w, h), None when
@@ -52,7 +52,7 @@ class SourceFrame:
     visible: bool = False
 
 
-class Source(Protocol):
+class Footage(Protocol):
     """A sequence of frames that can be gone through more than once, unless it is live."""
 
     name: str
@@ -66,7 +66,7 @@ class Source(Protocol):
     def problems(self) -> list[str]:
         """What was wrong in the last pass over the frames."""
 
-    def frames(self) -> Iterator[SourceFrame]: ...
+    def frames(self) -> Iterator[FootageFrame]: ...
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
@@ -93,22 +93,22 @@ def source_arguments(options: argparse.Namespace) -> list[str]:
     return arguments
 
 
-def open_source(options: argparse.Namespace) -> Source:
-    """Open what the options name; SourceError says in one line what is wrong with them."""
+def open_source(options: argparse.Namespace) -> Footage:
+    """Open what the options name; FootageError says in one line what is wrong with them."""
     size = parse_size(options.size) if options.size else None
     box = parse_box(options.box) if options.box else None
     if options.seq and options.video:
-        raise SourceError("give either --seq or --video, not both")
+        raise FootageError("give either --seq or --video, not both")
     if options.seq:
-        return FolderSource(Path(options.seq), box, size, options.frames)
+        return FolderFootage(Path(options.seq), box, size, options.frames)
     if options.video:
         if box is None:
-            raise SourceError(
+            raise FootageError(
                 "a video has no known target: give its box in the first image, --box x,y,w,h"
                 " (make demo VIDEO=... BOX=x,y,w,h)"
             )
-        return VideoSource(options.video, box, size, options.frames)
-    return SceneSource(options.seed, size or SCENE_SIZE, options.frames or SCENE_FRAMES, box)
+        return VideoFootage(options.video, box, size, options.frames)
+    return SceneFootage(options.seed, size or SCENE_SIZE, options.frames or SCENE_FRAMES, box)
 
 
 def parse_size(text: str) -> Size:
@@ -116,9 +116,9 @@ def parse_size(text: str) -> Size:
     try:
         width, height = (int(part) for part in text.lower().split("x"))
     except ValueError:
-        raise SourceError(f"--size {text!r} is not WIDTHxHEIGHT, for example 640x480") from None
+        raise FootageError(f"--size {text!r} is not WIDTHxHEIGHT, for example 640x480") from None
     if not (64 <= width <= 7680 and 64 <= height <= 4320):
-        raise SourceError(f"--size {text}: use 64x64 to 7680x4320")
+        raise FootageError(f"--size {text}: use 64x64 to 7680x4320")
     return width, height
 
 
@@ -127,13 +127,13 @@ def parse_box(text: str) -> Box:
     try:
         x, y, w, h = (float(part) for part in text.replace(",", " ").split())
     except ValueError:
-        raise SourceError(f"--box {text!r} is not x,y,w,h, for example 300,200,40,30") from None
+        raise FootageError(f"--box {text!r} is not x,y,w,h, for example 300,200,40,30") from None
     if not all(math.isfinite(v) for v in (x, y, w, h)) or w <= 0 or h <= 0:
-        raise SourceError(f"--box {text}: numbers with a width and height above 0 are needed")
+        raise FootageError(f"--box {text}: numbers with a width and height above 0 are needed")
     return x, y, w, h
 
 
-class SceneSource:
+class SceneFootage:
     """The generated aerial scene; its truth is exact."""
 
     order, has_truth, live = "rgb", True, False
@@ -147,16 +147,16 @@ class SceneSource:
         first = self._scene.render(0).box
         chosen = box or first
         if chosen is None:
-            raise SourceError(f"--seed {seed}: the target starts outside the view; try another")
+            raise FootageError(f"--seed {seed}: the target starts outside the view; try another")
         self.first_box: Box = chosen
 
-    def frames(self) -> Iterator[SourceFrame]:
+    def frames(self) -> Iterator[FootageFrame]:
         for index in range(self.count or 0):
             frame = self._scene.render(index)
-            yield SourceFrame(frame.image, frame.box, frame.visibility >= VISIBLE_SHARE)
+            yield FootageFrame(frame.image, frame.box, frame.visibility >= VISIBLE_SHARE)
 
 
-class FolderSource:
+class FolderFootage:
     """Image files with a true box for every one; lines of NaN where the target is absent."""
 
     order, has_truth, live = "bgr", True, False
@@ -164,17 +164,17 @@ class FolderSource:
     def __init__(self, folder: Path, box: Box | None, size: Size | None, limit: int | None) -> None:
         folder = folder.expanduser()
         if not folder.is_dir():
-            raise SourceError(f"sequence folder {folder} does not exist")
+            raise FootageError(f"sequence folder {folder} does not exist")
         if not (folder / "img").is_dir():
-            raise SourceError(f"{folder}: no images in its folder img")
+            raise FootageError(f"{folder}: no images in its folder img")
         self._source = _open(str(folder / "img"))
         self.name = folder.resolve().name
         try:
             truth = read_labels(folder / TRUTH_FILE, self.name)
         except SequenceError as error:
-            raise SourceError(f"{folder}: {error.reason}") from None
+            raise FootageError(f"{folder}: {error.reason}") from None
         if len(truth) != self._source.total:
-            raise SourceError(
+            raise FootageError(
                 f"{folder}: {self._source.total} images but {len(truth)} lines in {TRUTH_FILE}"
             )
         self._size = size
@@ -184,7 +184,7 @@ class FolderSource:
         self._truth = truth[: self.count] * np.array([*scale, *scale])
         self._visible = np.isfinite(self._truth).all(axis=1)
         if box is None and not self._visible[0]:
-            raise SourceError(f"{folder}: no true box in the first image; give --box x,y,w,h")
+            raise FootageError(f"{folder}: no true box in the first image; give --box x,y,w,h")
         self.first_box: Box = _box(
             self._truth[0] if box is None else np.array(box) * (*scale, *scale)
         )
@@ -193,14 +193,14 @@ class FolderSource:
     def problems(self) -> list[str]:
         return self._source.problems
 
-    def frames(self) -> Iterator[SourceFrame]:
+    def frames(self) -> Iterator[FootageFrame]:
         for index, image in _usable(self._source, self.count):
             seen = bool(self._visible[index])
             box = _box(self._truth[index]) if seen else None
-            yield SourceFrame(_resized(image, self._size), box, seen)
+            yield FootageFrame(_resized(image, self._size), box, seen)
 
 
-class VideoSource:
+class VideoFootage:
     """A video file, or a camera, which is live: its frames come once."""
 
     order, has_truth = "bgr", False
@@ -219,7 +219,7 @@ class VideoSource:
         x, y, w, h = box
         self.first_box = (x * scale[0], y * scale[1], w * scale[0], h * scale[1])
         if x + w <= 0 or y + h <= 0 or x >= image.shape[1] or y >= image.shape[0]:
-            raise SourceError(
+            raise FootageError(
                 f"--box {x:g},{y:g},{w:g},{h:g} lies outside the"
                 f" {image.shape[1]}x{image.shape[0]} video"
             )
@@ -229,25 +229,25 @@ class VideoSource:
     def problems(self) -> list[str]:
         return self._source.problems
 
-    def frames(self) -> Iterator[SourceFrame]:
+    def frames(self) -> Iterator[FootageFrame]:
         for _, image in _usable(self._source, self._limit):
-            yield SourceFrame(_resized(image, self._size))
+            yield FootageFrame(_resized(image, self._size))
 
 
 def _open(text: str) -> FrameSource:
     try:
         return media.open_source(text)
     except OSError as error:
-        raise SourceError(str(error)) from None
+        raise FootageError(str(error)) from None
 
 
 def _first(source: FrameSource) -> NDArray[np.uint8]:
     """The first image of a source that is not live."""
     for frame in source.frames():
         if frame.image is None:
-            raise SourceError(f"{source.name}: its first frame cannot be used: {frame.problem}")
+            raise FootageError(f"{source.name}: its first frame cannot be used: {frame.problem}")
         return frame.image
-    raise SourceError(f"{source.name} holds no frame that can be decoded")
+    raise FootageError(f"{source.name} holds no frame that can be decoded")
 
 
 def _usable(source: FrameSource, limit: int | None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
