@@ -10,6 +10,9 @@ import numpy as np
 
 Part = tuple[slice, slice]
 
+Box = tuple[float, float, float, float]
+"""(x, y, w, h) in pixels, 0-based and continuous: pixel (0, 0) covers [0, 1) x [0, 1)."""
+
 
 class LazyImage(ABC):
     """An image that is sliced like an array; a slice is converted, the rest is not.

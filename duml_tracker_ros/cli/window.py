@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pixels import Box
 from .common import CliError
 
 Image = NDArray[np.uint8]
-Box = tuple[float, float, float, float]
 
 HELP = "Drag a box around the target.  Enter: take it   Esc: leave"
 

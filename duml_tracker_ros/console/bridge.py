@@ -17,10 +17,10 @@ from sensor_msgs.msg import Image
 from duml_tracker_ros.msg import Target, TrackDebug
 
 from ..messages.image_codec import ImageError, read_image
-from ..node.services import Answer, TrackerServices
+from ..node.services import TrackerServices
 from ..node.stream import ImageStream
 from ..node.subscriptions import Subscriptions, best_effort, reliable
-from .protocol import Select, Watch
+from .protocol import Watch
 from .readings import read_debug, read_target, stamp_of
 from .scenes import Joiner, Scene
 from .settings import TABLE, ConsoleSettings
@@ -28,11 +28,6 @@ from .settings import TABLE, ConsoleSettings
 TICK = 0.5
 # Other nodes, and what they publish, are known after this time, seconds.
 DISCOVERY = 2.0
-
-
-def shown(answer: Answer) -> dict[str, Any]:
-    """An answer for browsers."""
-    return {"ok": answer.ok, "message": answer.message, "target": answer.target}
 
 
 class ConsoleNode(Node):
@@ -52,22 +47,14 @@ class ConsoleNode(Node):
         self._heard = Subscriptions(self)
         self._has_masks = False
         self._began = 0.0
-        self._operator = TrackerServices(self, self._name)
+        self.operator = TrackerServices(self, self._name)
         self.create_timer(TICK, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     # -- any thread ---------------------------------------------------------------------------
 
     def watch(self, watched: bool, wants: Watch) -> None:
         """Subscribe to what is watched, and to nothing else."""
-        self._operator.do(lambda: self._subscribe(watched, wants if watched else Watch()))
-
-    async def select(self, wish: Select) -> dict[str, Any]:
-        """Ask the tracker to select a target; the answer is as of `stop`."""
-        return shown(await self._operator.select(wish.numbers, wish.stamp_ns, wish.replaces))
-
-    async def stop(self, target_id: int) -> dict[str, Any]:
-        """Ask the tracker to drop a target; what it answered: `ok`, `message`, `target`."""
-        return shown(await self._operator.stop(target_id))
+        self.operator.do(lambda: self._subscribe(watched, wants if watched else Watch()))
 
     # -- the executor's thread ----------------------------------------------------------------
 
@@ -116,8 +103,8 @@ class ConsoleNode(Node):
         numbers = {**scene.numbers, "topic": stream.topic, "problem": "", "masks": self._has_masks}
         if time.monotonic() - self._began < DISCOVERY:
             pass  # others are still being discovered: nothing is known yet
-        elif not self._operator.ready:
-            numbers["problem"] = f"there is no tracker node {self._operator.tracker}"
+        elif not self.operator.ready:
+            numbers["problem"] = f"there is no tracker node {self.operator.tracker}"
         elif scene.frame is None:
             numbers["problem"] = f"no images: {stream.silence()}"
         elif scene.targets is None:

@@ -10,18 +10,11 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..node.addresses import is_loopback
 from .settings import ConsoleError, ConsoleSettings
 
 SHORTEST_TOKEN = 16
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?")
-
-
-def is_loopback(host: str) -> bool:
-    """True for addresses that only this machine reaches."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def find_token(settings: ConsoleSettings) -> str:

@@ -69,7 +69,7 @@ async def serve(bridge: ConsoleNode, ending: Ending) -> None:
     )
     bridge.emit = hub.offer
     doors = Doors(logger.warning)
-    server = Server(guard, hub, bridge, settings.max_clients, doors)
+    server = Server(guard, hub, bridge.operator, settings.max_clients, doors)
     runner = web.AppRunner(server.application(), access_log=None, handle_signals=False)
     await runner.setup()
     try:

@@ -7,10 +7,11 @@ import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from ..node.operator import Answer, Operator
 from .doors import Doors, security_headers
 from .guard import Guard
 from .hub import Client, Hub
@@ -41,14 +42,6 @@ MOST_BAD_MESSAGES = 20
 HEARTBEAT = 15.0
 # Codes of the application: what the page does about them differs.
 CLOSE_TOKEN, CLOSE_FULL = 4401, 4429
-
-
-class Operator(Protocol):
-    """What a browser may ask for."""
-
-    async def select(self, wish: Select) -> dict[str, Any]: ...
-
-    async def stop(self, target_id: int) -> dict[str, Any]: ...
 
 
 class Server:
@@ -185,7 +178,7 @@ class Server:
                 if isinstance(message, (Select, Stop)):
                     if asking is not None and not asking.done():
                         busy = "the tracker has not answered the request before this one"
-                        await _answer(socket, message.request, {"ok": False, "message": busy})
+                        await _answer(socket, message.request, Answer(False, busy))
                     else:
                         asking = asyncio.create_task(self._ask(socket, message))
                 else:
@@ -203,7 +196,8 @@ class Server:
 
     async def _ask(self, socket: web.WebSocketResponse, message: Select | Stop) -> None:
         if isinstance(message, Select):
-            answer = await self._operator.select(message)
+            wish = message.numbers, message.stamp_ns, message.replaces
+            answer = await self._operator.select(*wish)
         else:
             answer = await self._operator.stop(message.target)
         await _answer(socket, message.request, answer)
@@ -215,8 +209,9 @@ async def _sign(request: web.Request, response: web.StreamResponse) -> None:
             response.headers[name] = value
 
 
-async def _answer(socket: web.WebSocketResponse, request: int, answer: dict[str, Any]) -> None:
-    await _send(socket, {"type": "answer", "request": request, **answer})
+async def _answer(socket: web.WebSocketResponse, request: int, answer: Answer) -> None:
+    told = {"ok": answer.ok, "message": answer.message, "target": answer.target}
+    await _send(socket, {"type": "answer", "request": request, **told})
 
 
 async def _send(socket: web.WebSocketResponse, message: dict[str, Any]) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..pixels import Box
 from .base import Sequence, read_image
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)

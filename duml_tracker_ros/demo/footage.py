@@ -19,9 +19,9 @@ from ..arguments import Number, Whole
 from ..datasets import SequenceError, read_labels
 from ..media import opening as media
 from ..media.source import FrameSource
+from ..pixels import Box
 from ..scene import AerialScene
 
-Box = tuple[float, float, float, float]
 RATE = Number(0.5, 1000)
 """argparse type of images per second."""
 

@@ -17,6 +17,7 @@ from ..node.ending import interrupted_by_signals
 from ..node.exit_watchdog import end_within
 from ..node.stamps import nanoseconds
 from ..outputs import write_text
+from ..pixels import Box
 from .footage import (
     Footage,
     FootageError,
@@ -25,7 +26,7 @@ from .footage import (
     open_source,
 )
 from .pictures import Heatmap, draw_run
-from .summary import STATES, Box, Received, failures, summarize
+from .summary import STATES, Received, failures, summarize
 
 TRACKER = "duml_tracker"
 GET_STATE, CHANGE_STATE = f"/{TRACKER}/get_state", f"/{TRACKER}/change_state"

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.metrics import iou
-
-Box = tuple[float, float, float, float]
+from ..pixels import Box
 
 STATES = ("IDLE", "TRACKING", "UNCERTAIN", "LOST", "ERROR")
 SEEN = ("TRACKING", "UNCERTAIN")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..tracker import Box
+from ..pixels import Box
 from .constant_velocity import Array, ConstantVelocity
 
 LONGEST = 1.0

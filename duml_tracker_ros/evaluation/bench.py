@@ -21,10 +21,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pixels import Box
 from ..vector_units import RESTRICTIONS, brief, vector_units
 from .bench_plan import BenchCase
 from .participants import OwnTracker, OwnTrackers, Participant, create_participant
-from .peers import PEERS, Box
+from .peers import PEERS
 from .workers import end_with_parent, limit_threads
 
 INITS = 5

@@ -18,10 +18,11 @@ import torch
 from .. import progress as bars
 from ..datasets import Dataset
 from ..datasets import Sequence as Clip
+from ..pixels import Box
 from ..tracker import TrackState
 from ..tracker.frame.localize import second_peak
-from ..tracker.geometry import Box, Window, overlap, search_window
-from ..tracker.systems.records import Frame, Search
+from ..tracker.geometry import Window, overlap, search_window
+from ..tracker.systems.records import FrameImage, Search
 from ..tracker.systems.siamese import SiameseTarget, SiameseTracker
 from ..tracker.systems.verdict import verdict
 from .metrics import present
@@ -123,7 +124,7 @@ def _follow(tracker: SiameseTracker[Any], clip: Clip, on_frame: Any) -> dict[flo
         target.track.frame += 1
         if not there[index]:
             continue
-        truth, frame = as_box(clip.truth[index]), Frame(clip.image(index), "bgr")
+        truth, frame = as_box(clip.truth[index]), FrameImage(clip.image(index), "bgr")
         target.track.box = former
         usual = search_window(former, n.template_size, n.search_size)
         if wide > 1 and index % WIDE == 0:
@@ -141,7 +142,11 @@ def _follow(tracker: SiameseTracker[Any], clip: Clip, on_frame: Any) -> dict[flo
 
 
 def _look(
-    tracker: SiameseTracker[Any], target: SiameseTarget, frame: Frame, window: Window, truth: Box
+    tracker: SiameseTracker[Any],
+    target: SiameseTarget,
+    frame: FrameImage,
+    window: Window,
+    truth: Box,
 ) -> tuple[Peaks, Any]:
     rule, stride = tracker.config, tracker.config.network.stride
     expected = target.track.expect(window, stride, rule.postprocess, rule.localize)

@@ -19,8 +19,8 @@ import numpy as np
 from ..estimation.constant_velocity import Array
 from ..estimation.image_motion import OFFSET, ImageMotion, Ray, centre, centre_deviation, side
 from ..estimation.world_motion import Pose, WorldMotion, from_distance, from_plane
+from ..pixels import Box
 from ..scene import AerialScene, SceneSettings, SceneSpace
-from ..tracker import Box
 
 RATE = 20.0
 FRAMES = 80

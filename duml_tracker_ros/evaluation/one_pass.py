@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets import Sequence, SequenceError
+from ..pixels import Box
 from ..whole_set import whole_set
 from .metrics import (
     Array,
 )
 from .participants import Participant
-from .peers import Box
 from .workers import seed_all
 
 FORMAT = 1

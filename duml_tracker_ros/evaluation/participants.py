@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..digest import code_digest
-from .peers import PEERS, Box, Observation, create_peer
+from ..pixels import Box
+from .peers import PEERS, Observation, create_peer
 
 
 class Participant(Protocol):

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Box = tuple[float, float, float, float]
+from ..pixels import Box
 
 
 class PeerError(Exception):

@@ -23,11 +23,11 @@ from ..datasets import Dataset, SequenceError
 from ..datasets import Sequence as Video
 from ..datasets.region import UNKNOWN, Region, parse_region, rectangle, special
 from ..datasets.vot import EAO_RANGES
+from ..pixels import Box
 from ..whole_set import whole_set
 from . import vot
 from .one_pass import FORMAT, base_name, check_size, describe
 from .participants import Participant, TrackerSpec
-from .peers import Box
 from .tasks import run_all, run_or_resume
 from .workers import seed_all
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..evaluation.metrics import Array, iou, present
-from ..tracker import Box
+from ..pixels import Box
 from .failure import BEFORE, HEALTHY, Failure, Kind, failures
 from .trace import Trace
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from ..media.picture import PictureError, as_bgr, decode
 from ..outputs import write_text
-from ..pixels import Pixels
-from ..tracker import Box, TrackResult
+from ..pixels import Box, Pixels
+from ..tracker import TrackResult
 from .record import COLUMNS, MAPS, RAGGED, SIZES, STATES, record
 
 FORMAT = 1

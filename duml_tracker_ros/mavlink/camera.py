@@ -7,9 +7,9 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Hashable
-from typing import Any, Protocol
+from typing import Any
 
-from ..node.services import Answer
+from ..node.operator import Answer, Operator
 from . import commands
 from .codec import Codec, dialect
 from .commands import CameraCommand, Denied, NotMeant
@@ -31,16 +31,6 @@ TEXT = 50  # characters of one STATUSTEXT
 _Action = Callable[["CameraComponent", CameraCommand, Peer], int | None]
 IMAGE_STATUS = dialect.MAVLINK_MSG_ID_CAMERA_TRACKING_IMAGE_STATUS
 GEO_STATUS = dialect.MAVLINK_MSG_ID_CAMERA_TRACKING_GEO_STATUS
-
-
-class Operator(Protocol):
-    """What is asked of the tracker."""
-
-    async def select(
-        self, numbers: tuple[float, ...], stamp_ns: int, replaces: int, normalized: bool
-    ) -> Answer: ...
-
-    async def stop(self, target_id: int) -> Answer: ...
 
 
 class CameraComponent:

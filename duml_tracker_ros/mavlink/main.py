@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..node.addresses import is_loopback
 from ..node.beside import Beside, asked_to_end
 from ..node.ending import Ending
 
@@ -46,7 +47,7 @@ async def serve(bridge: MavlinkNode, ending: Ending) -> None:
     from .camera import CameraComponent
     from .codec import Codec, read_key
     from .peers import Peers
-    from .transport import Transport, is_loopback
+    from .transport import Transport
 
     settings, logger = bridge.settings, bridge.get_logger()
     key = read_key(settings.signing_key_file)

@@ -12,7 +12,6 @@ from .codec import dialect
 
 # States of a Target message.
 IDLE, TRACKING, UNCERTAIN, LOST, ERROR = range(5)
-Box = tuple[float, float, float, float]
 # Device ids that a target can be selected under, besides 0.
 SLOTS = range(1, 7)
 # Images remembered for selecting on one of them.
@@ -36,7 +35,7 @@ class TargetReport:
     followed: int
     state: int
     size: tuple[int, int]
-    box: Box | None
+    box: tuple[float, float, float, float] | None
 
 
 def read_sight(message: Any, now: float) -> TargetReport:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -18,16 +17,6 @@ UNREAD = 1 << 20  # bytes
 MOST_UNSENT = 1 << 16
 Receive = Callable[[Hashable, str, Callable[[bytes], None], bytes], None]
 """Called with address, its name, what sends to it, and the bytes that came."""
-
-
-def is_loopback(host: str) -> bool:
-    """True for an address, or the name, that only this machine reaches."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Transport:

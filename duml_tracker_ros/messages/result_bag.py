@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..tracker import Box
+from ..pixels import Box
 from .bag_images import BagError
 from .definitions import DETECTION, DETECTIONS, HYPOTHESIS, TARGET, empty, typestore
 from .results import fill_detection, fill_target

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..tracker import Box, visible_part
+from ..pixels import Box
+from ..tracker import visible_part
 
 NO_BOX = (math.nan,) * 4
 SEEN = ("tracking", "uncertain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..tracker import Box
+from ..pixels import Box
 from ..viz import state_colour
 from ..viz.colours import BLACK, REGION, Rgb
 from .outcome import FrameOutcome, Sighting, Status

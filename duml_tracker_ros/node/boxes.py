@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..tracker import Box, BoxError, validate_box, visible_part
+from ..pixels import Box
+from ..tracker import BoxError, validate_box, visible_part
 
 BoxOf = Callable[[int, int], Box]
 """Makes (x, y, w, h) in pixels from the width and height of the image."""

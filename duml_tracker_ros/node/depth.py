@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tracker import Box
+from ..pixels import Box
 from .camera_model import CameraModel
 
 # encoding -> (type, metres in one unit), as REP 118 has them; 16UC1 holds 0 where nothing is known

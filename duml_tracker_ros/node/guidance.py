@@ -21,7 +21,7 @@ from visualization_msgs.msg import MarkerArray
 
 from duml_tracker_ros.msg import Bearing, Motion
 
-from ..tracker import Box
+from ..pixels import Box
 from .camera_model import CameraModel, CameraModelError
 from .camera_source import CameraSource, GuidanceError
 from .cloud import make_cloud

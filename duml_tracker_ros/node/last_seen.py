@@ -16,7 +16,7 @@ import numpy as np
 
 from ..messages.image_codec import ImageView
 from ..outputs import write_text
-from ..tracker import Box
+from ..pixels import Box
 from .frame_ring import CameraFrame
 from .outcome import FrameOutcome
 from .target_registry import Logger

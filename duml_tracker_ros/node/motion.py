@@ -13,7 +13,8 @@ import numpy as np
 from duml_tracker_ros.msg import Motion
 
 from ..estimation.image_motion import ImageMotion, Ray, Sight, centre
-from ..tracker import Attitude, Box
+from ..pixels import Box
+from ..tracker import Attitude
 from .camera_model import CameraModel
 from .outcome import FrameOutcome, Sighting
 from .publishers import STATES

@@ -6,7 +6,8 @@ import enum
 from dataclasses import dataclass
 
 from ..messages.image_codec import ImageView
-from ..tracker import Box, TrackResult
+from ..pixels import Box
+from ..tracker import TrackResult
 from ..tracker.motion.egomotion import Attitude
 from .frame_ring import CameraFrame
 

@@ -7,7 +7,6 @@ import concurrent.futures
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from rclpy.node import Node
@@ -15,29 +14,13 @@ from rclpy.node import Node
 from duml_tracker_ros.srv import Init, InitPoint, Stop
 
 from .answers import SERVICE_QOS
+from .operator import Answer, Operator
 
 # Longer than the tracker's own init_timeout by default.
 ANSWER_TIMEOUT = 8.0
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a service answered.
-
-    Attributes:
-        ok: it was done.
-        message: what was done, or why not.
-        target: id of the new target; 0 when there is none.
-        reached: the tracker has answered at all.
-    """
-
-    ok: bool
-    message: str
-    target: int = 0
-    reached: bool = True
-
-
-class TrackerServices:
+class TrackerServices(Operator):
     """Asks `~/init`, `~/init_point` and `~/stop` of a tracker for other threads.
 
     What other threads want is done on the executor's thread, between two callbacks.
@@ -80,7 +63,6 @@ class TrackerServices:
         replaces: int = 0,
         normalized: bool = False,
     ) -> Answer:
-        """Ask for a target: a box x, y, width, height, a point x, y, or a point and a size."""
         request = Init.Request() if len(numbers) == 4 else InitPoint.Request()
         names = ("x", "y", "width", "height") if len(numbers) == 4 else ("x", "y", "size")
         for name, value in zip(names, numbers, strict=False):
@@ -90,7 +72,6 @@ class TrackerServices:
         return await self._call(self._inits if len(numbers) == 4 else self._points, request)
 
     async def stop(self, target_id: int) -> Answer:
-        """Ask for a target to be dropped; 0: all."""
         return await self._call(self._stops, Stop.Request(target_id=target_id))
 
     async def _call(self, client: Any, request: Any) -> Answer:

@@ -22,7 +22,7 @@ from ..estimation.world_motion import (
     from_distance,
     from_plane,
 )
-from ..tracker import Box
+from ..pixels import Box
 from .camera_model import CameraModel, CameraModelError
 from .camera_source import GuidanceError
 from .depth import DepthError, depth_view, surface

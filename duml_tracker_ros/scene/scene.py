@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..pixels import Box
 from . import sprites
 from .arrays import ByteImage, Matrix
 from .blend import blend
@@ -19,8 +20,6 @@ from .settings import SceneSettings, random_settings
 from .terrain import World, paint
 from .themes import theme
 from .traffic import Actor, Traffic
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)

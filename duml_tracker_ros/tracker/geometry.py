@@ -13,10 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..pixels import Box
 from .errors import BoxError
-
-Box = tuple[float, float, float, float]
-"""(x, y, w, h) in pixels, 0-based and continuous: pixel (0, 0) covers [0, 1) x [0, 1)."""
 
 Sides = tuple[float, float] | tuple[Tensor, Tensor] | Tensor
 """Width and height: of the host, or on the device, for a graph that has no numbers of the host."""

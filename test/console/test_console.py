@@ -19,13 +19,14 @@ pytest.importorskip("aiohttp", reason="the console needs aiohttp")
 from duml_tracker_ros.cli.console import ros_arguments
 from duml_tracker_ros.cli.main import build_parser
 from duml_tracker_ros.console import picture, protocol
-from duml_tracker_ros.console.guard import Guard, find_token, is_loopback
+from duml_tracker_ros.console.guard import Guard, find_token
 from duml_tracker_ros.console.hub import Client, Hub
 from duml_tracker_ros.console.protocol import Watch
 from duml_tracker_ros.console.readings import DebugReading, TargetReading, read_target
 from duml_tracker_ros.console.scenes import Joiner, Scene
 from duml_tracker_ros.console.settings import TABLE, ConsoleError, ConsoleSettings
 from duml_tracker_ros.messages.image_codec import ImageError, ImageView
+from duml_tracker_ros.node.addresses import is_loopback
 from duml_tracker_ros.node.frame_ring import CameraFrame
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,7 +20,7 @@ from duml_tracker_ros.console import doors
 from duml_tracker_ros.console.doors import (
     GUESTS,
     GUESTS_OF_ADDRESS,
-    Frames,
+    MaskCheck,
     neighbourhood,
 )
 from duml_tracker_ros.console.guard import Guard
@@ -28,6 +28,7 @@ from duml_tracker_ros.console.hub import Hub
 from duml_tracker_ros.console.picture import encode, encode_mask
 from duml_tracker_ros.console.server import Server
 from duml_tracker_ros.console.settings import ConsoleSettings
+from duml_tracker_ros.node.operator import Answer
 
 TOKEN = "a-token-of-many-letters"
 HEADERS = (
@@ -234,11 +235,11 @@ def test_frames_are_told_apart_however_they_arrive():
 
     sound = b"".join(frame(n) for n in (0, 1, 125, 126, 127, 65535, 65536, 3, 0))
     for step in (1, 2, 3, 7, 4096, len(sound)):
-        frames = Frames()
+        frames = MaskCheck()
         parts = [sound[i : i + step] for i in range(0, len(sound), step)]
         assert all(frames.masked(part) for part in parts)
         assert not frames.masked(frame(5, mask=0))
-    assert not Frames().masked(sound + frame(0, mask=0) + sound)
+    assert not MaskCheck().masked(sound + frame(0, mask=0) + sound)
 
 
 def test_addresses_of_one_network_count_as_one():
@@ -282,8 +283,8 @@ def test_who_has_the_token_stays_and_who_has_none_goes(monkeypatch):
 class Operator:
     """Answers as the tracker's node would."""
 
-    async def select(self, wish):
-        return {"ok": True, "message": "selected"}
+    async def select(self, *wish):
+        return Answer(True, "selected")
 
     async def stop(self, target_id):
-        return {"ok": True, "message": "stopped"}
+        return Answer(True, "stopped")

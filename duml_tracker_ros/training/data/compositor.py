@@ -13,7 +13,8 @@ import numpy as np
 
 from duml_tracker_ros.tracker.geometry import context_side
 
-from ...datasets.annotated import Box, Target
+from ...datasets.annotated import Target
+from ...pixels import Box
 from . import warp
 from .appearance import posed
 from .bank import Bank

@@ -7,7 +7,8 @@ import random
 
 import cv2
 
-from ...datasets.annotated import Box, Target
+from ...datasets.annotated import Target
+from ...pixels import Box
 from . import warp
 from .bank import Bank
 from .compositor import Compositor, Fill

@@ -10,7 +10,7 @@ import numpy as np
 
 from duml_tracker_ros.tracker.geometry import context_side
 
-from ...datasets.annotated import Box
+from ...pixels import Box
 from . import warp
 from .appearance import Layer, deform, mirrored, posed, recolour, soften
 from .compositor import Compositor, enlarge, scale_box

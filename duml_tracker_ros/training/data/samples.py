@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from ...datasets.annotated import Box
+from ...pixels import Box
 from .errors import DataError
 from .warp import Image
 
