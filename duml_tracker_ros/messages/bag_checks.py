@@ -8,13 +8,33 @@ from typing import Any
 from ..arguments import shown
 
 
+def no_bag(path: Path) -> str:
+    """Why a path is not opened as a bag; empty for one that may be.
+
+    A pipe in a folder would be waited for, for ever.
+    """
+    if path.name.startswith("._"):
+        return f"is what macOS keeps beside a file: give {path.name[2:]}"
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if file.exists() and not file.is_file() and not file.is_dir():
+            return f"holds {file.name}, which is no file but a pipe or a device: remove it"
+    return ""
+
+
+def count_fault(count: object) -> str:
+    """What is wrong with a number of messages of a bag's metadata; empty for one that may be."""
+    if isinstance(count, int) and 0 <= count < 1 << 63:
+        return ""
+    return f"says in its metadata.yaml that it has {shown(str(count))} messages of a topic"
+
+
 def database_faults(path: Path) -> list[str]:
     """What is wrong with the sqlite files of a bag: structure, indices, and what lies beside them.
 
     Args:
         path: folder of a bag or a .db3 file; others have no such files.
     """
-    files = sorted(path.glob("*.db3")) if path.is_dir() else [path] * (path.suffix == ".db3")
+    files = sorted(path.glob("[!.]*.db3")) if path.is_dir() else [path] * (path.suffix == ".db3")
     return [f"{file.name} {fault}" for file in files for fault in _faults(file)]
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .bag_checks import Order, database_faults
+from ..arguments import shown
+from .bag_checks import Order, count_fault, database_faults, no_bag
+from .bag_chunks import bound_chunks
 from .definitions import FFMPEG, FOXGLOVE, typestore
 from .errors import ImageError
 from .image_codec import ImageReader, ImageView
@@ -79,6 +82,8 @@ class BagImages:
         if not self.path.is_dir() and not self.path.is_file():
             # Reading a pipe would wait for ever.
             raise BagError(f"{self.path} is no file; give a bag's folder, .mcap or .db3 file")
+        if reason := no_bag(self.path):
+            raise BagError(f"{self.path} {reason}")
         if self.path.suffix == ".bag":
             raise BagError(f"{self.path} is of ROS 1; rosbags-convert makes it one of ROS 2")
         if self.path.is_file() and self.path.suffix == ".zstd":
@@ -97,6 +102,7 @@ class BagImages:
             from rosbags.rosbag2 import Reader
         except ImportError:
             raise BagError("reading bags needs the library rosbags: pip install rosbags") from None
+        bound_chunks()
         self._store = typestore()
         try:
             self._reader = Reader(self.path)
@@ -147,11 +153,17 @@ class BagImages:
         self.problems += database_faults(self.path)
 
     def _images(self, messages: Iterator[Any], reader: ImageReader) -> Iterator[BagImage]:
-        for index in range(self.total):
+        for index in itertools.count():
             try:
                 connection, time_ns, data = next(messages)
             except StopIteration:
-                self.problems.append(f"it ends after {index} images instead of {self.total}")
+                if index < self.total:
+                    self.problems.append(f"it ends after {index} images instead of {self.total}")
+                if index > self.total:
+                    self.problems.append(
+                        f"it has {index} images, though its metadata.yaml says {self.total}: a "
+                        "file was left out there, or stands there twice"
+                    )
                 return
             except Exception as error:
                 self.problems.append(f"{self._words(error)} after {index} of {self.total} images")
@@ -205,13 +217,16 @@ class BagImages:
             )
         if not here:
             raise BagError(f"{self.path} has no topic {self.topic}; {self._image_topics()}")
+        for connection in images:
+            if fault := count_fault(connection.msgcount):
+                raise BagError(f"{self.path} {fault}; ros2 bag reindex may mend it")
         if not sum(c.msgcount for c in images):
             raise BagError(f"topic {self.topic} of {self.path} has no images")
         return images
 
     def _image_topics(self) -> str:
         found = sorted(
-            f"{c.topic} ({c.msgtype.rpartition('/')[2]}, {c.msgcount})"
+            f"{shown(c.topic)[1:-1]} ({c.msgtype.rpartition('/')[2]}, {c.msgcount})"
             for c in self._reader.connections
             if c.msgtype in KINDS
         )
@@ -221,6 +236,8 @@ class BagImages:
         return BagError(f"{self.path} {self._words(error)}")
 
     def _words(self, error: Exception) -> str:
+        if isinstance(error, OSError) and error.errno:
+            return f"cannot be read: {error.strerror}"
         return (
             f"is truncated or damaged ({type(error).__name__}: {error}; mcap recover or "
             "ros2 bag reindex may mend it)"

@@ -6,17 +6,21 @@ import os
 import random
 import shutil
 import sqlite3
+import struct
 from pathlib import Path
 
 import cv2
+import lz4.frame
 import numpy as np
 import pytest
+import yaml
 from generated_sequence import render
-from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from rosbags.typesys import get_types_from_msg
 
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.evaluation.workers import limit_threads
+from duml_tracker_ros.messages.bag_chunks import _lz4
 from duml_tracker_ros.messages.bag_images import BagError, BagImages
 from duml_tracker_ros.messages.definitions import DEFINITIONS, DETECTIONS, TARGET, empty, typestore
 from duml_tracker_ros.messages.scaling import ScalingRule
@@ -418,3 +422,89 @@ def test_what_a_killed_recorder_left_beside_its_database_is_told(tmp_path, capsy
     assert "in.db3 was not closed: in.db3-wal beside it holds what is not read; take it in" in said
     assert run(bag, tmp_path / "whole", "--tracker", "opencv_kcf") in (0, 1)
     assert "was not closed" not in capsys.readouterr().err
+
+
+# --- odd folders ---------------------------------------------------------------------------------
+
+
+def edited(path, change):
+    """The bag with what ``change`` makes of its metadata."""
+    file = path / "metadata.yaml"
+    metadata = yaml.safe_load(file.read_text())
+    change(metadata["rosbag2_bagfile_information"])
+    file.write_text(yaml.safe_dump(metadata))
+    return path
+
+
+def stamps(path):
+    with BagImages(path, "/camera/image") as bag:
+        return [image.stamp_ns for image in bag], bag.problems
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_what_macos_keeps_beside_a_bag_is_not_looked_at(tmp_path, storage):
+    write_bag(tmp_path / "bag", storage)
+    (data,) = (file for file in (tmp_path / "bag").iterdir() if file.suffix != ".yaml")
+    for name in (data.name, "metadata.yaml"):
+        (data.parent / f"._{name}").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X" + bytes(4000))
+    (data.parent / "loop").symlink_to(data.parent)
+    found, problems = stamps(data.parent)
+    assert (len(found), problems) == (8, [])
+    with pytest.raises(BagError, match=f"what macOS keeps beside a file: give {data.name}"):
+        stamps(data.parent / f"._{data.name}")
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_pipe_in_a_bag_is_not_waited_for(tmp_path, storage):
+    write_bag(tmp_path / "bag", storage)
+    (data,) = (file for file in (tmp_path / "bag").iterdir() if file.suffix != ".yaml")
+    data.unlink()
+    os.mkfifo(data)
+    with pytest.raises(BagError, match=f"holds {data.name}, which is no file but a pipe"):
+        stamps(tmp_path / "bag")
+
+
+@pytest.mark.parametrize("count", [-5, math.nan, "eight", 1 << 63])
+def test_impossible_counts_are_refused(tmp_path, count):
+    write_bag(tmp_path / "bag")
+
+    def change(metadata):
+        for topic in metadata["topics_with_message_count"]:
+            topic["message_count"] = count
+
+    with pytest.raises(BagError, match=f"that it has '{count}' messages of a topic"):
+        stamps(edited(tmp_path / "bag", change))
+
+
+def test_images_that_the_metadata_does_not_count_are_read_and_told(tmp_path):
+    write_bag(tmp_path / "bag")
+    path = edited(
+        tmp_path / "bag", lambda m: m.update(relative_file_paths=2 * m["relative_file_paths"])
+    )
+    found, problems = stamps(path)
+    assert len(found) == 16
+    assert "it has 16 images, though its metadata.yaml says 8" in problems[-1]
+
+
+@pytest.mark.parametrize("claimed", [1000, (1 << 30) + 1])
+def test_chunks_are_not_unpacked_beyond_what_they_claim(tmp_path, claimed):
+    """A bomb claims little, or too much."""
+    writer = Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+    with writer:
+        kind = "sensor_msgs/msg/Image"
+        images = writer.add_connection("/camera/image", kind, typestore=STORE)
+        writer.write(images, 1, STORE.serialize_cdr(image_message(0, raw=True), kind))
+    assert len(stamps(tmp_path / "bag")[0]) == 1
+    (file,) = (tmp_path / "bag").glob("*.mcap")
+    data = file.read_bytes()
+    at = data.index(b"\x04\0\0\0zstd") - 12
+    size = data[at : at + 8]
+    assert data.count(size) >= 1
+    file.write_bytes(data.replace(size, struct.pack("<Q", claimed)))
+    words = "unpacks to more than the 1000" if claimed == 1000 else "claims to unpack to 1073741825"
+    with BagImages(tmp_path / "bag", "/camera/image") as bag:
+        assert not list(bag)
+        assert any(words in problem for problem in bag.problems), bag.problems
+    with pytest.raises(ValueError, match="more than the 1000 it claims"):
+        _lz4(lz4.frame.compress(bytes(1 << 20)), 1000)
