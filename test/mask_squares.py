@@ -13,8 +13,8 @@ from duml_tracker_ros.tracker.checkpoint import save_checkpoint
 from duml_tracker_ros.tracker.network.mask_net import MaskNet
 from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.settings import build
-from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.objectives import objective
+from duml_tracker_ros.training.recipes import load_train_config
 
 SMALL = {
     **TINY,

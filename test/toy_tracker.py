@@ -28,6 +28,7 @@ from duml_tracker_ros.tracker.systems.records import (
     Search,
     TargetModel,
 )
+from duml_tracker_ros.training.config import TrainConfig
 from duml_tracker_ros.training.objectives import Objective
 
 
@@ -116,7 +117,18 @@ class ToyTracker(FrameTracker[ToyNet, ToyTarget, Located]):
 def toy_loss(net, batch, config, autocast) -> tuple[Tensor, dict[str, Tensor]]:
     with autocast:
         total = net.extract(batch["search"].flatten(0, 1))[0].float().square().mean()
+        total = config.toy.weight * total
     return total, {"total": total}
 
 
-OBJECTIVE = Objective(toy_loss, ("total",))
+@dataclass(frozen=True)
+class ToyLossConfig(Group, path="toy"):
+    weight: Annotated[float, Range(0, 10)] = 1.0
+
+
+@dataclass(frozen=True)
+class ToyTrainConfig(TrainConfig):
+    toy: ToyLossConfig = field(default_factory=ToyLossConfig)
+
+
+OBJECTIVE = Objective(toy_loss, ("total",), ToyTrainConfig)

@@ -23,7 +23,7 @@ from .common import (
 if TYPE_CHECKING:
     from ..evaluation.ablations import Row
     from ..evaluation.measures import Measure
-    from ..evaluation.variants import Outcome
+    from ..evaluation.variants import VariantScores
 
 HELP = "the papers' comparisons within each tracker"
 DESCRIPTION = """\
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         if name == "siamrcr" and clips.protocol not in ("supervised", "anchors"):
             columns = (*shown, CORRELATION)
         variants = variants_of(rows, spec, clips=clips, out=out / name, **options)
-        done: list[tuple[Row, Outcome]] = []
+        done: list[tuple[Row, VariantScores]] = []
         lacking: dict[str, str] = {}
         for row in rows:
             found = run_row(row, variants, files, size)
@@ -128,14 +128,14 @@ def _networks(pairs: list[str]) -> dict[str, str]:
 
 
 def _table(
-    done: list[tuple[Row, Outcome]], lacking: dict[str, str], shown: tuple[Measure, ...]
+    done: list[tuple[Row, VariantScores]], lacking: dict[str, str], shown: tuple[Measure, ...]
 ) -> str:
     """Scores of the rows; better and worse count clips against the first row of the group."""
     parts = []
     if done:
         header = ["row", *(m.title for m in shown)]
         by_clip = any(outcome.auc for _, outcome in done)
-        first: dict[str, Outcome] = {}
+        first: dict[str, VariantScores] = {}
         lines = []
         for row, outcome in done:
             better, worse = outcome.against(first.setdefault(row.group, outcome))

@@ -33,7 +33,7 @@ Measure a tracker on frames in memory: median milliseconds per update with the 5
 parts of an update, init time and memory. A sweep changes one thing: the image, the number of
 targets followed together, the search region, the online memory, the update rule, the engine (with
 an update on every frame, in both sizes), or the r50 backbone (original strides or dilated).
-`peers` runs OpenCV's trackers on the same frames, NanoTrack among them where --model gives its
+`baselines` runs OpenCV's trackers on the same frames, NanoTrack among them where --model gives its
 files; `long` shows whether time and memory stay flat. `vectors` are the vector units that the
 libraries could use; --isa shows what a lesser processor would do.
 
@@ -56,10 +56,10 @@ duml-tracker bench --device cuda --sweep engine backbone
 # original strides against dilation
 duml-tracker bench --sweep backbone
 # beside CSRT and NanoTrack on a processor without AVX512, and on this one
-duml-tracker bench --threads 1 --sweep peers --isa avx2 all --model \
+duml-tracker bench --threads 1 --sweep baselines --isa avx2 all --model \
 opencv_nano=BACKBONE.onnx,NECKHEAD.onnx
 """
-QUICK = ("image", "memory", "update", "peers")
+QUICK = ("image", "memory", "update", "baselines")
 
 
 def image_size(text: str) -> tuple[int, int]:
@@ -79,9 +79,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=list(QUICK),
         metavar="WHAT",
-        help="image targets search memory update engine backbone peers long, all or none (default: "
-        + " ".join(QUICK)
-        + ")",
+        help="image targets search memory update engine backbone baselines long, all or none "
+        f"(default: {' '.join(QUICK)})",
     )
     parser.add_argument(
         "--image", type=image_size, default=(640, 480), metavar="WxH", help="default: 640x480"
@@ -123,42 +122,44 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..evaluation.baselines import BASELINES, BaselineError, baseline_models, create_baseline
     from ..evaluation.bench import bench
     from ..evaluation.bench_page import bench_table, further_targets, render_bench
-    from ..evaluation.bench_plan import PEERS_MEASURED, SWEEPS, plan
+    from ..evaluation.bench_plan import BASELINES_MEASURED, SWEEPS, plan
     from ..evaluation.environment import describe_environment
     from ..evaluation.participants import TrackerSpec, create_participant
-    from ..evaluation.peers import PEERS, PeerError, create_peer, peer_models
     from ..processors import tracker_threads
 
     args.threads = args.threads or tracker_threads()
+    # The former name is understood.
+    args.sweep = ["baselines" if name == "peers" else name for name in args.sweep]
     sweeps = [] if args.sweep == ["none"] else list(SWEEPS if args.sweep == ["all"] else args.sweep)
     unknown = [s for s in sweeps if s not in SWEEPS]
     if unknown:
         raise CliError(f"--sweep {unknown[0]!r}: choose from {' '.join(SWEEPS)}, all or none")
     json_file, say = json_and_report(args)
     (spec,) = tracker_specs(args, [args.tracker])
-    if spec.name in PEERS and set(sweeps) - {"image", "peers", "long"}:
-        sweeps = [s for s in sweeps if s in ("image", "peers", "long")]
+    if spec.name in BASELINES and set(sweeps) - {"image", "baselines", "long"}:
+        sweeps = [s for s in sweeps if s in ("image", "baselines", "long")]
     _check_isas(args.isa, spec)
-    models = peer_models(args.models)
-    if unused := set(models) - {spec.name, *(PEERS if "peers" in sweeps else ())}:
-        raise CliError(f"--model {min(unused)}=...: add --sweep peers, or it is not measured")
+    models = baseline_models(args.models)
+    if unused := set(models) - {spec.name, *(BASELINES if "baselines" in sweeps else ())}:
+        raise CliError(f"--model {min(unused)}=...: add --sweep baselines, or it is not measured")
     create_participant(spec)
     if args.profile:
         if args.isa:
             raise CliError("--profile measures in this process; --isa is for sweeps")
         return _profile(spec, args)
-    peers = []
-    for name in dict.fromkeys((*PEERS_MEASURED, *models)) if "peers" in sweeps else ():
+    baselines = []
+    for name in dict.fromkeys((*BASELINES_MEASURED, *models)) if "baselines" in sweeps else ():
         try:
-            create_peer(name, models.get(name, ()))
-        except PeerError as error:
+            create_baseline(name, models.get(name, ()))
+        except BaselineError as error:
             if name in models:
                 raise
             print(f"left out: {error}", file=sys.stderr)
         else:
-            peers.append(TrackerSpec(name, models=models.get(name, ())))
+            baselines.append(TrackerSpec(name, models=models.get(name, ())))
     cases = plan(
         spec,
         sweeps,
@@ -166,7 +167,7 @@ def run(args: argparse.Namespace) -> int:
         frames=args.frames,
         long_frames=args.long_frames,
         threads=args.threads,
-        peers=peers,
+        baselines=baselines,
         isas=[None if isa == "all" else isa for isa in args.isa],
     )
     done = 0
@@ -228,10 +229,10 @@ def _check_isas(isas: list[str], spec: TrackerSpec) -> None:
 
 
 def _profile(spec: TrackerSpec, args: argparse.Namespace) -> int:
-    from ..evaluation.peers import PEERS
+    from ..evaluation.baselines import BASELINES
     from ..evaluation.profile import profile_tables, profile_update
 
-    if spec.name in PEERS:
+    if spec.name in BASELINES:
         raise CliError(f"--profile: {spec.name} is OpenCV's; it tells nothing of its parts")
     if args.device not in ("auto", "cpu"):
         raise CliError(f"--profile is for CPUs; --device {args.device} takes --sweep")

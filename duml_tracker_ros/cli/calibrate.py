@@ -57,12 +57,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..datasets import DatasetError, load_dataset
     from ..evaluation import calibration
+    from ..evaluation.baselines import BASELINES
     from ..evaluation.participants import OwnTracker
-    from ..evaluation.peers import PEERS
 
     specs = tracker_specs(args, args.tracker)
     for spec in specs:
-        if spec.name in PEERS:
+        if spec.name in BASELINES:
             raise CliError(f"--tracker {spec.name}: OpenCV's trackers tell no confidence")
     # Missing weights are told at once.
     present = [OwnTracker(spec).tracker.info()["config"]["localize"] for spec in specs]

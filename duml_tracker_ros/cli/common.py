@@ -145,7 +145,7 @@ def add_own_tracker(parser: argparse._ActionsContainer) -> None:
 def add_tracker_options(parser: argparse._ActionsContainer) -> None:
     """Options that say how trackers are made, OpenCV's included."""
     add_own_tracker(parser)
-    text = "model files of an OpenCV peer, e.g. opencv_vit=vit.onnx"
+    text = "model files of an OpenCV baseline, e.g. opencv_vit=vit.onnx"
     add_repeated(parser, "--model", "NAME=FILE[,FILE]", text, "models")
 
 
@@ -192,15 +192,15 @@ def tracker_specs(args: argparse.Namespace, names: Sequence[str]) -> list[Tracke
 
     Raises CliError for a name nobody knows, a name given twice, or a device that is not there.
     """
+    from ..evaluation.baselines import BASELINES, baseline_models
     from ..evaluation.participants import TrackerSpec, known_trackers
-    from ..evaluation.peers import PEERS, peer_models
 
     settings = parse_settings(args.settings)
-    models = peer_models(args.models)
+    models = baseline_models(args.models)
     for index, name in enumerate(names):
         if name in names[:index]:
             raise CliError(f"--tracker names {name} twice")
-        if name not in PEERS and name not in known_trackers():
+        if name not in BASELINES and name not in known_trackers():
             raise CliError(f"unknown tracker {name!r}; known: {', '.join(known_trackers())}")
     check_device(args.device)
     return [

@@ -62,7 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser,
         "--model",
         "NAME=FILE[,FILE]",
-        "model files of an OpenCV peer",
+        "model files of an OpenCV baseline",
         "models",
     )
     add_device(parser)
@@ -80,15 +80,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..datasets import load_dataset
-    from ..evaluation.comparison import compare, measure_speed, own_contestants, peer_contestants
-    from ..evaluation.peers import PEERS, peer_models
+    from ..evaluation.baselines import BASELINES, baseline_models
+    from ..evaluation.comparison import (
+        baseline_contestants,
+        compare,
+        measure_speed,
+        own_contestants,
+    )
     from ..evaluation.sections import check_sections
     from ..tracker import TRACKERS
 
     wanted = args.tracker or [*TRACKERS, "opencv"]
     for name in wanted:
-        if name not in (*TRACKERS, *PEERS, "opencv"):
-            known = ", ".join((*TRACKERS, "opencv", *PEERS))
+        if name not in (*TRACKERS, *BASELINES, "opencv"):
+            known = ", ".join((*TRACKERS, "opencv", *BASELINES))
             raise CliError(f"--tracker {name!r} is not known; choose from {known}")
     if args.docs:
         check_sections(Path(args.docs).expanduser(), SECTIONS)
@@ -96,15 +101,15 @@ def run(args: argparse.Namespace) -> int:
     own, missing = own_contestants(
         [n for n in TRACKERS if n in wanted], parse_files(args.weights), args.device
     )
-    peers, absent = peer_contestants(peer_models(args.models))
+    baselines, absent = baseline_contestants(baseline_models(args.models))
     if "opencv" not in wanted:
-        peers = [p for p in peers if p.label in wanted]
+        baselines = [p for p in baselines if p.label in wanted]
         absent = {n: reason for n, reason in absent.items() if n in wanted}
-    if not own and not peers:
+    if not own and not baselines:
         raise CliError("no tracker to compare: " + "; ".join((*missing.values(), *absent.values())))
     out = out_folder(args.out, "compare", args.root)
     options = run_options(args)
-    entries, problems = compare([*own, *peers], clips, out / "runs", **options)
+    entries, problems = compare([*own, *baselines], clips, out / "runs", **options)
     if not args.no_speed:
 
         def tell(entry: Entry) -> None:

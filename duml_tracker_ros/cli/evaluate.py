@@ -286,7 +286,7 @@ def _submit(result: Evaluation, folder: Path) -> list[tuple[Path | None, str]]:
 
 def switched(specs: Sequence[TrackerSpec], changed: dict[str, Any]) -> list[TrackerSpec]:
     """This package's trackers with settings changed."""
-    from ..evaluation.peers import PEERS
+    from ..evaluation.baselines import BASELINES
 
-    own = [s for s in specs if s.name not in PEERS]
+    own = [s for s in specs if s.name not in BASELINES]
     return [dataclasses.replace(s, overrides={**s.overrides, **changed}) for s in own]

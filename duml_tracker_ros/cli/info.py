@@ -58,22 +58,22 @@ def run(args: argparse.Namespace) -> int:
 
 def availability() -> dict[str, str]:
     """Each known tracker, and whether it can be used here."""
+    from ..evaluation.baselines import BASELINES, BaselineError, baseline_files, create_baseline
     from ..evaluation.participants import known_trackers
-    from ..evaluation.peers import PEERS, PeerError, create_peer, peer_files
 
     found: dict[str, str] = {}
     for name in known_trackers():
-        if name not in PEERS:
+        if name not in BASELINES:
             found[name] = "this package"
-        elif peer_files(name):
+        elif baseline_files(name):
             found[name] = f"OpenCV, with --model {name}=" + ",".join(
-                f"{f.upper()}.onnx" for f in peer_files(name)
+                f"{f.upper()}.onnx" for f in baseline_files(name)
             )
         else:
             try:
-                create_peer(name)
+                create_baseline(name)
                 found[name] = "OpenCV"
-            except PeerError as error:
+            except BaselineError as error:
                 found[name] = "not here: " + str(error).partition("; ")[2]
     return found
 

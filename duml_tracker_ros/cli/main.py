@@ -145,12 +145,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def expected_errors() -> tuple[type[Exception], ...]:
     """Errors whose text is meant for the user."""
     from ..datasets import DatasetError, SequenceError
-    from ..evaluation.peers import PeerError
+    from ..evaluation.baselines import BaselineError
     from ..evaluation.sections import SectionError
     from ..explain.trace import TraceError
     from ..messages.bag_images import BagError
     from ..outputs import OutputError
     from ..tracker.errors import TrackerError
 
-    given = (CliError, BagError, DatasetError, SequenceError, PeerError, SectionError)
+    given = (CliError, BagError, DatasetError, SequenceError, BaselineError, SectionError)
     return (*given, OutputError, TraceError, TrackerError, OSError)

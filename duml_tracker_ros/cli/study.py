@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..datasets import Dataset
     from ..evaluation.measures import Measure
     from ..evaluation.participants import TrackerSpec
-    from ..evaluation.variants import Outcome
+    from ..evaluation.variants import VariantScores
     from ..training.study import Recipe
 
 HELP = "repeat the paper's comparisons"
@@ -130,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
             steps = args.steps
             return str(study.train_recipe(recipe, out / "networks", args.config, settings, steps))
 
-        def trained(recipes: list[Recipe]) -> list[Outcome]:
+        def trained(recipes: list[Recipe]) -> list[VariantScores]:
             return [variants.run(r.name, study.settings_of(r), network(r)) for r in recipes]
 
         alone, data = study.formulations(), study.training_data(settings.get("data.layouts", {}))
@@ -199,6 +199,6 @@ def _paper_tables() -> str:
     return table(["row", "data sets", "how"], lines)
 
 
-def _rows(outcomes: list[Outcome], shown: tuple[Measure, ...]) -> str:
+def _rows(outcomes: list[VariantScores], shown: tuple[Measure, ...]) -> str:
     rows = [[outcome.name, *(m.cell(outcome.mean) for m in shown)] for outcome in outcomes]
     return table(["variant", *(m.title for m in shown)], rows)

@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.workers import limit_threads
     from ..media.opening import open_source, without_password
     from ..processors import tracker_threads
-    from .window import Window
+    from .window import PictureWindow
 
     if (args.box is None) == (not args.select):
         raise CliError("give the target either as --box x,y,w,h or with --select")
@@ -151,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
         stack.enter_context(together())
         window = None
         if args.select or args.show:
-            window = Window(f"duml-tracker: {source.name}", "give --box and --video instead")
+            window = PictureWindow(f"duml-tracker: {source.name}", "give --box and --video instead")
             stack.callback(window.close)
         box = args.box
         if args.select:
@@ -205,13 +205,13 @@ def _follow(
     record: _Record,
     sinks: _Sinks,
 ) -> None:
-    from ..evaluation.peers import Observation
+    from ..evaluation.baselines import Prediction
     from ..progress import progress
 
     total = source.total - args.start if source.total is not None else None
     if args.frames is not None:
         total = args.frames if total is None else min(total, args.frames)
-    seen = Observation(box, 1.0, "tracking")
+    seen = Prediction(box, 1.0, "tracking")
     ms = record.init_ms
     images = itertools.islice(itertools.chain([first], frames), args.frames)
     with progress(total=total, unit="frame", show=not args.quiet) as bar:
@@ -219,7 +219,7 @@ def _follow(
             score_map = mask = None
             if image is None:
                 # As if the camera had dropped it: the target is looked for in the next one.
-                seen, ms = Observation((math.nan,) * 4, math.nan, UNREADABLE), math.nan
+                seen, ms = Prediction((math.nan,) * 4, math.nan, UNREADABLE), math.nan
             elif index > args.start:
                 begin = time.perf_counter()
                 seen = tracker.update(image)

@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _estimate(config: str, overrides: dict[str, Any]) -> int:
-    from ..training.config import load_train_config
     from ..training.estimate import estimate, memory
+    from ..training.recipes import load_train_config
 
     recipe = load_train_config(config, overrides)
     need = memory(recipe)

@@ -19,7 +19,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..evaluation.variants import Outcome
+    from ..evaluation.variants import VariantScores
 
 HELP = "search settings on validation clips"
 DESCRIPTION = """\
@@ -87,9 +87,9 @@ def run(args: argparse.Namespace) -> int:
         **run_options(args),
     )
     rows: list[list[str]] = []
-    first: list[Outcome] = []
+    first: list[VariantScores] = []
 
-    def report(key: str, value: Any, outcome: Outcome, taken: bool) -> None:
+    def report(key: str, value: Any, outcome: VariantScores, taken: bool) -> None:
         first.append(outcome)
         better, worse = outcome.against(first[0])
         mean, lost = f"{outcome.mean[ranks.key]:.4f}", outcome.mean.get("lost_frames")

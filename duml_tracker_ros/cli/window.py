@@ -21,7 +21,7 @@ Image = NDArray[np.uint8]
 HELP = "Drag a box around the target.  Enter: take it   Esc: leave"
 
 
-class Window:
+class PictureWindow:
     """One window; raises CliError where none can be opened.
 
     Images larger than the screen are shown smaller; boxes are in image pixels all the same.

@@ -1,6 +1,6 @@
 """Data sets in their published layouts, for evaluation and training alike."""
 
-from .annotated import Record, Target
+from .annotated import Annotation, Record
 from .base import (
     Dataset,
     DatasetError,
@@ -18,12 +18,12 @@ from .folder import load_folder
 __all__ = [
     "BENCHMARKS",
     "TRAINING",
+    "Annotation",
     "Dataset",
     "DatasetError",
     "Record",
     "Sequence",
     "SequenceError",
-    "Target",
     "list_images",
     "load_dataset",
     "load_folder",

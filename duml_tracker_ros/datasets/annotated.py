@@ -13,7 +13,7 @@ from .base import Sequence, read_image
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Annotation:
     """One annotated object: box (x, y, w, h) in image pixels, optional polygon rings [N, 2].
 
     visibility: share of it that is seen, where known.
@@ -36,7 +36,7 @@ class Record:
     height: int
     video: str | None = None
     frame: int | None = None
-    targets: tuple[Target, ...] = ()
+    targets: tuple[Annotation, ...] = ()
 
 
 def records_of(sequence: Sequence, source: str, stride: int) -> Iterator[Record]:
@@ -49,7 +49,7 @@ def records_of(sequence: Sequence, source: str, stride: int) -> Iterator[Record]
         path = sequence.frames[t]
         if size is None:
             size = picture_size(path)
-        target = Target((x, y, w, h), sequence.label, 0)
+        target = Annotation((x, y, w, h), sequence.label, 0)
         yield Record(str(path), source, *size, sequence.name, t, (target,))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .annotated import Record, Target
+from .annotated import Annotation, Record
 from .base import DatasetError
 from .text import read_text
 
@@ -28,7 +28,7 @@ def _split(path: Path, folder: Path) -> Iterator[Record]:
     try:
         data = json.loads(read_text(path))
         names = {c["id"]: c["name"] for c in data["categories"]}
-        targets: dict[int, list[Target]] = defaultdict(list)
+        targets: dict[int, list[Annotation]] = defaultdict(list)
         for item in data["annotations"]:
             x, y, w, h = (float(v) for v in item["bbox"])
             if item.get("iscrowd") or w < 2 or h < 2:
@@ -40,7 +40,7 @@ def _split(path: Path, folder: Path) -> Iterator[Record]:
                 if len(ring) >= 6
             )
             label = names.get(item["category_id"], "")
-            targets[item["image_id"]].append(Target((x, y, w, h), label, None, polygon))
+            targets[item["image_id"]].append(Annotation((x, y, w, h), label, None, polygon))
         pictures = [
             (p["id"], p["file_name"], int(p["width"]), int(p["height"])) for p in data["images"]
         ]

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 
-from .annotated import Record, Target
+from .annotated import Annotation, Record
 from .base import DatasetError
 
 SPLITS = ("train", "val")
@@ -46,7 +46,7 @@ def train_imagenet_det(root: Path, stride: int = 1) -> Iterator[Record]:
                 yield Record(str(picture), "imagenet_det", *size, targets=tuple(targets))
 
 
-def _objects(path: Path) -> tuple[tuple[int, int], list[Target]]:
+def _objects(path: Path) -> tuple[tuple[int, int], list[Annotation]]:
     """(width, height) of a picture, and the objects marked in it."""
     try:
         tree = ElementTree.parse(path).getroot()
@@ -61,7 +61,7 @@ def _objects(path: Path) -> tuple[tuple[int, int], list[Target]]:
                 track = item.findtext("trackid")
                 box = (x0, y0, x1 - x0 + 1, y1 - y0 + 1)
                 name = item.findtext("name", "")
-                targets.append(Target(box, name, None if track is None else int(track)))
+                targets.append(Annotation(box, name, None if track is None else int(track)))
     except (ElementTree.ParseError, ValueError) as error:
         raise DatasetError(f"annotation {path}: {error}; restore or remove it") from error
     return size, targets

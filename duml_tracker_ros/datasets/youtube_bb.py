@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from .annotated import Record, Target, picture_size
+from .annotated import Annotation, Record, picture_size
 from .base import DatasetError
 
 
@@ -30,7 +30,7 @@ def train_youtube_bb(root: Path, stride: int = 1) -> Iterator[Record]:
                 name = f"{video}+{kind}+{track}"
                 width, height = picture_size(picture)
                 box = (x0 * width, y0 * height, (x1 - x0) * width, (y1 - y0) * height)
-                target = Target(box, label, track)
+                target = Annotation(box, label, track)
                 yield Record(
                     str(picture), "youtube_bb", width, height, name, int(float(time)), (target,)
                 )

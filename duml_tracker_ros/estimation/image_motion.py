@@ -22,7 +22,7 @@ TURN, TURN_AGILITY = 1.0, 0.05
 
 
 @dataclass(frozen=True)
-class Sight:
+class ImageState:
     """What is known of a target's motion at one moment.
 
     Attributes:
@@ -85,7 +85,7 @@ class ImageMotion:
         self._frame: tuple[bool, int] = False, 0
         self._time = 0.0
 
-    def see(self, time: float, box: Box, ray: Ray | None = None) -> Sight:
+    def see(self, time: float, box: Box, ray: Ray | None = None) -> ImageState:
         """Take the box of the next image in which the target is seen.
 
         Args:
@@ -105,15 +105,15 @@ class ImageMotion:
         mean, covariance = self._pixels.mean, self._pixels.covariance
         if ray is None:
             self._ray = None
-            return Sight(mean, covariance)
-        return Sight(mean, covariance, *self._turn(passed, ray, deviation / ray.focal))
+            return ImageState(mean, covariance)
+        return ImageState(mean, covariance, *self._turn(passed, ray, deviation / ray.focal))
 
-    def ahead(self, time: float) -> Sight | None:
+    def ahead(self, time: float) -> ImageState | None:
         """The centre and its velocity at a later time; None when too much has passed by then."""
         passed = time - self._time
         if self._pixels is None or not 0.0 <= passed <= LONGEST:
             return None
-        return Sight(*self._pixels.ahead(passed))
+        return ImageState(*self._pixels.ahead(passed))
 
     def _turn(self, passed: float, ray: Ray, deviation: float) -> tuple[Array, Array]:
         frame = ray.attitude is not None, ray.series

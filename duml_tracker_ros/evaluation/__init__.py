@@ -1,1 +1,1 @@
-"""Metrics, data sets, one-pass runs, peers, reports and benchmarks; free of ROS."""
+"""Metrics, data sets, one-pass runs, baselines, reports and benchmarks; free of ROS."""

@@ -15,7 +15,7 @@ from ..tracker.checkpoint.store import how_to_make
 from ..tracker.config import load_config
 from ..tracker.settings import load_yaml
 from .participants import TrackerSpec
-from .variants import Outcome, Variants
+from .variants import Variants, VariantScores
 
 TABLE = Path(__file__).parent / "ablations.yaml"
 PLUG_ON = "plug_on"
@@ -99,7 +99,7 @@ def network_names() -> tuple[str, ...]:
 
 def run_row(
     row: Row, variants: Mapping[str, Variants], files: Mapping[str, str], size: str
-) -> Outcome | str:
+) -> VariantScores | str:
     """Scores of a row, or the text that says what has to be made before it can run.
 
     Args:

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from ..pixels import Box
 from ..vector_units import RESTRICTIONS, brief, vector_units
+from .baselines import BASELINES
 from .bench_plan import BenchCase
 from .participants import OwnTracker, OwnTrackers, Participant, create_participant
-from .peers import PEERS
 from .workers import end_with_parent, limit_threads
 
 INITS = 5
@@ -42,7 +42,7 @@ class BenchResult:
         median, low, high: of the updates; low and high are the 5 and 95 % quantiles.
         mean: of the updates: it counts the frames on which the online module learns.
         parts: median of each stage (mean of the online step, which most frames go without), from
-            a run of its own with profiling on, without background updates; empty for peers.
+            a run of its own with profiling on, without background updates; empty for baselines.
         parts_spread: 5 and 95 % quantiles of each stage.
         late: 99 % quantile of the updates.
         init: median of several starts; init_spread: the shortest and the longest.
@@ -214,7 +214,7 @@ def _make(case: BenchCase, *, profile: bool = False) -> Participant:
     """The tracker of a case."""
     if case.targets > 1:
         return OwnTrackers(case.spec, case.targets, profile=profile)
-    if case.spec.name in PEERS:
+    if case.spec.name in BASELINES:
         return create_participant(case.spec)
     return OwnTracker(case.spec, profile=profile)
 
@@ -226,7 +226,7 @@ def _measure_parts(
 
     Measured apart: on a GPU the clock of a stage has to wait for the device.
     """
-    if case.spec.name in PEERS:
+    if case.spec.name in BASELINES:
         return {}, {}
     tracker = _make(case, profile=True)
     assert isinstance(tracker, OwnTracker)

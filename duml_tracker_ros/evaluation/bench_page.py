@@ -34,7 +34,9 @@ def render_bench(
     for group, found in groups.items():
         parts.append(f"<h2>{html.escape(group)}</h2>")
         parts.append(html_table(*bench_table(found, results)))
-        shown = [*bases, *found] if group in ("update", "engine", "backbone", "peers") else found
+        shown = (
+            [*bases, *found] if group in ("update", "engine", "backbone", "baselines") else found
+        )
         parts.append(f"<div class='plots'>{_chart(group, shown)}</div>")
     if problems:
         rows = [[html.escape(n), html.escape(r)] for n, r in problems.items()]
@@ -45,7 +47,7 @@ def render_bench(
 
 
 REFERENCES = {"of csrt": "opencv_csrt", "of nano": "opencv_nano"}
-"""Columns of times relative to a peer's."""
+"""Columns of times relative to a baseline's."""
 
 
 def bench_table(
@@ -54,7 +56,7 @@ def bench_table(
     """Header and rows for printing.
 
     Times are set against others of the same instruction set among ``measured``: ``ratio`` against
-    the plain configuration, ``of csrt`` and ``of nano`` against these peers.
+    the plain configuration, ``of csrt`` and ``of nano`` against these baselines.
     """
     parts = list(dict.fromkeys(p for r in results for p in r.parts))
     against = {n: p for n, p in REFERENCES.items() if any(r.case.spec.name == p for r in measured)}

@@ -46,7 +46,17 @@ class BenchCase:
         return f"{self.label} {self.isa}" if self.isa else self.label
 
 
-SWEEPS = ("image", "targets", "search", "memory", "update", "engine", "backbone", "peers", "long")
+SWEEPS = (
+    "image",
+    "targets",
+    "search",
+    "memory",
+    "update",
+    "engine",
+    "backbone",
+    "baselines",
+    "long",
+)
 """What cost may depend on; `plan` turns each into cases."""
 IMAGE_SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080), (3840, 2160))
 SEARCH_STEPS = (-2, -1, 0, 1, 2, 4)
@@ -61,7 +71,7 @@ SURE = {
 """Untrained networks are never sure of a target: so they go on, and learn."""
 PRECISIONS = {"openvino": ("fp32", "bf16", "int8"), "onnxruntime": ("fp32", "int8")}
 """What is measured of an engine; of others what they take by themselves."""
-PEERS_MEASURED = ("opencv_csrt", "opencv_kcf", "opencv_mil")
+BASELINES_MEASURED = ("opencv_csrt", "opencv_kcf", "opencv_mil")
 
 
 def plan(
@@ -72,7 +82,7 @@ def plan(
     frames: int = 100,
     long_frames: int = 10000,
     threads: int | None = None,
-    peers: Sequence[TrackerSpec] = (),
+    baselines: Sequence[TrackerSpec] = (),
     isas: Sequence[str | None] = (),
 ) -> list[BenchCase]:
     """The cases of some sweeps around one configuration, the plain configuration first.
@@ -134,8 +144,8 @@ def plan(
             label = "r50 dilated" if dilated else "r50 original strides"
             chosen = replace(paper, overrides=settings)
             cases.append(replace(base, group="backbone", label=label, spec=chosen))
-    if "peers" in sweeps:
-        cases += [replace(base, group="peers", label=p.name, spec=p) for p in peers]
+    if "baselines" in sweeps:
+        cases += [replace(base, group="baselines", label=p.name, spec=p) for p in baselines]
     if "long" in sweeps:
         cases.append(replace(base, group="long", label=f"{long_frames} frames", frames=long_frames))
     return [replace(c, isa=isa) for isa in isas or (None,) for c in cases]

@@ -14,11 +14,11 @@ from ..tracker.checkpoint import default_weights, usual_size
 from ..tracker.checkpoint.store import how_to_make
 from ..tracker.config import sizes
 from ..tracker.errors import WeightsError
+from .baselines import BASELINES, BaselineError, create_baseline
 from .bench import BenchResult, run_case
 from .bench_plan import BenchCase
 from .metrics import SUCCESS_THRESHOLDS, mean_score
 from .participants import TrackerSpec
-from .peers import PEERS, PeerError, create_peer
 from .runner import TrackerScores, evaluate
 from .svg import Axis, Bar, Series, bar_chart, colour, line_chart
 from .variants import slug
@@ -35,8 +35,8 @@ class Contestant:
     spec: TrackerSpec
 
     @property
-    def peer(self) -> bool:
-        return self.spec.name in PEERS
+    def baseline(self) -> bool:
+        return self.spec.name in BASELINES
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,15 @@ def own_contestants(
     return found, missing
 
 
-def peer_contestants(
+def baseline_contestants(
     models: Mapping[str, tuple[str, ...]],
 ) -> tuple[list[Contestant], dict[str, str]]:
     """OpenCV's trackers that can be made here, and why others cannot."""
     found, missing = [], {}
-    for name in PEERS:
+    for name in BASELINES:
         try:
-            create_peer(name, models.get(name, ()))
-        except PeerError as error:
+            create_baseline(name, models.get(name, ()))
+        except BaselineError as error:
             missing[name] = str(error)
         else:
             found.append(Contestant(name, TrackerSpec(name, models=models.get(name, ()))))
@@ -197,7 +197,7 @@ FRAME_MS = 1000 / 30
 
 def guide(entries: Sequence[Entry]) -> list[tuple[str, str, str]]:
     """Which of this package's trackers answers which need best: need, tracker and figures."""
-    own = [e for e in entries if not e.contestant.peer]
+    own = [e for e in entries if not e.contestant.baseline]
     rows: list[tuple[str, str, str]] = []
 
     def add(need: str, choice: Entry, why: str) -> None:
@@ -239,7 +239,7 @@ def comparison_plots(entries: Sequence[Entry]) -> dict[str, str]:
             SUCCESS_THRESHOLDS,
             mean_score(e.scores.scores.values()).success,
             colour(i),
-            dashed=e.contestant.peer,
+            dashed=e.contestant.baseline,
         )
         for i, e in enumerate(order)
     ]

@@ -38,7 +38,7 @@ HEIGHT = 0.2
 
 
 @dataclass(frozen=True)
-class Source:
+class DistanceSource:
     """What tells the distance, and a scene that it is made for.
 
     deviation: of the distance, as a share of it; 0 for the ground.
@@ -53,9 +53,9 @@ class Source:
 
 
 SOURCES = {
-    "depth": Source("person", 40.0, 3.0, 0.01, 0.1),
-    "range": Source("car", 100.0, 2.0, 0.001, 0.27),
-    "ground": Source("car", 100.0, 2.0, 0.0, 0.27),
+    "depth": DistanceSource("person", 40.0, 3.0, 0.01, 0.1),
+    "range": DistanceSource("car", 100.0, 2.0, 0.001, 0.27),
+    "ground": DistanceSource("car", 100.0, 2.0, 0.0, 0.27),
 }
 
 
@@ -89,7 +89,7 @@ class ImageRun:
     nees: float
 
 
-def filmed(source: Source, seed: int, frames: int = FRAMES) -> list[SceneSpace]:
+def filmed(source: DistanceSource, seed: int, frames: int = FRAMES) -> list[SceneSpace]:
     """A target on a curve under a camera that follows it, frame by frame in space."""
     settings = SceneSettings(
         kind=source.kind,
@@ -131,7 +131,9 @@ def ray_of(box: Box, frame: SceneSpace, known: bool) -> Ray:
     return Ray(direction, frame.focal, frame.rotation if known else None)
 
 
-def world_run(frames: Sequence[SceneSpace], source: Source, rng: np.random.Generator) -> WorldRun:
+def world_run(
+    frames: Sequence[SceneSpace], source: DistanceSource, rng: np.random.Generator
+) -> WorldRun:
     """One run of the filter in the world."""
     motion = WorldMotion(source.agility)
     targets = np.array([frame.target for frame in frames])
@@ -212,7 +214,7 @@ class Figures:
     image_nees: float
 
 
-def measure(source: Source, scenes: int) -> Figures:
+def measure(source: DistanceSource, scenes: int) -> Figures:
     """Run the filters `DRAWS` times on each of some scenes."""
     world, image, speeds = [], [], []
     for seed in range(scenes):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from ..datasets import Dataset
+from .baselines import BASELINES
 from .participants import TrackerSpec
-from .peers import PEERS
 
 SEARCH = "network.search_size"
 LARGE_SEARCH = {("duml", "r50"): 321}
@@ -18,7 +18,7 @@ LARGE = ("nfs", "uav123", "lasot")
 
 def by_benchmark(spec: TrackerSpec, dataset: Dataset) -> TrackerSpec:
     """The tracker as its paper runs it on a benchmark; a search size that was set stays."""
-    if dataset.name not in LARGE or SEARCH in spec.overrides or spec.name in PEERS:
+    if dataset.name not in LARGE or SEARCH in spec.overrides or spec.name in BASELINES:
         return spec
     size = LARGE_SEARCH.get((spec.name, _size(spec)))
     if size is None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..digest import code_digest
 from ..pixels import Box
-from .peers import PEERS, Observation, create_peer
+from .baselines import BASELINES, Prediction, create_baseline
 
 
 class Participant(Protocol):
@@ -20,7 +20,7 @@ class Participant(Protocol):
 
     def init(self, image: NDArray[np.uint8], box: Box) -> None: ...
 
-    def update(self, image: NDArray[np.uint8]) -> Observation: ...
+    def update(self, image: NDArray[np.uint8]) -> Prediction: ...
 
     def describe(self) -> dict[str, Any]: ...
 
@@ -30,9 +30,9 @@ class TrackerSpec:
     """How to make a participant; plain data, so that it travels to worker processes.
 
     Attributes:
-        name: a tracker of this package (``duml``) or of `peers.PEERS`.
-        device, size, weights, overrides: arguments of ``create_tracker``; peers ignore them.
-        models: model files of a peer that needs them.
+        name: a tracker of this package (``duml``) or of `baselines.BASELINES`.
+        device, size, weights, overrides: arguments of ``create_tracker``; baselines ignore them.
+        models: model files of a baseline that needs them.
     """
 
     name: str
@@ -64,10 +64,10 @@ class OwnTracker:
     def init(self, image: NDArray[np.uint8], box: Box) -> None:
         self.tracker.init(image, box, order="bgr")
 
-    def update(self, image: NDArray[np.uint8]) -> Observation:
+    def update(self, image: NDArray[np.uint8]) -> Prediction:
         result = self.tracker.update(image, order="bgr")
         self._maps, self._mask = result.score_maps, result.mask
-        return Observation(result.box, result.confidence, result.state.value, result.search_region)
+        return Prediction(result.box, result.confidence, result.state.value, result.search_region)
 
     def score_map(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The fused score map of the last update over ``image``: float32 ``[H, W]``."""
@@ -100,27 +100,27 @@ class OwnTrackers(OwnTracker):
     def init(self, image: NDArray[np.uint8], box: Box) -> None:
         self._targets = [self.tracker.start(image, box, "bgr") for _ in range(self._count)]
 
-    def update(self, image: NDArray[np.uint8]) -> Observation:
+    def update(self, image: NDArray[np.uint8]) -> Prediction:
         result = self.tracker.track(image, self._targets, "bgr")[0]
         self._maps, self._mask = result.score_maps, result.mask
-        return Observation(result.box, result.confidence, result.state.value, result.search_region)
+        return Prediction(result.box, result.confidence, result.state.value, result.search_region)
 
 
 def known_trackers() -> tuple[str, ...]:
     """Every name `create_participant` takes."""
     from ..tracker import TRACKERS
 
-    return (*TRACKERS, *PEERS)
+    return (*TRACKERS, *BASELINES)
 
 
 def create_participant(spec: TrackerSpec) -> Participant:
     """Make the tracker of a spec.
 
     Raises:
-        PeerError, TrackerError: the tracker cannot be made; the text names the remedy.
+        BaselineError, TrackerError: the tracker cannot be made; the text names the remedy.
     """
-    if spec.name in PEERS:
-        return create_peer(spec.name, spec.models)
+    if spec.name in BASELINES:
+        return create_baseline(spec.name, spec.models)
     return OwnTracker(spec)
 
 

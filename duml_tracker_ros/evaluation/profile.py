@@ -19,7 +19,7 @@ OPERATORS = 16
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageCost:
     """One stage of an update, medians over frames.
 
     Attributes:
@@ -42,7 +42,7 @@ class Profile:
     """Stages, and (operator, microseconds, calls) an update; speeds in GFLOP/s, by precision, and
     GB/s."""
 
-    stages: list[Stage]
+    stages: list[StageCost]
     operators: list[tuple[str, float, float]]
     flop_rates: dict[str, float]
     byte_rate: float
@@ -99,7 +99,7 @@ def profile_update(
         floor = 0.0
         if flops:
             floor = max(flops / rates[precisions[name]], size / byte_rate) / 1e6
-        stages.append(Stage(name, float(np.median(values)), flops, size, floor))
+        stages.append(StageCost(name, float(np.median(values)), flops, size, floor))
     torch.set_grad_enabled(True)
     return Profile(stages, kept, rates, byte_rate)
 

@@ -11,14 +11,14 @@ import numpy as np
 
 from ..datasets import Sequence, SequenceError
 from ..digest import code_digest, file_digest, value_digest
+from .baselines import BASELINES
 from .environment import processor_name
 from .participants import TrackerSpec
-from .peers import PEERS
 
 CODE = (
     *(
         f"evaluation/{name}.py"
-        for name in ("participants", "peers", "one_pass", "splices", "vot", "vot_runs")
+        for name in ("participants", "baselines", "one_pass", "splices", "vot", "vot_runs")
     ),
     "datasets/base.py",
     "datasets/region.py",
@@ -58,7 +58,7 @@ def run_key(description: dict[str, Any], spec: TrackerSpec, sequence: Sequence) 
         content,
         parts,
         code_digest(*CODE),
-        _computer(spec.name not in PEERS),
+        _computer(spec.name not in BASELINES),
     )
 
 

@@ -43,7 +43,7 @@ def write_submission(result: Evaluation, tracker: str, path: Path) -> Path:
 def entry_doubts(result: Evaluation, tracker: str) -> str:
     """Why a file for GOT-10k's server may be no valid entry: what its weights were trained on.
 
-    Empty where the weights say that it was the training part alone, and of peers.
+    Empty where the weights say that it was the training part alone, and of baselines.
     """
     runs = list(result.trackers[tracker].runs.values())
     if result.dataset.submission != "got10k" or not runs or "notes" not in runs[0].description:

@@ -16,7 +16,7 @@ from .participants import TrackerSpec
 
 
 @dataclass(frozen=True)
-class Outcome:
+class VariantScores:
     """One variant: what was changed, mean scores, and the AUC of every sequence if there is one.
 
     The means have the keys of ``measures`` of the data set.
@@ -27,7 +27,7 @@ class Outcome:
     mean: dict[str, Any]
     auc: dict[str, float]
 
-    def against(self, other: Outcome, margin: float = 0.005) -> tuple[int, int]:
+    def against(self, other: VariantScores, margin: float = 0.005) -> tuple[int, int]:
         """Sequences that are better and worse than in another outcome by more than ``margin``."""
         gains = [self.auc[name] - other.auc[name] for name in self.auc]
         return sum(g > margin for g in gains), sum(g < -margin for g in gains)
@@ -51,7 +51,9 @@ class Variants:
         self.out = out
         self.options = {"jobs": jobs, "threads": threads, "progress": progress}
 
-    def run(self, name: str, settings: Mapping[str, Any], weights: str | None = None) -> Outcome:
+    def run(
+        self, name: str, settings: Mapping[str, Any], weights: str | None = None
+    ) -> VariantScores:
         """Scores under changed settings (dotted keys) and, if given, other weights.
 
         Raises DatasetError when a sequence could not be run: means would not compare.
@@ -61,14 +63,14 @@ class Variants:
             self.spec, overrides=changed, weights=weights or self.spec.weights
         )
         mean, auc = score(spec, self.clips, self.out / slug(name), self.options)
-        return Outcome(name, dict(settings), mean, auc)
+        return VariantScores(name, dict(settings), mean, auc)
 
 
 def coordinate_search(
     variants: Variants,
     tries: Mapping[str, Sequence[Any]],
     margin: float,
-    report: Callable[[str, Any, Outcome, bool], object],
+    report: Callable[[str, Any, VariantScores, bool], object],
     measure: str = "auc",
 ) -> dict[str, Any]:
     """Search settings one key at a time, each with what was found before.

@@ -39,7 +39,7 @@ CENTRED = 0.25
 RESIZED = 2.0
 
 
-class Kind(enum.Enum):
+class FailureKind(enum.Enum):
     """How a track failed."""
 
     LOST = "lost"
@@ -64,7 +64,7 @@ class Failure:
         again: row of the first frame after it with an overlap of `HEALTHY`; None without one.
     """
 
-    kind: Kind
+    kind: FailureKind
     index: int
     judged: int
     healthy: int | None
@@ -115,13 +115,13 @@ def failures(
             at - good[-1] <= SUDDEN or lost[healthy : judged[0]].any()
         )
         if held is None:
-            kind = Kind.LOST
+            kind = FailureKind.LOST
         elif error <= CENTRED and not 1 / RESIZED <= ratio <= RESIZED:
-            kind = Kind.SCALE
+            kind = FailureKind.SCALE
         elif outside and at_once:
-            kind = Kind.DISTRACTOR
+            kind = FailureKind.DISTRACTOR
         else:
-            kind = Kind.DRIFT
+            kind = FailureKind.DRIFT
         index = int(there[start])
         out.append(
             Failure(

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..evaluation.metrics import Array, iou, present
 from ..pixels import Box
-from .failure import BEFORE, HEALTHY, Failure, Kind, failures
+from .failure import BEFORE, HEALTHY, Failure, FailureKind, failures
 from .trace import Trace
 
 SHOWN = 6
@@ -120,11 +120,12 @@ def _judged(story: Story) -> str:
 def describe(story: Story, failure: Failure) -> str:
     """One failure in words."""
     kinds = {
-        Kind.LOST: "lost, the scores are far below what is usual and nothing else is taken for it",
-        Kind.SCALE: f"scale, the centre is right, the area {failure.area_ratio:.1f} times the "
-        "true one",
-        Kind.DISTRACTOR: "distractor, the highest score sits on another place",
-        Kind.DRIFT: "drift, the box slid off while the scores stayed high",
+        FailureKind.LOST: "lost, the scores are far below what is usual and nothing else "
+        "is taken for it",
+        FailureKind.SCALE: f"scale, the centre is right, the area {failure.area_ratio:.1f} times "
+        "the true one",
+        FailureKind.DISTRACTOR: "distractor, the highest score sits on another place",
+        FailureKind.DRIFT: "drift, the box slid off while the scores stayed high",
     }
     text = f"frame {story.number(failure.index)}, {kinds[failure.kind]}"
     if failure.judged != failure.index:

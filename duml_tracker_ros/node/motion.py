@@ -12,14 +12,14 @@ import numpy as np
 
 from duml_tracker_ros.msg import Motion
 
-from ..estimation.image_motion import ImageMotion, Ray, Sight, centre
+from ..estimation.image_motion import ImageMotion, ImageState, Ray, centre
 from ..pixels import Box
 from ..tracker import Attitude
 from .camera_model import CameraModel
 from .outcome import FrameOutcome, Sighting
 from .publishers import STATES
 
-NOTHING = Sight(np.full(4, math.nan), np.full((4, 4), math.nan))
+NOTHING = ImageState(np.full(4, math.nan), np.full((4, 4), math.nan))
 
 
 def image_time(outcome: FrameOutcome) -> float:

@@ -28,7 +28,7 @@ class CameraPose:
 
 
 @dataclass(frozen=True)
-class Camera:
+class SceneCamera:
     """Pinhole of `width` x `height` pixels with a focal length in pixels."""
 
     width: int

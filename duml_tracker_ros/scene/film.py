@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from .arrays import ByteImage, FloatImage
-from .camera import Camera, CameraPose, pixel_matrix, project, smooth_walk
+from .camera import CameraPose, SceneCamera, pixel_matrix, project, smooth_walk
 from .drive import Drive
 
 
@@ -52,7 +52,7 @@ class Film:
         jitter = (jitter[:-2] + 2 * jitter[1:-1] + jitter[2:]) / 2.45
         look = look + jitter[:, :2] * set_.shake / drive.scale
         roll = jitter[:, 2] * set_.shake * 0.0016
-        self.camera = Camera(drive.width, drive.height, 1.7 * max(drive.width, drive.height))
+        self.camera = SceneCamera(drive.width, drive.height, 1.7 * max(drive.width, drive.height))
         self.poses = [
             CameraPose(
                 (float(p[0]), float(p[1])),

@@ -1,23 +1,13 @@
-"""What one training run is made of. The YAML files in ``configs/`` are the shipped recipes."""
+"""What every training run is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from ..tracker.errors import ConfigError
-from ..tracker.settings import Group, Length, Match, Name, Range, Share, build, load_yaml, merge
-from .assignment import Rule
-from .fc_objective import FcLossConfig
-from .fcot_objective import FcotLossConfig
-from .mask_labels import MaskLossConfig
-from .ranges import Unrolled, Weight
-from .rcr_objective import RcrLossConfig
-from .tlpg_objective import TlpgLossConfig
+from ..tracker.settings import Group, Length, Match, Name, Range, Share
+from .ranges import Weight
 
-CONFIG_DIR = Path(__file__).parent / "configs"
 MANY = 10**9
 """More than any run does."""
 
@@ -59,33 +49,10 @@ class DataConfig(Group, path="data"):
 
 
 @dataclass(frozen=True)
-class LossConfig(Group, path="loss"):
-    """Weights of the joint loss (DuML eq. 6) and of its parts.
-
-    ``candidates`` 0 is the paper's: 15 for OFC-5s, 11 for OFC-1s. ``ofr_sigma`` and
-    ``label_sigma`` are in cells.
-    """
-
-    online: Weight = 1.0
-    offline: Weight = 10.0
-    box: Weight = 1.2
-    iou: Weight = 1.2
-    box_kind: Literal["l1", "giou", "both"] = "l1"
-    normalise: Literal["per_class", "positives"] = "per_class"
-    assignment: Rule = "ATSS-MaxIoU"
-    candidates: Annotated[int, Range(0, 1000)] = 0
-    cls_loss: Literal["focal", "ce"] = "focal"
-    ofr_loss: Literal["penalty_reduced", "regressive"] = "penalty_reduced"
-    ofr_sigma: Annotated[float, Range(0.01, 100)] = 2.0
-    unroll: Unrolled = 4
-    label_sigma: Annotated[float, Range(0.01, 100)] = 1.5
-    hinge: Share = 0.05
-
-
-@dataclass(frozen=True)
 class TrainConfig(Group):
-    """One run for the network of ``tracker``, whose loss is set by the group of its name (``loss``
-    for DuML). ``stop_after`` ends it early (0: not) on the schedule of all ``steps``.
+    """One run for the network of ``tracker``. Settings of its objective stand in groups of a class
+    derived from this one (`objectives.Objective.config`). ``stop_after`` ends it early (0: not) on
+    the schedule of all ``steps``.
 
     A sample has ``support`` search frames for the online filter to learn from and ``query`` ones
     to judge it on (DuML: 3 and 2). ``validate_on`` is a folder of clips (``NAME/img/``,
@@ -114,12 +81,6 @@ class TrainConfig(Group):
     name: Name = "duml_compact"
     network: dict[str, Any] = field(default_factory=dict)
     data: DataConfig = field(default_factory=DataConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    drol_fc: FcLossConfig = field(default_factory=FcLossConfig)
-    drol_mask: MaskLossConfig = field(default_factory=MaskLossConfig)
-    fcot: FcotLossConfig = field(default_factory=FcotLossConfig)
-    tlpg: TlpgLossConfig = field(default_factory=TlpgLossConfig)
-    siamrcr: RcrLossConfig = field(default_factory=RcrLossConfig)
     steps: Annotated[int, Range(1, MANY)] = 10000
     batch: Annotated[int, Range(1, 65536)] = 32
     support: Annotated[int, Range(1, 64)] = 3
@@ -154,22 +115,3 @@ class TrainConfig(Group):
     backbone_rate: Annotated[float, Range(0, 10)] = 1.0
     backbone_norms: Literal["tracked", "frozen"] = "tracked"
     stop_after: Annotated[int, Range(0, MANY)] = 0
-
-
-def resolve(config: str | Path) -> Path:
-    """A path, or the name of a shipped recipe."""
-    path = Path(config)
-    if path.is_file():
-        return path
-    shipped = CONFIG_DIR / f"{config}.yaml"
-    if shipped.is_file():
-        return shipped
-    names = ", ".join(sorted(p.stem for p in CONFIG_DIR.glob("*.yaml")))
-    raise ConfigError(f"no training configuration {str(config)!r}: give a file or one of {names}")
-
-
-def load_train_config(
-    config: str | Path, overrides: Mapping[str, Any] | None = None
-) -> TrainConfig:
-    """Read a recipe, with dotted overrides laid over it. Raises ConfigError."""
-    return build(TrainConfig, merge(load_yaml(resolve(config)), overrides or {}))

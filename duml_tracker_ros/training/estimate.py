@@ -102,7 +102,7 @@ class Memory:
         return self.samples * self.sample + self.weights
 
 
-class _Made(TorchFunctionMode):
+class _Assumed(TorchFunctionMode):
     """Numbers for the few operations whose results depend on values that nobody computes."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
@@ -130,7 +130,7 @@ def memory(config: TrainConfig, replicas: Replicas | None = None) -> Memory:
             kept[storage._cdata] = storage.nbytes()
         return tensor
 
-    with FakeTensorMode(allow_non_fake_inputs=True), _Made():
+    with FakeTensorMode(allow_non_fake_inputs=True), _Assumed():
         net, network = make_network(config)
         net.train()
         search = network.search_size

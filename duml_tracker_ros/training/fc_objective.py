@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from ..tracker.geometry import xywh_to_xyxy, xyxy_to_cxcywh
 from ..tracker.network.siamese import SiameseNet
 from ..tracker.settings import Group, Range
+from .config import TrainConfig
 from .objectives import Objective
 from .ranges import Radius
 from .rcr_objective import centre_positions
@@ -66,7 +67,13 @@ def fc_loss(
     return total, {"total": total, "positive": pos, "negative": neg, "peak_hit": hit}
 
 
+@dataclass(frozen=True)
+class FcTrainConfig(TrainConfig):
+    drol_fc: FcLossConfig = field(default_factory=FcLossConfig)
+
+
 OBJECTIVE = Objective(
     lambda net, batch, c, cast: fc_loss(net, batch, c.drol_fc, cast),
     ("total", "positive", "negative", "peak_hit"),
+    FcTrainConfig,
 )

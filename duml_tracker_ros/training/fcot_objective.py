@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from ..tracker.online.filters import apply_filter
 from ..tracker.online.ltrb import box_of, ltrb_distances, nearest_cells
 from ..tracker.online.solver import steepest_descent
 from ..tracker.settings import Group, Share
+from .config import TrainConfig
 from .objectives import Objective
 from .online_objective import FilterLoss, filter_loss
 from .ranges import Radius, Unrolled, Weight
@@ -139,7 +140,13 @@ def _corners(cells: Tensor) -> Tensor:
     return cxcywh_to_xyxy(cells[..., [1, 0, 3, 2]])
 
 
+@dataclass(frozen=True)
+class FcotTrainConfig(TrainConfig):
+    fcot: FcotLossConfig = field(default_factory=FcotLossConfig)
+
+
 OBJECTIVE = Objective(
     lambda net, batch, c, cast: fcot_loss(net, batch, c.fcot, cast, c.support),
     ("total", "coarse", "fine", "box", "mean_iou", "coarse_hit", "fine_hit"),
+    FcotTrainConfig,
 )

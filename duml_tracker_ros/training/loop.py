@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..tracker.compute.device import resolve_device
-from .config import TrainConfig, load_train_config
+from .config import TrainConfig
+from .recipes import load_train_config
 from .replicas import Replicas
 from .trainer import Trainer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +12,8 @@ from torch import Tensor
 from ..tracker.errors import ConfigError
 from ..tracker.geometry import xywh_to_xyxy
 from ..tracker.network.mask_net import MaskNet
-from .config import LossConfig
 from .mask_labels import MaskLossConfig, chosen_cells, mask_labels
-from .objective import offline_loss
+from .objective import JointTrainConfig, LossConfig, offline_loss
 from .objectives import Objective
 
 
@@ -71,7 +71,13 @@ def _overlap(logits: Tensor, label: Tensor, weight: Tensor) -> Tensor:
     return torch.where(union > 0, inter / union.clamp_min(1), 1.0).mean()
 
 
+@dataclass(frozen=True)
+class MaskTrainConfig(JointTrainConfig):
+    drol_mask: MaskLossConfig = field(default_factory=MaskLossConfig)
+
+
 OBJECTIVE = Objective(
     lambda net, batch, c, cast: mask_loss(net, batch, c.drol_mask, c.loss, cast),
     ("total", "mask", "mask_iou", "cls", "box", "iou", "mean_iou"),
+    MaskTrainConfig,
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +15,9 @@ from ..tracker.network.anchors import anchor_grid, anchor_shapes, decode, encode
 from ..tracker.network.dual_modal import DualModalNet
 from ..tracker.network.heads import OfflineOutput
 from ..tracker.network.siamese import SiameseNet
-from .assignment import assign
-from .config import LossConfig
+from ..tracker.settings import Group, Range, Share
+from .assignment import Rule, assign
+from .config import TrainConfig
 from .losses import (
     focal_loss,
     gaussian_label,
@@ -23,9 +26,39 @@ from .losses import (
 )
 from .objectives import Objective
 from .online_objective import FilterLoss, filter_loss
+from .ranges import Unrolled, Weight
 
 BOX_CANDIDATES = 15
 """Anchors of the highest IoU that learn the box."""
+
+
+@dataclass(frozen=True)
+class LossConfig(Group, path="loss"):
+    """Weights of the joint loss (DuML eq. 6) and of its parts.
+
+    ``candidates`` 0 is the paper's: 15 for OFC-5s, 11 for OFC-1s. ``ofr_sigma`` and
+    ``label_sigma`` are in cells.
+    """
+
+    online: Weight = 1.0
+    offline: Weight = 10.0
+    box: Weight = 1.2
+    iou: Weight = 1.2
+    box_kind: Literal["l1", "giou", "both"] = "l1"
+    normalise: Literal["per_class", "positives"] = "per_class"
+    assignment: Rule = "ATSS-MaxIoU"
+    candidates: Annotated[int, Range(0, 1000)] = 0
+    cls_loss: Literal["focal", "ce"] = "focal"
+    ofr_loss: Literal["penalty_reduced", "regressive"] = "penalty_reduced"
+    ofr_sigma: Annotated[float, Range(0.01, 100)] = 2.0
+    unroll: Unrolled = 4
+    label_sigma: Annotated[float, Range(0.01, 100)] = 1.5
+    hinge: Share = 0.05
+
+
+@dataclass(frozen=True)
+class JointTrainConfig(TrainConfig):
+    loss: LossConfig = field(default_factory=LossConfig)
 
 
 def joint_loss(
@@ -160,6 +193,7 @@ def _box_parts(
 OBJECTIVE = Objective(
     lambda net, batch, c, cast: joint_loss(net, batch, c.loss, cast, c.support),
     ("total", "online", "cls", "box", "iou", "mean_iou", "online_hit"),
+    JointTrainConfig,
 )
-OFFLINE_OBJECTIVE = Objective(OBJECTIVE.loss, ("total", "cls", "box", "iou", "mean_iou"))
+OFFLINE_OBJECTIVE = OBJECTIVE._replace(parts=("total", "cls", "box", "iou", "mean_iou"))
 """Of DROL-RPN in sizes of its own; in the others it borrows DuML's networks."""

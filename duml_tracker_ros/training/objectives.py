@@ -10,17 +10,20 @@ from torch import Tensor
 
 from ..tracker.errors import ConfigError
 from ..tracker.registry import REGISTRY, resolve
+from .config import TrainConfig
 
 Loss = Callable[[Any, Mapping[str, Tensor], Any, torch.autocast], tuple[Tensor, dict[str, Tensor]]]
-"""Of a network, a batch (see ``objective.joint_loss``), a ``config.TrainConfig`` and the context
-that the network computes in: the loss, and its parts by name."""
+"""Of a network, a batch (see ``objective.joint_loss``), a recipe (`Objective.config`) and the
+context that the network computes in: the loss, and its parts by name."""
 
 
 class Objective(NamedTuple):
-    """A loss, and which of its parts the log shows."""
+    """A loss, which of its parts the log shows, and the class of its recipes: ``TrainConfig``, or
+    one derived from it with the objective's own settings."""
 
     loss: Loss
     parts: tuple[str, ...]
+    config: type[TrainConfig] = TrainConfig
 
 
 def objective(tracker: str) -> Objective:

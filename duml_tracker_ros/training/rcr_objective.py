@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from ..tracker.geometry import cxcywh_to_xyxy, iou, xywh_to_xyxy, xyxy_to_cxcywh
 from ..tracker.network.anchors import decode
 from ..tracker.network.siamese import SiameseNet
 from ..tracker.settings import Group
+from .config import TrainConfig
 from .losses import focal_terms, iou_loss
 from .objectives import Objective
 from .ranges import Radius, Weight
@@ -134,7 +135,13 @@ def rcr_loss(
     return total, shown
 
 
+@dataclass(frozen=True)
+class RcrTrainConfig(TrainConfig):
+    siamrcr: RcrLossConfig = field(default_factory=RcrLossConfig)
+
+
 OBJECTIVE = Objective(
     lambda net, batch, c, cast: rcr_loss(net, batch, c.siamrcr, cast),
     ("total", "cls", "reg", "loc", "peak_iou", "peak_hit"),
+    RcrTrainConfig,
 )

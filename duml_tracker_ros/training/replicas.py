@@ -92,7 +92,7 @@ class Replicas:
             value.copy_(part.view_as(value))
 
 
-class Objective(nn.Module):
+class LossModule(nn.Module):
     """A network with its loss, as one module whose ``forward`` every replica calls."""
 
     def __init__(self, net: nn.Module, loss: Callable[..., tuple[Tensor, dict[str, Tensor]]]):
@@ -112,7 +112,7 @@ class Gradients:
         accumulate: parts of the batch in each process.
     """
 
-    def __init__(self, objective: Objective, replicas: Replicas, accumulate: int) -> None:
+    def __init__(self, objective: LossModule, replicas: Replicas, accumulate: int) -> None:
         self.objective, self.replicas, self.accumulate = objective, replicas, accumulate
         self.module: nn.Module = objective
         norms = [m for m in objective.modules() if isinstance(m, nn.BatchNorm2d)]

@@ -17,10 +17,11 @@ import torch
 from ..digest import code_digest, file_digest, value_digest
 from ..evaluation.measures import Measure
 from ..evaluation.svg import Series, axis_for, colour, line_chart
-from ..evaluation.variants import Outcome, Variants
+from ..evaluation.variants import Variants, VariantScores
 from ..tracker.checkpoint.store import shipped
-from .config import TrainConfig, load_train_config
+from .config import TrainConfig
 from .loop import train_from_config
+from .recipes import load_train_config
 
 OFFLINE_ONLY = ("OFC-5s", "OFC-1s", "OFR")
 ONLINE_ONLY = ("ONR", "ONC-1s", "ONC-5s")
@@ -114,14 +115,14 @@ def grid() -> list[dict[str, Any]]:
 
 def grid_mean(
     variants: Variants, recipe: Recipe, weights: str, shown: Sequence[Measure]
-) -> Outcome:
+) -> VariantScores:
     """Scores of a network of the study in the mean over `grid`."""
     runs = []
     for settings in grid():
         name = " ".join([recipe.name, *(f"{k}={v}" for k, v in settings.items())])
         runs.append(variants.run(name, {**settings_of(recipe), **settings}, weights).mean)
     mean = {m.key: sum(float(run[m.key]) for run in runs) / len(runs) for m in shown}
-    return Outcome(recipe.name, settings_of(recipe), mean, {})
+    return VariantScores(recipe.name, settings_of(recipe), mean, {})
 
 
 def train_recipe(
@@ -188,12 +189,12 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     return {f"network.{key}": value for key, value in recipe.network.items()}
 
 
-def sweep_mu(variants: Variants) -> list[Outcome]:
+def sweep_mu(variants: Variants) -> list[VariantScores]:
     """Fusion weight from offline only to online only (Fig. 4)."""
     return [variants.run(f"mu {mu:g}", {"postprocess.mu": mu}) for mu in MU]
 
 
-def voting(variants: Variants) -> list[Outcome]:
+def voting(variants: Variants) -> list[VariantScores]:
     """Score voting off and on (Table 4)."""
     return [
         variants.run(f"voting {word}", {"postprocess.voting": on})
@@ -201,13 +202,13 @@ def voting(variants: Variants) -> list[Outcome]:
     ]
 
 
-def updates(variants: Variants) -> list[Outcome]:
+def updates(variants: Variants) -> list[VariantScores]:
     """Update rules of the online branch."""
     rules = ("never", "paper", "every_frame")
     return [variants.run(f"update {rule}", {"online.update": rule}) for rule in rules]
 
 
-def mu_chart(outcomes: list[Outcome], measure: Measure) -> str:
+def mu_chart(outcomes: list[VariantScores], measure: Measure) -> str:
     """Mean of a measure over mu as an ``<svg>`` element; without what is not defined."""
     found = [o for o in outcomes if math.isfinite(float(o.mean[measure.key]))]
     x = [float(o.settings["postprocess.mu"]) for o in found]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -18,6 +18,7 @@ from ..tracker.online.deformable import DeformableModel
 from ..tracker.online.labels import region_label
 from ..tracker.online.ltrb import box_of, ltrb_distances
 from ..tracker.settings import Group, Share
+from .config import TrainConfig
 from .objectives import Objective
 from .online_objective import ONLINE_SCALE
 from .ranges import Unrolled, Weight
@@ -155,7 +156,13 @@ def _corners(cells: Tensor) -> Tensor:
     return cxcywh_to_xyxy(cells[..., [1, 0, 3, 2]])
 
 
+@dataclass(frozen=True)
+class TlpgTrainConfig(TrainConfig):
+    tlpg: TlpgLossConfig = field(default_factory=TlpgLossConfig)
+
+
 OBJECTIVE = Objective(
     lambda net, batch, c, cast: tlpg_loss(net, batch, c.tlpg, cast, c.support),
     ("total", "cls1", "reg1", "peak_iou1", "cls2", "reg2", "peak_iou2", "iou"),
+    TlpgTrainConfig,
 )

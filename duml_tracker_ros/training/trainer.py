@@ -26,7 +26,7 @@ from .kept import write_whole
 from .networks import make_network
 from .objectives import objective
 from .protocol import trained_on
-from .replicas import Gradients, Objective, Replicas
+from .replicas import Gradients, LossModule, Replicas
 from .resume import ResumePoint
 from .schedule import learning_rate, make_optimiser
 from .step_log import StepLog
@@ -78,7 +78,8 @@ class Trainer:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.config, self.folder, self.replicas, self.device = config, folder, replicas, device
-        loss, self._logged = objective(config.tracker)
+        learned = objective(config.tracker)
+        self._parts = learned.parts
         net, self.network = make_network(config)
         self.net = net.to(device)
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ class Trainer:
         self._autocast = torch.autocast(
             device.type, torch.bfloat16, enabled=in_bf16(config, device)
         )
-        self._gradients = Gradients(Objective(net, loss), replicas, config.accumulate)
+        self._gradients = Gradients(LossModule(net, learned.loss), replicas, config.accumulate)
 
     @property
     def weights(self) -> Path:
@@ -119,7 +120,7 @@ class Trainer:
         begin = self.start + 1
         validation = Validation(config, self.folder, str(self.device), begin) if watched else None
         table = self.folder / "log.csv" if first else None
-        with StopFlag() as stop, StepLog(table, self._logged, self.start, config.steps) as log:
+        with StopFlag() as stop, StepLog(table, self._parts, self.start, config.steps) as log:
             with self.replicas.one_first():
                 feed = Feed(config, self.network, self.replicas, self.device, self.start)
             for step in range(self.start, config.steps):

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from .colours import BLACK, REGION, WHITE, Rgb, state_colour
 
-Box = Sequence[float]
 # uint8; OpenCV's stubs do not carry element types through.
 RgbImage = NDArray[Any]
 
@@ -27,11 +26,11 @@ _FAR = 1 << 14  # farther out, OpenCV's fixed-point lines overflow
 
 def draw_target(
     rgb: RgbImage,
-    box: Box | None,
+    box: Sequence[float] | None,
     state: str,
     confidence: float,
     label: str = "",
-    region: Box | None = None,
+    region: Sequence[float] | None = None,
     mask: NDArray[np.bool_] | None = None,
 ) -> RgbImage:
     """One target: box in its state's colour, caption, confidence bar, dashed search region, mask.
@@ -68,7 +67,7 @@ def draw_target(
 
 
 def draw_box(
-    rgb: RgbImage, box: Box, colour: Rgb, dashed: bool = False, width: int | None = None
+    rgb: RgbImage, box: Sequence[float], colour: Rgb, dashed: bool = False, width: int | None = None
 ) -> RgbImage:
     """A plain box, such as the truth; thin unless its width in pixels is given."""
     out = _check(rgb).copy()
@@ -200,11 +199,13 @@ def _check(rgb: RgbImage) -> RgbImage:
     return rgb
 
 
-def _usable(box: Box | None) -> bool:
+def _usable(box: Sequence[float] | None) -> bool:
     return box is not None and all(math.isfinite(float(v)) for v in box)
 
 
-def _rectangle(image: RgbImage, box: Box, colour: Rgb, width: int, dashed: bool = False) -> None:
+def _rectangle(
+    image: RgbImage, box: Sequence[float], colour: Rgb, width: int, dashed: bool = False
+) -> None:
     x, y, w, h = (float(v) for v in box)
     # Whole pixels just inside the box: a thin line between two pixels would be a faint one.
     left, top = math.floor(x), math.floor(y)
@@ -239,7 +240,7 @@ def _tint(image: RgbImage, mask: NDArray[np.bool_], colour: Rgb, alpha: float = 
     cv2.drawContours(image, outlines, -1, colour, max(1, line_width(image) // 2))
 
 
-def _bar(image: RgbImage, box: Box, confidence: float, colour: Rgb, width: int) -> None:
+def _bar(image: RgbImage, box: Sequence[float], confidence: float, colour: Rgb, width: int) -> None:
     """Confidence as a bar along the right side of the box, filled from below."""
     x, y, w, h = (float(v) for v in box)
     thick = max(3, 2 * width)

@@ -204,7 +204,7 @@ DRAW = """
 import sys
 from duml_tracker_ros.cli import main, window
 
-class Person(window.Window):
+class Person(window.PictureWindow):
     # Drags from one corner to the other with the mouse, then presses Enter; again until it is seen,
     # as a window that is not shown yet or has no focus gets neither.
     def select(self, rgb):
@@ -226,7 +226,7 @@ class Person(window.Window):
         finally:
             waits.clear()
 
-window.Window = Person
+window.PictureWindow = Person
 sys.exit(main.main(sys.argv[1:]))
 """
 
@@ -268,18 +268,20 @@ def test_track_mistakes_are_told_in_one_line(
 ) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     folder = root / "one" / "Alpha"
-    peer = ("--tracker", "opencv_kcf", "--csv", root.parent / "b.csv", "--quiet")
-    assert "--box x,y,w,h or with --select" in fails(capsys, "track", folder, *peer)
+    baseline = ("--tracker", "opencv_kcf", "--csv", root.parent / "b.csv", "--quiet")
+    assert "--box x,y,w,h or with --select" in fails(capsys, "track", folder, *baseline)
     assert "does not exist" in fails(capsys, "track", root / "no.mp4", "--box", "1,2,3,4")
     assert "for example" in fails(capsys, "track", folder, "--box", "1,2,3")
     assert "no area" in fails(capsys, "track", folder, "--box", "1,2,0,4")
-    assert "give --box" in fails(capsys, "track", folder, "--select", *peer)
-    assert "outside" in fails(capsys, "track", folder, "--box", "900,2,9,9", *peer)
+    assert "give --box" in fails(capsys, "track", folder, "--select", *baseline)
+    assert "outside" in fails(capsys, "track", folder, "--box", "900,2,9,9", *baseline)
     assert "has 10 frames" in fails(
-        capsys, "track", folder, "--box", "1,2,9,9", "--start", "10", *peer
+        capsys, "track", folder, "--box", "1,2,9,9", "--start", "10", *baseline
     )
-    assert "no images" in fails(capsys, "track", root, "--box", "1,2,9,9", *peer)
-    assert "no score map" in fails(capsys, "track", folder, "--box", "1,2,9,9", "--heatmap", *peer)
+    assert "no images" in fails(capsys, "track", root, "--box", "1,2,9,9", *baseline)
+    assert "no score map" in fails(
+        capsys, "track", folder, "--box", "1,2,9,9", "--heatmap", *baseline
+    )
     (root / "text.mp4").write_text("not a video")
     assert "cannot be opened" in fails(capsys, "track", root / "text.mp4", "--box", "1,2,9,9")
 

@@ -116,12 +116,14 @@ def test_files_of_one_command_are_the_old_or_the_new(tmp_path: Path) -> None:
     """Of each command that writes several: which come last, and no old one beside a new one."""
     folder, root = tmp_path / "out", tmp_path / "data"
     write_sequence(root / "glide", 6)
-    peer = ["--tracker", "opencv_kcf", "--threads", "1", "--quiet"]
+    baseline = ["--tracker", "opencv_kcf", "--threads", "1", "--quiet"]
     into = [f"--{kind}={folder / f'b.{kind}'}" for kind in ("csv", "json")]
     into += [f"--video={folder / 'b.avi'}"]
-    track = [["track", root / "glide", "--box", box, *peer, *into] for box in BOXES]
+    track = [["track", root / "glide", "--box", box, *baseline, *into] for box in BOXES]
     scores = ["--out", tmp_path / "runs", "--json", folder / "b.json", "--report", folder]
-    score = [["eval", "--root", root, *peer, *more, *scores] for more in ([], ["--stride", "2"])]
+    score = [
+        ["eval", "--root", root, *baseline, *more, *scores] for more in ([], ["--stride", "2"])
+    ]
     for commands, last in ((track, "b.json"), (score, "b.json")):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -141,13 +143,13 @@ def test_a_page_and_its_plots_belong_together(tmp_path: Path) -> None:
     out, page = tmp_path / "out", tmp_path / "docs" / "page.md"
     page.parent.mkdir()
     page.write_text("a\n<!-- compare -->\n<!-- /compare -->\n<!-- guide -->\n<!-- /guide -->\nz\n")
-    peers, _ = comparison.peer_contestants({})
+    baselines, _ = comparison.baseline_contestants({})
     made = []
     for name, frames in (("first", 12), ("second", 9)):
         write_sequence(tmp_path / name / name, frames)
         argv = ["compare", "--root", str(tmp_path / name), "--docs", str(page)]
         clips = load_folder(tmp_path / name)
-        kcf = [p for p in peers if p.label == "opencv_kcf"]
+        kcf = [p for p in baselines if p.label == "opencv_kcf"]
         entries, _ = comparison.compare(kcf, clips, tmp_path / "runs" / name, progress=False)
         made.append((build_parser().parse_args(argv), out, entries, {}, {}))
     compare._write(*made[0])

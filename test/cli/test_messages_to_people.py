@@ -13,7 +13,7 @@ import pytest
 from generated_sequence import render, write_sequence
 
 from duml_tracker_ros.cli.main import main
-from duml_tracker_ros.evaluation.peers import PeerError, create_peer
+from duml_tracker_ros.evaluation.baselines import BaselineError, create_baseline
 from duml_tracker_ros.media.opening import without_password
 
 ADDRESS = "rtsp://operator:hush@127.0.0.1:1/stream?channel=2&password=hush"
@@ -35,14 +35,14 @@ def test_a_box_may_begin_with_a_minus(tmp_path: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("box", [(159.4, 40, 30, 24), (-29.4, 40, 30, 24), (40, 119.4, 30, 24)])
 def test_peers_tell_of_a_box_at_the_border_in_words(box: tuple[float, ...]) -> None:
     image = render(1)[0][0]
-    with pytest.raises(PeerError, match="is outside the 160x120 image"):
-        create_peer("opencv_csrt").init(image, box)
+    with pytest.raises(BaselineError, match="is outside the 160x120 image"):
+        create_baseline("opencv_csrt").init(image, box)
 
 
 def test_opencv_assertions_become_words(monkeypatch: pytest.MonkeyPatch) -> None:
     images, boxes = render(2)
-    peer = create_peer("opencv_kcf")
-    peer.init(images[0], tuple(boxes[0]))
+    baseline = create_baseline("opencv_kcf")
+    baseline.init(images[0], tuple(boxes[0]))
 
     class Fails:
         def init(self, image: np.ndarray, box: object) -> None:
@@ -51,11 +51,11 @@ def test_opencv_assertions_become_words(monkeypatch: pytest.MonkeyPatch) -> None
         def update(self, image: np.ndarray) -> None:
             cv2.resize(np.zeros((0, 0)), (1, 1))
 
-    peer._tracker = Fails()
-    assert peer.update(images[1]).state == "lost"
-    monkeypatch.setattr(peer, "_make", Fails)
-    with pytest.raises(PeerError, match="take a larger one inside it"):
-        peer.init(images[0], tuple(boxes[0]))
+    baseline._tracker = Fails()
+    assert baseline.update(images[1]).state == "lost"
+    monkeypatch.setattr(baseline, "_make", Fails)
+    with pytest.raises(BaselineError, match="take a larger one inside it"):
+        baseline.init(images[0], tuple(boxes[0]))
 
 
 def test_passwords_of_addresses_are_told_to_nobody(capfd: pytest.CaptureFixture[str]) -> None:

@@ -76,14 +76,14 @@ def test_no_output_lands_on_another_or_among_the_data(
     frame, truth = folder / "img" / "000002.png", folder / "groundtruth_rect.txt"
     before = frame.read_bytes(), truth.read_bytes()
     both = tmp_path / "both"
-    peer = ["--tracker", "opencv_kcf", "--quiet"]
-    place = ["track", folder, "--box", BOX, *peer]
+    baseline = ["--tracker", "opencv_kcf", "--quiet"]
+    place = ["track", folder, "--box", BOX, *baseline]
     assert "--json and --csv both name" in refused(capsys, [*place, "--csv", both, "--json", both])
     assert "cannot go to standard output" in refused(capsys, [*place, "--video", "-"])
     assert "another option goes" in refused(capsys, [*place, "--csv", "-", "--json", "-"])
     for out in (frame, truth, folder / "img" / "new.png"):
         assert "among the data of SOURCE" in refused(capsys, [*place, "--csv", out])
-    data = ["eval", "--root", tmp_path / "data", "--out", tmp_path / "out", *peer]
+    data = ["eval", "--root", tmp_path / "data", "--out", tmp_path / "out", *baseline]
     assert "among the data of --root" in refused(capsys, [*data, "--json", truth])
     page = tmp_path / "report" / "index.html"
     same = [*data, "--json", page, "--report", page.parent]
@@ -148,13 +148,13 @@ def test_two_roots_of_one_name_have_results_of_their_own(
 def test_what_breaks_off_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from duml_tracker_ros.evaluation import peers
+    from duml_tracker_ros.evaluation import baselines
 
     folder, files = write_sequence(tmp_path / "Seq"), {}
     for option, name in (("--video", "v.avi"), ("--csv", "b.csv"), ("--json", "b.json")):
         files[option] = tmp_path / name
         files[option].write_text("of last week")
-    real = peers.OpenCvTracker.update
+    real = baselines.OpenCvTracker.update
 
     def breaks(self, image):
         if np.array_equal(image, images[4]):
@@ -164,7 +164,7 @@ def test_what_breaks_off_leaves_what_was_there(
     images = [cv2.imread(str(p)) for p in sorted((folder / "img").iterdir())]
     words = [word for pair in files.items() for word in pair]
     with monkeypatch.context() as patch:
-        patch.setattr(peers.OpenCvTracker, "update", breaks)
+        patch.setattr(baselines.OpenCvTracker, "update", breaks)
         assert track(folder, *words) == 2
     assert [path.read_text() for path in files.values()] == ["of last week"] * 3
     assert sorted(os.listdir(tmp_path)) == ["Seq", "b.csv", "b.json", "v.avi"]

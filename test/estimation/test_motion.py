@@ -62,9 +62,9 @@ def test_the_scene_in_space_projects_to_its_image():
 
 
 def test_ground_places_agree_with_the_scenes_homography():
-    from duml_tracker_ros.scene.camera import Camera, CameraPose
+    from duml_tracker_ros.scene.camera import CameraPose, SceneCamera
 
-    camera = Camera(640, 480, 900.0)
+    camera = SceneCamera(640, 480, 900.0)
     view = CameraPose((12.0, -7.0), 0.4, 0.5, 20.0, 0.03)
     rotation, position = camera.in_space(view)
     for x, y in ((320.0, 240.0), (10.0, 470.0), (630.0, 20.0)):

@@ -125,10 +125,10 @@ def test_cost_of_further_targets() -> None:
 
 def test_a_case_that_cannot_be_measured_does_not_end_the_others() -> None:
     bad = TrackerSpec("opencv_vit", models=("nowhere.onnx",))
-    cases = [BenchCase("peers", "vit", bad), BenchCase("base", "kcf", KCF, frames=3)]
+    cases = [BenchCase("baselines", "vit", bad), BenchCase("base", "kcf", KCF, frames=3)]
     results, problems = bench(cases)
     assert [r.case.label for r in results] == ["kcf"]
-    assert "nowhere.onnx" in problems["peers vit"]
+    assert "nowhere.onnx" in problems["baselines vit"]
     page = render_bench(results, problems, {"processor": "any"})
     assert "nowhere.onnx" in page
     bars = bar_chart("Speed", [Bar("a<b", 10, 5, 20), Bar("c", 20, 20, 20)], "ms")
@@ -146,8 +146,8 @@ def test_times_are_set_against_peers_of_the_same_instruction_set() -> None:
         case = dataclasses.replace(result.case, group=group, spec=TrackerSpec(name), isa=isa)
         return dataclasses.replace(result, case=case, median=median)
 
-    found = [timed("base", "duml", None, 3.0), timed("peers", "opencv_csrt", None, 12.0)]
-    found += [timed("base", "duml", "avx2", 6.0), timed("peers", "opencv_csrt", "avx2", 15.0)]
+    found = [timed("base", "duml", None, 3.0), timed("baselines", "opencv_csrt", None, 12.0)]
+    found += [timed("base", "duml", "avx2", 6.0), timed("baselines", "opencv_csrt", "avx2", 15.0)]
     header, rows = bench_table(found, found)
     assert "of nano" not in header
     assert [row[header.index("of csrt")] for row in rows] == ["0.25", "1.00", "0.40", "1.00"]
@@ -181,9 +181,9 @@ def test_an_instruction_set_binds_every_library() -> None:
     [
         (["--isa", "mmx"], "--isa 'mmx': choose from avx2"),
         (["--isa", "avx2", "--set", "engine=onnxruntime"], "cannot be restricted"),
-        (["--sweep", "none", "--model", "opencv_nano=a,b"], "add --sweep peers"),
-        (["--sweep", "peers", "--model", "opencv_nano=a,b"], "model file a does not exist"),
-        (["--sweep", "peers", "--model", "opencv_nano=a"], "needs 2 model files"),
+        (["--sweep", "none", "--model", "opencv_nano=a,b"], "add --sweep baselines"),
+        (["--sweep", "baselines", "--model", "opencv_nano=a,b"], "model file a does not exist"),
+        (["--sweep", "baselines", "--model", "opencv_nano=a"], "needs 2 model files"),
     ],
 )
 def test_bench_refuses_what_it_would_ignore(argv: list[str], told: str, capsys) -> None:

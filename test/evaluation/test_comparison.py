@@ -12,7 +12,7 @@ from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.datasets import load_folder
 from duml_tracker_ros.evaluation import ablations, comparison
 from duml_tracker_ros.evaluation.sections import SectionError, check_sections, fill_sections
-from duml_tracker_ros.evaluation.variants import Outcome
+from duml_tracker_ros.evaluation.variants import VariantScores
 from duml_tracker_ros.tracker import TRACKERS
 from duml_tracker_ros.tracker.checkpoint import default_weights
 from duml_tracker_ros.tracker.config import load_config
@@ -154,7 +154,7 @@ def test_base_alone_and_with_the_online_module(clips: Path, tmp_path: Path) -> N
     variants = ablations.variants_of(rows, spec, clips=load_folder(clips), out=tmp_path)
     files = {"duml": str(default_weights("compact"))}
     found = [ablations.run_row(row, variants, files, "compact") for row in rows]
-    assert all(isinstance(f, Outcome) for f in found)
+    assert all(isinstance(f, VariantScores) for f in found)
     boxes = [p.read_text() for p in sorted(tmp_path.rglob("glide_001.txt"))]
     assert len(boxes) == 2
     assert boxes[0] != boxes[1]

@@ -1,4 +1,4 @@
-"""Data sets, peers and the one-pass runner on generated sequences."""
+"""Data sets, baselines and the one-pass runner on generated sequences."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ from duml_tracker_ros.datasets import (
     matches,
     read_image,
 )
+from duml_tracker_ros.evaluation.baselines import (
+    BASELINES,
+    BaselineError,
+    baseline_models,
+    create_baseline,
+)
 from duml_tracker_ros.evaluation.drawn import drawn_boxes
 from duml_tracker_ros.evaluation.one_pass import Run, load_run, results_folder
 from duml_tracker_ros.evaluation.participants import TrackerSpec, create_participant
-from duml_tracker_ros.evaluation.peers import PEERS, PeerError, create_peer, peer_models
 from duml_tracker_ros.evaluation.runner import evaluate
 from duml_tracker_ros.evaluation.starts import more_starts
 from duml_tracker_ros.evaluation.worst_frames import picture_window
@@ -134,23 +139,23 @@ def test_peer_follows_a_clear_target(root: Path, name: str, least: float) -> Non
 
 
 def test_peer_errors_name_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(PeerError, match="opencv_csrt"):
-        create_peer("opencv_best")
-    with pytest.raises(PeerError, match=r"--model opencv_nano=BACKBONE\.onnx,NECKHEAD\.onnx"):
-        create_peer("opencv_nano")
-    with pytest.raises(PeerError, match="does not exist"):
-        create_peer("opencv_vit", [tmp_path / "vit.onnx"])
+    with pytest.raises(BaselineError, match="opencv_csrt"):
+        create_baseline("opencv_best")
+    with pytest.raises(BaselineError, match=r"--model opencv_nano=BACKBONE\.onnx,NECKHEAD\.onnx"):
+        create_baseline("opencv_nano")
+    with pytest.raises(BaselineError, match="does not exist"):
+        create_baseline("opencv_vit", [tmp_path / "vit.onnx"])
     junk = tmp_path / "junk.onnx"
     junk.write_bytes(b"not a network")
     images, boxes = render(1)
-    with pytest.raises(PeerError, match="cannot load"):
-        create_peer("opencv_vit", [junk]).init(images[0], tuple(boxes[0]))
-    with pytest.raises(PeerError, match="outside"):
-        create_peer("opencv_kcf").init(images[0], (500.0, 0.0, 10.0, 10.0))
-    with pytest.raises(PeerError, match="NAME=FILE"):
-        peer_models(["vit.onnx"])
-    assert peer_models(["opencv_nano=a,b"]) == {"opencv_nano": ("a", "b")}
-    assert "opencv_mil" in PEERS
+    with pytest.raises(BaselineError, match="cannot load"):
+        create_baseline("opencv_vit", [junk]).init(images[0], tuple(boxes[0]))
+    with pytest.raises(BaselineError, match="outside"):
+        create_baseline("opencv_kcf").init(images[0], (500.0, 0.0, 10.0, 10.0))
+    with pytest.raises(BaselineError, match="NAME=FILE"):
+        baseline_models(["vit.onnx"])
+    assert baseline_models(["opencv_nano=a,b"]) == {"opencv_nano": ("a", "b")}
+    assert "opencv_mil" in BASELINES
 
 
 def test_results_are_kept_per_frame_in_text(root: Path, tmp_path: Path) -> None:

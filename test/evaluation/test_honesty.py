@@ -79,7 +79,7 @@ def test_calibration_error_is_the_distance_of_confidence_and_overlap() -> None:
     assert reliable.overlap.tolist() == [0.0, 1.0]
     silent = dataclasses.replace(run, confidence=np.full(3, np.nan))
     result.trackers["t"].runs["a"] = silent
-    assert reliability_of(result, "t") is None, "a peer that tells no confidence"
+    assert reliability_of(result, "t") is None, "a baseline that tells no confidence"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from duml_tracker_ros.tracker.factory import system
 from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.settings import build, flat
 from duml_tracker_ros.training import study
-from duml_tracker_ros.training.config import load_train_config
+from duml_tracker_ros.training.recipes import load_train_config
 
 COUNTS = {
     "duml": {

@@ -11,7 +11,7 @@ from generated_sequence import render, write_sequence
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.evaluation.workers import limit_threads
 from duml_tracker_ros.explain import trace as trace_module
-from duml_tracker_ros.explain.failure import Kind, failures
+from duml_tracker_ros.explain.failure import FailureKind, failures
 from duml_tracker_ros.explain.trace import Budget, TraceError, TraceWriter, read_trace
 from duml_tracker_ros.tracker import create_tracker
 from duml_tracker_ros.tracker.online.policy import NOTHING
@@ -174,29 +174,29 @@ def test_kinds_are_told_by_their_rules():
     # Four bad frames are no failure.
     assert judge([0] * 10 + [3] * 4 + [0] * 10) == []
     (jump,) = judge([0] * 10 + [3] * 20)
-    assert (jump.kind, jump.index, jump.judged, jump.healthy) == (Kind.DISTRACTOR, 10, 10, 9)
+    assert (jump.kind, jump.index, jump.judged, jump.healthy) == (FailureKind.DISTRACTOR, 10, 10, 9)
     assert jump.again is None
     (slow,) = judge(list(np.linspace(0, 2, 60)))
-    assert slow.kind is Kind.DRIFT
+    assert slow.kind is FailureKind.DRIFT
     assert (slow.index - slow.healthy, slow.outside) == (7, True)
     (grown,) = judge([0] * 10 + [0.1] * 20, [1] * 10 + [2.5] * 20)
-    assert grown.kind is Kind.SCALE
+    assert grown.kind is FailureKind.SCALE
     assert grown.area_ratio == pytest.approx(6.25)
     states = ["tracking"] * 10 + ["lost"] * 20
     (lost,) = judge([0] * 10 + [3] * 20, states=states)
-    assert (lost.kind, lost.doubted) == (Kind.LOST, 1.0)
+    assert (lost.kind, lost.doubted) == (FailureKind.LOST, 1.0)
     (weak,) = judge([0] * 10 + [3] * 20, weak=range(10, 30))
-    assert weak.kind is Kind.LOST
+    assert weak.kind is FailureKind.LOST
     # A box of half the side that sits in the target's corner: it clings to a part.
     (part,) = judge([0] * 10 + [0.35] * 20, [1] * 10 + [0.5] * 20)
-    assert (part.kind, part.outside) == (Kind.DRIFT, False)
+    assert (part.kind, part.outside) == (FailureKind.DRIFT, False)
 
 
 def test_taken_up_at_another_place_after_a_loss_is_a_distractor():
     states = ["tracking"] * 10 + ["lost"] * 12 + ["tracking"] * 20
     offsets = [0] * 10 + [1] * 12 + [4] * 20
     (found,) = judge(offsets, states=states, hidden=range(10, 20))
-    assert found.kind is Kind.DISTRACTOR
+    assert found.kind is FailureKind.DISTRACTOR
     assert (found.index, found.judged, found.absent_before) == (20, 22, 10)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from duml_tracker_ros.scene import AerialScene, SceneSettings, random_settings
-from duml_tracker_ros.scene.camera import Camera, CameraPose, project
+from duml_tracker_ros.scene.camera import CameraPose, SceneCamera, project
 from duml_tracker_ros.scene.paths import Path
 
 # Nothing between the ground truth and the pixels: no noise, light, blur, traffic or occluders.
@@ -140,7 +140,7 @@ def test_random_scenes_vary_and_keep_their_target_size() -> None:
 
 
 def test_camera_projects_the_point_looked_at_to_the_centre() -> None:
-    camera = Camera(321, 203, 500)
+    camera = SceneCamera(321, 203, 500)
     pose = CameraPose((12.0, -7.5), 0.7, 0.5, 8.0)
     assert project(camera.plane(pose), np.array([[12.0, -7.5]]))[0] == pytest.approx((160.5, 101.5))
     # Higher points appear farther up; at the centre a metre across is `pixels_per_metre`.

@@ -16,9 +16,9 @@ from duml_tracker_ros.tracker.network.backbone import build_backbone
 from duml_tracker_ros.tracker.network.siamese import SiameseNet
 from duml_tracker_ros.tracker.network_config import BackboneConfig, NetworkConfig
 from duml_tracker_ros.tracker.postprocess import best_views
-from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.fc_objective import wanted_score
 from duml_tracker_ros.training.objectives import objective
+from duml_tracker_ros.training.recipes import load_train_config
 
 SMALL = {**TINY, "offline_branch": "FC", "online_branch": "none"}
 

@@ -20,10 +20,10 @@ from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
 from duml_tracker_ros.tracker.network.efficientnet import EfficientNetLite0
 from duml_tracker_ros.tracker.network.packed import pack_convolutions
 from duml_tracker_ros.tracker.network_config import BackboneConfig
-from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.data.compositor import Compositor
 from duml_tracker_ros.training.data.samples import Shape
 from duml_tracker_ros.training.freeze import Frozen
+from duml_tracker_ros.training.recipes import load_train_config
 from duml_tracker_ros.training.schedule import make_optimiser
 
 KIND = "efficientnet_lite0"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from generated_sequence import render
-from toy_tracker import OBJECTIVE, ToyConfig, ToyNet, ToyTracker
+from toy_tracker import OBJECTIVE, ToyConfig, ToyNet, ToyTracker, ToyTrainConfig
 
 from duml_tracker_ros.tracker import ConfigError, TrackState, WeightsError, create_tracker
 from duml_tracker_ros.tracker.checkpoint import save_checkpoint
@@ -16,9 +16,9 @@ from duml_tracker_ros.tracker.factory import system
 from duml_tracker_ros.tracker.registry import REGISTRY, Registration, registration, resolve
 from duml_tracker_ros.tracker.settings import Group
 from duml_tracker_ros.tracker.systems.frame_loop import FrameTracker
-from duml_tracker_ros.training.config import TrainConfig
 from duml_tracker_ros.training.networks import make_network
 from duml_tracker_ros.training.objectives import Objective, objective
+from duml_tracker_ros.training.recipes import load_train_config
 
 
 @pytest.mark.parametrize("name", list(REGISTRY))
@@ -79,7 +79,15 @@ def test_weights_of_an_added_tracker_are_found_and_it_tracks(toy: Path) -> None:
 
 
 def test_an_added_tracker_is_trained_by_its_own_objective(toy: Path) -> None:
-    config = TrainConfig(name="toy_small", tracker="toy", size="small")
+    recipe = toy / "toy_small.yaml"
+    recipe.write_text("{tracker: toy, size: small, name: toy_small, toy: {weight: 2}}")
+    config = load_train_config(recipe, {"toy.weight": "3"})
+    assert isinstance(config, ToyTrainConfig)
+    assert config.toy.weight == 3
+    with pytest.raises(ConfigError, match=r"toy\.weight = 90\.0: must be from 0 to 10"):
+        load_train_config(recipe, {"toy.weight": 90})
+    with pytest.raises(ConfigError, match="unknown key 'toy'"):
+        load_train_config("duml_compact", {"toy.weight": 3})
     net, _ = make_network(config)
     assert isinstance(net, ToyNet)
     assert objective("toy") is OBJECTIVE

@@ -19,6 +19,7 @@ from duml_tracker_ros.tracker.config import OnlineConfig, TrackerConfig, load_co
 from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.factory import TRACKERS
 from duml_tracker_ros.tracker.network_config import NetworkConfig
+from duml_tracker_ros.tracker.registry import REGISTRY
 from duml_tracker_ros.tracker.settings import (
     Group,
     Range,
@@ -29,9 +30,12 @@ from duml_tracker_ros.tracker.settings import (
     load_yaml,
     merge,
 )
-from duml_tracker_ros.training.config import CONFIG_DIR, TrainConfig, load_train_config
+from duml_tracker_ros.training.config import TrainConfig
+from duml_tracker_ros.training.objectives import objective
+from duml_tracker_ros.training.recipes import CONFIG_DIR, load_train_config
 
-ROOTS = (TrackerConfig, TrainConfig)
+RECIPES = {name: objective(name).config for name in REGISTRY}
+ROOTS = (TrackerConfig, TrainConfig, *dict.fromkeys(RECIPES.values()))
 
 
 def leaves(cls: type[Group], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -44,7 +48,13 @@ def leaves(cls: type[Group], path: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{path}{name}", kind
 
 
-SETTINGS = [(root, name, kind) for root in ROOTS for name, kind in leaves(root)]
+SHARED = dict(leaves(TrainConfig))
+SETTINGS = [
+    (root, name, kind)
+    for root in ROOTS
+    for name, kind in leaves(root)
+    if root is TrainConfig or not issubclass(root, TrainConfig) or name not in SHARED
+]
 
 
 def base(kind: Any) -> Any:

@@ -19,9 +19,9 @@ from duml_tracker_ros.tracker.network.siamese import SiameseNet
 from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.postprocess import hann_window, select
 from duml_tracker_ros.tracker.settings import build
-from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.objectives import objective
 from duml_tracker_ros.training.rcr_objective import centre_positions, reciprocal_losses
+from duml_tracker_ros.training.recipes import load_train_config
 
 SMALL = {
     **TINY,

@@ -24,8 +24,8 @@ from duml_tracker_ros.tracker.online.points import GridSampling, SharedSampling,
 from duml_tracker_ros.tracker.online.solver import steepest_descent
 from duml_tracker_ros.tracker.settings import build
 from duml_tracker_ros.tracker.systems.tlpg import refine
-from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.objectives import objective
+from duml_tracker_ros.training.recipes import load_train_config
 
 SMALL = {
     "backbone": {**TINY["backbone"], "strides": [4, 8, 16]},

@@ -22,11 +22,11 @@ from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.network.mask_net import MaskNet
 from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.settings import build
-from duml_tracker_ros.training.config import DataConfig, load_train_config
+from duml_tracker_ros.training.config import DataConfig
 from duml_tracker_ros.training.data import (
     Batches,
     BatchStream,
-    Kind,
+    SampleKind,
     Shape,
     Synthesis,
     make_loader,
@@ -36,6 +36,7 @@ from duml_tracker_ros.training.freeze import Frozen
 from duml_tracker_ros.training.loop import train_from_config
 from duml_tracker_ros.training.mask_labels import MaskLossConfig, chosen_cells, mask_labels
 from duml_tracker_ros.training.objectives import objective
+from duml_tracker_ros.training.recipes import load_train_config
 
 SHAPE = Shape(65, 129, n_search=3, masks=True)
 
@@ -45,15 +46,17 @@ def red(image: np.ndarray) -> np.ndarray:
     return (image[:, :, 0].astype(int) - image[:, :, 1:].max(2)) > 127
 
 
-@pytest.mark.parametrize("kind", [Kind.PASTE, Kind.STILL, Kind.VIDEO])
-def test_masks_lie_on_the_target(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [SampleKind.PASTE, SampleKind.STILL, SampleKind.VIDEO])
+def test_masks_lie_on_the_target(kind: SampleKind) -> None:
     """The red target as it is seen, behind look-alikes of other colours and occluders."""
-    if kind is Kind.PASTE:
+    if kind is SampleKind.PASTE:
         bank = bank_with_red("plain")
         bank.images = [np.zeros_like(bank.image(i)) for i in range(len(bank))]
         synthesis = Synthesis(bank, [red_cutout()], SHAPE, distractors=0)
     else:
-        synthesis = Synthesis(bank_with_red("video" if kind is Kind.VIDEO else "still"), (), SHAPE)
+        synthesis = Synthesis(
+            bank_with_red("video" if kind is SampleKind.VIDEO else "still"), (), SHAPE
+        )
     rng = random.Random(4)
     scores, unknown = [], 0
     for _ in range(40):
@@ -100,7 +103,7 @@ def test_masks_change_nothing_else() -> None:
     assert set(masked) - set(plain) == {"mask", "outlined"}
     assert all(torch.equal(plain[k].nan_to_num(-1), masked[k].nan_to_num(-1)) for k in plain)
     known = masked["outlined"]
-    patch = masked["kind"] == Kind.PATCH
+    patch = masked["kind"] == SampleKind.PATCH
     assert not known[patch].any()
     assert torch.equal(known[~patch], masked["visible"][~patch])
     assert not masked["mask"][~known].any()
@@ -112,7 +115,7 @@ def test_only_targets_of_known_outline(tmp_path) -> None:
     loader = make_loader(data, Batches(size=16), progress=False)
     batch = next(iter(loader))
     assert torch.equal(batch["outlined"], batch["visible"])
-    assert Kind.PATCH not in batch["kind"]
+    assert SampleKind.PATCH not in batch["kind"]
     with pytest.raises(ValueError, match="'some': choose from none, known, only"):
         dataclasses.replace(data, masks="some")
 

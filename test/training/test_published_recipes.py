@@ -12,10 +12,10 @@ from train_harness import settings, write_data
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.tracker import ConfigError, WeightsError, create_tracker
 from duml_tracker_ros.training import loop
-from duml_tracker_ros.training.config import CONFIG_DIR, load_train_config
 from duml_tracker_ros.training.ema import Ema
 from duml_tracker_ros.training.freeze import Frozen
 from duml_tracker_ros.training.networks import make_network
+from duml_tracker_ros.training.recipes import CONFIG_DIR, load_train_config
 from duml_tracker_ros.training.schedule import learning_rate
 
 R50 = sorted(p.stem for p in CONFIG_DIR.glob("*_r50*.yaml"))

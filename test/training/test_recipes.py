@@ -14,9 +14,9 @@ from train_harness import TINY, settings, write_data
 
 from duml_tracker_ros.tracker import TRACKERS, ConfigError, create_tracker
 from duml_tracker_ros.tracker.checkpoint import load_checkpoint
-from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.loop import train_from_config
 from duml_tracker_ros.training.objectives import objective
+from duml_tracker_ros.training.recipes import load_train_config
 
 LEVELS = {"backbone": {**TINY["backbone"], "strides": [4, 8, 16]}}
 NETWORKS: dict[str, dict[str, Any]] = {

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from train_harness import settings, write_data
 
 from duml_tracker_ros.tracker import ConfigError
-from duml_tracker_ros.training.config import load_train_config
 from duml_tracker_ros.training.data.sampler import Part
 from duml_tracker_ros.training.loop import train_from_config
+from duml_tracker_ros.training.recipes import load_train_config
 
 
 def test_parts_of_a_step_are_shared_out_without_gap_or_overlap() -> None:

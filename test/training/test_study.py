@@ -21,7 +21,7 @@ from duml_tracker_ros.evaluation.calibration import Calibration, fit, reliabilit
 from duml_tracker_ros.evaluation.measures import Measure
 from duml_tracker_ros.evaluation.one_pass import run_sequence
 from duml_tracker_ros.evaluation.participants import TrackerSpec, create_participant
-from duml_tracker_ros.evaluation.variants import Outcome, Variants, coordinate_search
+from duml_tracker_ros.evaluation.variants import Variants, VariantScores, coordinate_search
 from duml_tracker_ros.training import study
 
 
@@ -56,10 +56,10 @@ def test_search_takes_only_what_gains_more_than_the_margin() -> None:
     """On a known landscape: one key helps much, one a little, the last only with the first."""
 
     class Landscape:
-        def run(self, name: str, settings: dict) -> Outcome:
+        def run(self, name: str, settings: dict) -> VariantScores:
             auc = 0.5 + (0.1 if settings.get("a") == 2 else 0) + 0.001 * settings.get("b", 0)
             auc += 0.02 if settings.get("a") == 2 and settings.get("c") else 0
-            return Outcome(name, dict(settings), {"auc": auc}, {"clip": auc})
+            return VariantScores(name, dict(settings), {"auc": auc}, {"clip": auc})
 
     seen: list[tuple] = []
     tries = {"a": [1, 2, 3], "b": [1, 2], "c": [True]}
@@ -170,9 +170,9 @@ def test_grid_and_training_data_are_those_of_the_paper(clips: Path, tmp_path: Pa
     class Counted:
         seen: ClassVar[list[dict]] = []
 
-        def run(self, name: str, settings: dict, weights: str) -> Outcome:
+        def run(self, name: str, settings: dict, weights: str) -> VariantScores:
             self.seen.append(settings)
-            return Outcome(name, settings, {"auc": settings["postprocess.size_rate"]}, {})
+            return VariantScores(name, settings, {"auc": settings["postprocess.size_rate"]}, {})
 
     found = study.grid_mean(
         Counted(),  # type: ignore[arg-type]

@@ -21,7 +21,6 @@ from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
 from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.settings import build
 from duml_tracker_ros.training.assignment import assign
-from duml_tracker_ros.training.config import CONFIG_DIR, LossConfig, load_train_config
 from duml_tracker_ros.training.estimate import estimate, memory
 from duml_tracker_ros.training.loop import train_from_config
 from duml_tracker_ros.training.losses import (
@@ -31,7 +30,8 @@ from duml_tracker_ros.training.losses import (
     penalty_reduced_focal_loss,
     regressive_focal_loss,
 )
-from duml_tracker_ros.training.objective import joint_loss
+from duml_tracker_ros.training.objective import LossConfig, joint_loss
+from duml_tracker_ros.training.recipes import CONFIG_DIR, load_train_config
 from duml_tracker_ros.training.schedule import learning_rate
 
 

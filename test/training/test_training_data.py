@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from duml_tracker_ros.datasets import Record, Target
+from duml_tracker_ros.datasets import Annotation, Record
 from duml_tracker_ros.scene import AerialScene
 from duml_tracker_ros.tracker.geometry import context_side
 from duml_tracker_ros.training.config import DataConfig
@@ -19,7 +19,7 @@ from duml_tracker_ros.training.data import (
     Batches,
     BatchStream,
     DataError,
-    Kind,
+    SampleKind,
     Shape,
     Synthesis,
     load_bank,
@@ -72,13 +72,13 @@ def bank_with_red(kind: str, seed: int = 0) -> Bank:
     for i in range(6):
         width, height = 320, 200
         image = dull(rng, width, height)
-        targets: tuple[Target, ...] = ()
+        targets: tuple[Annotation, ...] = ()
         if kind != "plain":
             w, h = int(rng.integers(20, 60)), int(rng.integers(20, 60))
             x, y = int(rng.integers(130, 240)), int(rng.integers(10, 100))
             image[y : y + h, x : x + w] = (255, 0, 0)
             corners = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.float32)
-            targets = (Target((x, y, w, h), "red", 1, (corners,)),)
+            targets = (Annotation((x, y, w, h), "red", 1, (corners,)),)
         video = ("clip", i) if kind == "video" else (None, None)
         records.append(Record(f"{i}.png", "made", width, height, *video, targets))
         images.append(image)
@@ -240,7 +240,7 @@ def test_cutouts_are_cached_and_survive_a_broken_cache(tmp_path: Path) -> None:
 # Samples ----------------------------------------------------------------------------------------
 
 
-def clean(synthesis: Synthesis, kind: Kind, count: int, seed: int) -> list[float]:
+def clean(synthesis: Synthesis, kind: SampleKind, count: int, seed: int) -> list[float]:
     """IoU of the box with the red pixels, over all visible crops of `count` samples."""
     rng = random.Random(seed)
     scores = []
@@ -248,7 +248,7 @@ def clean(synthesis: Synthesis, kind: Kind, count: int, seed: int) -> list[float
         sample = synthesis.make(kind, rng)
         pairs = [(sample.template, sample.template_box)]
         pairs += [(i, b) for i, b in zip(sample.search, sample.boxes, strict=True) if b]
-        if kind is Kind.PASTE:  # the queries may be occluded
+        if kind is SampleKind.PASTE:  # the queries may be occluded
             pairs = pairs[:2]
         for image, box in pairs:
             size = image.shape[0]
@@ -256,7 +256,7 @@ def clean(synthesis: Synthesis, kind: Kind, count: int, seed: int) -> list[float
             if x < 1 or y < 1 or x + w > size - 1 or y + h > size - 1:
                 continue
             red = image[:, :, 0].astype(int) - image[:, :, 1:].max(2).astype(int)
-            if kind is Kind.PASTE:  # recoloured, on black
+            if kind is SampleKind.PASTE:  # recoloured, on black
                 red = image.max(2).astype(int)
             elif np.ptp(image.astype(int), axis=2).max() < 60:
                 continue  # a grey sample has no red to look for
@@ -270,14 +270,16 @@ def clean(synthesis: Synthesis, kind: Kind, count: int, seed: int) -> list[float
     return scores
 
 
-@pytest.mark.parametrize("kind", [Kind.PASTE, Kind.STILL, Kind.VIDEO])
-def test_boxes_are_tight(kind: Kind) -> None:
-    if kind is Kind.PASTE:
+@pytest.mark.parametrize("kind", [SampleKind.PASTE, SampleKind.STILL, SampleKind.VIDEO])
+def test_boxes_are_tight(kind: SampleKind) -> None:
+    if kind is SampleKind.PASTE:
         bank = bank_with_red("plain")
         bank.images = [np.zeros_like(bank.image(i)) for i in range(len(bank))]
         synthesis = Synthesis(bank, [red_cutout()], SHAPE, distractors=0)
     else:
-        synthesis = Synthesis(bank_with_red("video" if kind is Kind.VIDEO else "still"), (), SHAPE)
+        synthesis = Synthesis(
+            bank_with_red("video" if kind is SampleKind.VIDEO else "still"), (), SHAPE
+        )
     scores = clean(synthesis, kind, 60, seed=1)
     assert len(scores) > 80
     # One pixel of quantisation on 32 px and blurred edges cost up to a tenth.
@@ -288,7 +290,7 @@ def test_boxes_are_tight(kind: Kind) -> None:
 def test_template_shows_the_context_of_the_box() -> None:
     rng = random.Random(0)
     synthesis = Synthesis(bank_with_red("video"), [red_cutout()], SHAPE)
-    for kind in (Kind.PASTE, Kind.STILL, Kind.VIDEO, Kind.PATCH):
+    for kind in (SampleKind.PASTE, SampleKind.STILL, SampleKind.VIDEO, SampleKind.PATCH):
         for _ in range(20):
             x, y, w, h = synthesis.make(kind, rng).template_box
             assert context_side(w, h) == pytest.approx(SHAPE.template, rel=1e-6)
@@ -300,7 +302,7 @@ def test_search_covers_shifts_and_scales() -> None:
     synthesis = Synthesis(bank_with_red("still"), (), SHAPE)
     centres, sides = [], []
     for _ in range(300):
-        x, y, w, h = synthesis.make(Kind.STILL, rng).boxes[0] or (0, 0, 0, 0)
+        x, y, w, h = synthesis.make(SampleKind.STILL, rng).boxes[0] or (0, 0, 0, 0)
         centres.append([x + w / 2, y + h / 2])
         sides.append(context_side(w, h) / SHAPE.template)
     shift = (np.array(centres) - SHAPE.search / 2) / SHAPE.search
@@ -370,7 +372,7 @@ def test_loader_from_disk(tmp_path: Path) -> None:
     loader = make_loader(data, Batches(65, 129, size=3), progress=False)
     batch = next(iter(loader))
     assert batch["search"].shape == (3, 2, 3, 129, 129)
-    assert set(batch["kind"].tolist()) <= {int(k) for k in Kind}
+    assert set(batch["kind"].tolist()) <= {int(k) for k in SampleKind}
 
 
 def test_held_out_videos_leave_no_frame(tmp_path: Path) -> None:
@@ -517,4 +519,4 @@ def test_scene_clips_carry_boxes_and_are_cached(
         else:
             assert truth.box is None or truth.visibility < MIN_VISIBILITY
     synthesis = Synthesis(bank, (), SHAPE, {"scene": 1.0}, scenes=bank)
-    assert synthesis.sample(random.Random(0)).kind is Kind.SCENE
+    assert synthesis.sample(random.Random(0)).kind is SampleKind.SCENE

@@ -15,7 +15,7 @@ from .warp import Affine
 
 
 @dataclass(slots=True)
-class Layer:
+class PosedCutout:
     """Something to composite: premultiplied RGBA, its hull, and its map into the crop."""
 
     cutout: Cutout
@@ -90,7 +90,7 @@ def deform(cutout: Cutout, rng: random.Random, amount: float) -> Cutout:
 
 def posed(
     cutout: Cutout, rng: random.Random, angle: float, side: float, centre: tuple[float, float]
-) -> Layer:
+) -> PosedCutout:
     """`cutout` turned, with the given root of its box area, centred at `centre`."""
     matrix = warp.linear(1.0, angle, math.exp(rng.gauss(0, 0.12)))
     x, y, w, h = warp.bounds(warp.apply(matrix, cutout.hull))
@@ -98,4 +98,4 @@ def posed(
     matrix = matrix * scale
     matrix[0, 2] = centre[0] - (x + w / 2) * scale
     matrix[1, 2] = centre[1] - (y + h / 2) * scale
-    return Layer(cutout, matrix)
+    return PosedCutout(cutout, matrix)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ... import progress as bars
 from ...datasets import read_image
-from ...datasets.annotated import Record, Target
+from ...datasets.annotated import Annotation, Record
 from .errors import DataError
 from .layouts import read_layout
 from .warp import Image
@@ -61,7 +61,7 @@ class Bank:
         image = self.images[index]
         return decode(self.records[index].path) if image is None else image
 
-    def target(self, at: tuple[int, int]) -> Target:
+    def target(self, at: tuple[int, int]) -> Annotation:
         return self.records[at[0]].targets[at[1]]
 
     def merge(self, other: Bank) -> Bank:
@@ -106,7 +106,7 @@ def _record(root: Path, row: dict) -> Record:
             for ring in item.get("polygon") or ()
             if len(ring) >= 6
         )
-        targets.append(Target((x, y, w, h), str(item.get("class", "")), item.get("id"), rings))
+        targets.append(Annotation((x, y, w, h), str(item.get("class", "")), item.get("id"), rings))
     video = row.get("video")
     return Record(
         path=str(root / row["image"]),

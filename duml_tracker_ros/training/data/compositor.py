@@ -13,7 +13,7 @@ import numpy as np
 
 from duml_tracker_ros.tracker.geometry import context_side
 
-from ...datasets.annotated import Target
+from ...datasets.annotated import Annotation
 from ...pixels import Box
 from . import warp
 from .appearance import posed
@@ -38,7 +38,7 @@ def laplace(rng: random.Random, scale: float) -> float:
     return rng.expovariate(1.0 / scale) * (1 if rng.random() < 0.5 else -1)
 
 
-def extent(target: Target, matrix: Affine) -> Box:
+def extent(target: Annotation, matrix: Affine) -> Box:
     """The axis-aligned box of `target` after `matrix`.
 
     Exact for polygons and for maps that keep the axes. A bare box under rotation is taken half way
@@ -55,7 +55,7 @@ def extent(target: Target, matrix: Affine) -> Box:
     return a * cx + b * cy + tx - wide / 2, c * cx + d * cy + ty - high / 2, wide, high
 
 
-def outline(target: Target, matrix: Affine, size: int) -> Image | None:
+def outline(target: Annotation, matrix: Affine, size: int) -> Image | None:
     """The mask uint8 [size, size] of `target` after `matrix`; None without a polygon."""
     if not target.polygon:
         return None
@@ -165,7 +165,7 @@ class Compositor:
         self,
         rng: random.Random,
         image: Image,
-        target: Target,
+        target: Annotation,
         matrix: Affine,
         f: int,
         resolution: float,

@@ -7,20 +7,20 @@ import random
 
 import cv2
 
-from ...datasets.annotated import Target
+from ...datasets.annotated import Annotation
 from ...pixels import Box
 from . import warp
 from .bank import Bank
 from .compositor import Compositor, Fill
 from .pools import Pool
-from .samples import Kind, Sample
+from .samples import SampleKind, TrainingSample
 from .warp import Affine, Image
 
 
 class StillMaker:
     """Annotated objects of single pictures: template and search crops by different warps."""
 
-    kind = Kind.STILL
+    kind = SampleKind.STILL
 
     def __init__(self, compositor: Compositor, pool: Pool) -> None:
         self.compositor = compositor
@@ -29,11 +29,11 @@ class StillMaker:
     def __bool__(self) -> bool:
         return bool(self.pool)
 
-    def pick(self, rng: random.Random) -> tuple[Image, Target]:
+    def pick(self, rng: random.Random) -> tuple[Image, Annotation]:
         i, j = self.pool.draw(rng)
         return self.compositor.bank.image(i), self.compositor.bank.records[i].targets[j]
 
-    def make(self, rng: random.Random) -> Sample:
+    def make(self, rng: random.Random) -> TrainingSample:
         compositor, shape = self.compositor, self.compositor.shape
         image, target = self.pick(rng)
         _, _, w, h = target.box
@@ -71,20 +71,20 @@ class StillMaker:
         template_box = boxes[0]
         assert template_box is not None
         kept = masks[1:] if shape.masks else []
-        return Sample(self.kind, crops[0], template_box, crops[1:], boxes[1:], kept)
+        return TrainingSample(self.kind, crops[0], template_box, crops[1:], boxes[1:], kept)
 
 
 class PatchMaker(StillMaker):
     """Any rectangle with something to see in it, of aspect 0.3 to 3: no class is ever unknown."""
 
-    kind = Kind.PATCH
+    kind = SampleKind.PATCH
 
     def __init__(self, compositor: Compositor, outlined: bool = False) -> None:
         self.compositor = compositor
         # Nothing in a picture says where the object in a rectangle ends.
         self.pool = Pool() if outlined else compositor.backgrounds
 
-    def pick(self, rng: random.Random) -> tuple[Image, Target]:
+    def pick(self, rng: random.Random) -> tuple[Image, Annotation]:
         for attempt in range(8):
             image = self.compositor.bank.image(self.pool.draw(rng))
             rows, cols = image.shape[:2]
@@ -96,13 +96,13 @@ class PatchMaker(StillMaker):
             deviation = cv2.meanStdDev(part)[1]
             if float(deviation.max()) > 22 or attempt == 7:
                 break
-        return image, Target((x, y, w, h))
+        return image, Annotation((x, y, w, h))
 
 
 class VideoMaker:
     """Frames of one track, in any order; `kind` tells real video from rendered scenes."""
 
-    def __init__(self, compositor: Compositor, bank: Bank, tracks: Pool, kind: Kind) -> None:
+    def __init__(self, compositor: Compositor, bank: Bank, tracks: Pool, kind: SampleKind) -> None:
         self.compositor = compositor
         self.bank = bank
         self.tracks = tracks
@@ -111,7 +111,7 @@ class VideoMaker:
     def __bool__(self) -> bool:
         return bool(self.tracks)
 
-    def make(self, rng: random.Random) -> Sample:
+    def make(self, rng: random.Random) -> TrainingSample:
         compositor, bank, shape = self.compositor, self.bank, self.compositor.shape
         track = self.tracks.draw(rng)
         frames = [track[t] for t in _times(rng, len(track), shape.n_search + 1)]
@@ -122,7 +122,7 @@ class VideoMaker:
         _, _, w, h = bank.target(frames[0]).box
         resolution = compositor.resolution(rng, math.sqrt(w * h), 0.12)
         others = []
-        if self.kind is Kind.VIDEO and rng.random() < 0.5:
+        if self.kind is SampleKind.VIDEO and rng.random() < 0.5:
             others = compositor.strangers(rng)
         tilt = warp.linear(1.0, rng.gauss(0, 0.04), math.exp(rng.gauss(0, 0.05)))
         outside: Fill | None = None
@@ -146,7 +146,7 @@ class VideoMaker:
         template_box = boxes[0]
         assert template_box is not None
         kept = masks[1:] if shape.masks else []
-        return Sample(self.kind, crops[0], template_box, crops[1:], boxes[1:], kept)
+        return TrainingSample(self.kind, crops[0], template_box, crops[1:], boxes[1:], kept)
 
 
 def _after(second: Affine, first: Affine) -> Affine:

@@ -12,10 +12,10 @@ from duml_tracker_ros.tracker.geometry import context_side
 
 from ...pixels import Box
 from . import warp
-from .appearance import Layer, deform, mirrored, posed, recolour, soften
+from .appearance import PosedCutout, deform, mirrored, posed, recolour, soften
 from .compositor import Compositor, enlarge, scale_box
 from .cutouts import Cutout
-from .samples import Kind, Sample
+from .samples import SampleKind, TrainingSample
 from .warp import Affine, Image
 
 
@@ -46,10 +46,10 @@ class Distractors:
 
     def layers(
         self, rng: random.Random, pose: _Pose, first: bool
-    ) -> tuple[list[Layer], list[Layer]]:
+    ) -> tuple[list[PosedCutout], list[PosedCutout]]:
         """What lies under and what lies over the target in one crop (`first`: the template)."""
-        under: list[Layer] = []
-        over: list[Layer] = []
+        under: list[PosedCutout] = []
+        over: list[PosedCutout] = []
         for k, other in enumerate(self.others):
             if first and rng.random() < 0.4:
                 continue
@@ -78,7 +78,7 @@ class PasteMaker:
     def __bool__(self) -> bool:
         return bool(self.compositor.cutouts) and bool(self.compositor.backgrounds)
 
-    def make(self, rng: random.Random) -> Sample:
+    def make(self, rng: random.Random) -> TrainingSample:
         compositor, shape = self.compositor, self.compositor.shape
         base = compositor.any_cutout(rng)
         if rng.random() < 0.35:
@@ -110,7 +110,7 @@ class PasteMaker:
             canvas = compositor.view(rng, background, matrix, n, outside)
             under, over = distractors.layers(rng, pose, f == 0)
             absent = query and rng.random() < 0.08
-            target = Layer(cutout, pose.matrix)
+            target = PosedCutout(cutout, pose.matrix)
             mask = np.zeros((n, n), np.uint8) if shape.masks and f > 0 and not absent else None
             for layer in (*under, *([] if absent else [target]), *over):
                 warp.paste(canvas, layer.cutout.rgba, layer.matrix, mask, own=layer is target)
@@ -123,7 +123,7 @@ class PasteMaker:
                 masks.append(mask if mask is None or n == size else enlarge(mask, size))
         template_box = boxes[0]
         assert template_box is not None
-        return Sample(Kind.PASTE, crops[0], template_box, crops[1:], boxes[1:], masks)
+        return TrainingSample(SampleKind.PASTE, crops[0], template_box, crops[1:], boxes[1:], masks)
 
     def _pose(
         self,

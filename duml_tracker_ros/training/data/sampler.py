@@ -159,7 +159,7 @@ def make_loader(
     - template uint8 [B, 3, Z, Z] and template_box float32 [B, 4]: x, y, w, h in template pixels
     - search uint8 [B, S, 3, X, X]; the first n_support crops always show the target
     - box float32 [B, S, 4]: the target's full extent in search pixels, NaN where it is absent
-    - visible bool [B, S]; kind int64 [B], see `Kind`
+    - visible bool [B, S]; kind int64 [B], see `SampleKind`
     - with masks: mask uint8 [B, S, X, X], what is seen of the target, and outlined bool [B, S],
       false where the mask means nothing as the outline is not known or the target absent
 

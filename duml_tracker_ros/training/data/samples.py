@@ -15,7 +15,7 @@ from .errors import DataError
 from .warp import Image
 
 
-class Kind(enum.IntEnum):
+class SampleKind(enum.IntEnum):
     """How a sample was made; the value stands in the batch."""
 
     PASTE = 0
@@ -65,14 +65,14 @@ class Shape:
 
 
 @dataclass(slots=True)
-class Sample:
+class TrainingSample:
     """Crops RGB uint8 and boxes (x, y, w, h) in crop pixels; None where the target is absent.
 
     masks: what is seen of the target, uint8 in the geometry of the search crops; None where the
     outline is not known or the target absent; empty unless the shape asks for masks.
     """
 
-    kind: Kind
+    kind: SampleKind
     template: Image
     template_box: Box
     search: list[Image]
@@ -80,7 +80,7 @@ class Sample:
     masks: list[Image | None] = field(default_factory=list)
 
 
-def flip(sample: Sample, rng: random.Random) -> Sample:
+def flip(sample: TrainingSample, rng: random.Random) -> TrainingSample:
     """Mirrors all crops of the sample alike: sideways half of the time, seldom upside down."""
     for axis, chance in ((1, 0.5), (0, 0.08)):
         if rng.random() >= chance:
@@ -99,7 +99,7 @@ def flip(sample: Sample, rng: random.Random) -> Sample:
     return sample
 
 
-def degrade(sample: Sample, rng: random.Random) -> Sample:
+def degrade(sample: TrainingSample, rng: random.Random) -> TrainingSample:
     """Motion blur on single search crops; grey and JPEG artefacts on whole samples."""
     grey = rng.random() < 0.1
     quality = rng.randint(20, 75) if rng.random() < 0.12 else 0

@@ -13,7 +13,7 @@ from duml_tracker_ros import progress as bars
 from duml_tracker_ros.digest import code_digest, value_digest
 from duml_tracker_ros.scene import AerialScene
 
-from ...datasets.annotated import Record, Target
+from ...datasets.annotated import Annotation, Record
 from .bank import Bank
 from .cutouts import default_cache
 from .warp import Image
@@ -96,7 +96,7 @@ def _bank(data: dict[str, np.ndarray]) -> Bank:
         clip, frame = divmod(k, frames)
         x, y, w, h = data["boxes"][clip, frame].tolist()
         seen = float(data["visibility"][clip, frame])
-        targets = () if np.isnan(x) else (Target((x, y, w, h), "scene", 0, (), seen),)
+        targets = () if np.isnan(x) else (Annotation((x, y, w, h), "scene", 0, (), seen),)
         height, width = image.shape[:2]
         name, time = f"scene{clip}", int(data["times"][frame])
         records.append(Record(f"{name}/{time}", "scene", width, height, name, time, targets))

@@ -19,7 +19,7 @@ from .errors import DataError
 from .natural import PatchMaker, StillMaker, VideoMaker
 from .paste import PasteMaker
 from .pools import Pool, still_targets, tracks
-from .samples import Kind, Sample, Shape, degrade, flip
+from .samples import SampleKind, Shape, TrainingSample, degrade, flip
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Maker(Protocol):
 
     def __bool__(self) -> bool: ...
 
-    def make(self, rng: random.Random) -> Sample: ...
+    def make(self, rng: random.Random) -> TrainingSample: ...
 
 
 class Synthesis:
@@ -80,29 +80,33 @@ class Synthesis:
                 "still": math.fsum(shares[name] for name in stills),
             }
         scene_tracks = Pool.of(tracks(scenes, outlined)) if scenes is not None else Pool()
-        self._makers: dict[Kind, Maker] = {
-            Kind.PASTE: PasteMaker(compositor, distractors),
-            Kind.STILL: StillMaker(compositor, Pool.of(stills, shares)),
-            Kind.VIDEO: VideoMaker(compositor, bank, Pool.of(videos, shares), Kind.VIDEO),
-            Kind.PATCH: PatchMaker(compositor, outlined),
-            Kind.SCENE: VideoMaker(compositor, scenes or bank, scene_tracks, Kind.SCENE),
+        self._makers: dict[SampleKind, Maker] = {
+            SampleKind.PASTE: PasteMaker(compositor, distractors),
+            SampleKind.STILL: StillMaker(compositor, Pool.of(stills, shares)),
+            SampleKind.VIDEO: VideoMaker(
+                compositor, bank, Pool.of(videos, shares), SampleKind.VIDEO
+            ),
+            SampleKind.PATCH: PatchMaker(compositor, outlined),
+            SampleKind.SCENE: VideoMaker(
+                compositor, scenes or bank, scene_tracks, SampleKind.SCENE
+            ),
         }
         usable = self._usable(DEFAULT_MIX if mix is None else mix)
         self._kinds, self._weights = list(usable), list(usable.values())
 
-    def _usable(self, mix: Mapping[str, float]) -> dict[Kind, float]:
+    def _usable(self, mix: Mapping[str, float]) -> dict[SampleKind, float]:
         for name, weight in mix.items():
             if name not in DEFAULT_MIX:
                 raise DataError(f"mix: unknown kind {name!r}; choose from {', '.join(DEFAULT_MIX)}")
             if not (weight >= 0 and math.isfinite(weight)):
                 raise DataError(f"mix[{name!r}] = {weight}: weights must be finite and >= 0")
-        wanted = {Kind[name.upper()]: weight for name, weight in mix.items() if weight > 0}
+        wanted = {SampleKind[name.upper()]: weight for name, weight in mix.items() if weight > 0}
         usable = {kind: weight for kind, weight in wanted.items() if self._makers[kind]}
         if not usable:
             raise DataError(f"mix {dict(mix)}: the data hold nothing for any of these kinds")
         return usable
 
-    def sample(self, rng: random.Random) -> Sample:
+    def sample(self, rng: random.Random) -> TrainingSample:
         """One sample of a random kind; what cannot be decoded is reported and replaced."""
         for _ in range(20):
             try:
@@ -111,6 +115,6 @@ class Synthesis:
                 log.warning("sample dropped: %s", error)
         raise DataError("20 samples in a row hit unreadable pictures; check the data root")
 
-    def make(self, kind: Kind, rng: random.Random) -> Sample:
+    def make(self, kind: SampleKind, rng: random.Random) -> TrainingSample:
         """One sample of the given kind."""
         return degrade(flip(self._makers[kind].make(rng), rng), rng)

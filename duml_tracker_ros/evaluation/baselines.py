@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from ..pixels import Box
 
 
-class PeerError(Exception):
-    """A peer cannot be made here; the text says what to install or which file to give."""
+class BaselineError(Exception):
+    """A baseline cannot be made here; the text says what to install or which file to give."""
 
 
 @dataclass(frozen=True)
-class Observation:
+class Prediction:
     """What a tracker says about one frame, in the package's box convention.
 
     ``confidence`` is NaN where the tracker gives none; ``state`` is ``tracking``, ``uncertain``
@@ -38,7 +38,7 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class _Peer:
+class _Baseline:
     """How to make one OpenCV tracker: constructor names to try, and the model files it wants."""
 
     constructors: tuple[str, ...]
@@ -46,30 +46,30 @@ class _Peer:
     contrib: bool = True
 
 
-_PEERS: dict[str, _Peer] = {
-    "opencv_csrt": _Peer(("TrackerCSRT_create", "legacy.TrackerCSRT_create")),
-    "opencv_kcf": _Peer(("TrackerKCF_create", "legacy.TrackerKCF_create")),
-    "opencv_mil": _Peer(("TrackerMIL_create", "legacy.TrackerMIL_create"), contrib=False),
-    "opencv_mosse": _Peer(("legacy.TrackerMOSSE_create",)),
-    "opencv_medianflow": _Peer(("legacy.TrackerMedianFlow_create",)),
-    "opencv_nano": _Peer(("TrackerNano_create",), ("backbone", "neckhead"), contrib=False),
-    "opencv_vit": _Peer(("TrackerVit_create",), ("net",), contrib=False),
-    "opencv_dasiamrpn": _Peer(
+_BASELINES: dict[str, _Baseline] = {
+    "opencv_csrt": _Baseline(("TrackerCSRT_create", "legacy.TrackerCSRT_create")),
+    "opencv_kcf": _Baseline(("TrackerKCF_create", "legacy.TrackerKCF_create")),
+    "opencv_mil": _Baseline(("TrackerMIL_create", "legacy.TrackerMIL_create"), contrib=False),
+    "opencv_mosse": _Baseline(("legacy.TrackerMOSSE_create",)),
+    "opencv_medianflow": _Baseline(("legacy.TrackerMedianFlow_create",)),
+    "opencv_nano": _Baseline(("TrackerNano_create",), ("backbone", "neckhead"), contrib=False),
+    "opencv_vit": _Baseline(("TrackerVit_create",), ("net",), contrib=False),
+    "opencv_dasiamrpn": _Baseline(
         ("TrackerDaSiamRPN_create",), ("model", "kernel_cls1", "kernel_r1"), contrib=False
     ),
 }
-PEERS: tuple[str, ...] = tuple(_PEERS)
-"""Names `create_peer` takes."""
+BASELINES: tuple[str, ...] = tuple(_BASELINES)
+"""Names `create_baseline` takes."""
 
 
-def peer_files(name: str) -> tuple[str, ...]:
-    """The model files a peer wants, in the order in which they are given."""
-    return _PEERS[name].files
+def baseline_files(name: str) -> tuple[str, ...]:
+    """The model files a baseline wants, in the order in which they are given."""
+    return _BASELINES[name].files
 
 
 def _constructor(name: str) -> tuple[Callable[..., Any], bool]:
     """The first constructor this build has, and whether it is of the legacy API (float boxes)."""
-    for path in _PEERS[name].constructors:
+    for path in _BASELINES[name].constructors:
         found: Any = cv2
         for part in path.split("."):
             found = getattr(found, part, None)
@@ -77,10 +77,10 @@ def _constructor(name: str) -> tuple[Callable[..., Any], bool]:
             return found, path.startswith("legacy.")
     remedy = (
         "install opencv-contrib-python-headless in place of opencv-python-headless"
-        if _PEERS[name].contrib
+        if _BASELINES[name].contrib
         else "install a newer OpenCV"
     )
-    raise PeerError(f"{name}: this OpenCV ({cv2.__version__}) does not have it; {remedy}")
+    raise BaselineError(f"{name}: this OpenCV ({cv2.__version__}) does not have it; {remedy}")
 
 
 class OpenCvTracker:
@@ -106,7 +106,7 @@ class OpenCvTracker:
         x0, y0 = max(0.0, box[0]), max(0.0, box[1])
         x1, y1 = min(float(width), box[0] + box[2]), min(float(height), box[1] + box[3])
         if x1 - x0 < 1 or y1 - y0 < 1:
-            raise PeerError(f"{self.name}: the box {box} is outside the {width}x{height} image")
+            raise BaselineError(f"{self.name}: the box {box} is outside the {width}x{height} image")
         cv2.setRNGSeed(0)  # MIL draws its samples at random
         self._tracker = self._make()
         self._last = box
@@ -119,49 +119,49 @@ class OpenCvTracker:
             try:
                 self._tracker.init(image, (left, top, *size))
             except cv2.error as error:
-                raise PeerError(
+                raise BaselineError(
                     f"{self.name}: OpenCV cannot start on the box {box} in the {width}x{height} "
                     f"image ({error.err}); take a larger one inside it"
                 ) from None
 
-    def update(self, image: NDArray[np.uint8]) -> Observation:
+    def update(self, image: NDArray[np.uint8]) -> Prediction:
         """Follow the target into the next BGR image."""
         if self._tracker is None:
-            raise PeerError(f"{self.name}: update before init")
+            raise BaselineError(f"{self.name}: update before init")
         try:
             found, box = self._tracker.update(image)
         except cv2.error:
             # As where it says so: a target that has left the image ends in a failed assertion.
-            return Observation(self._last, float("nan"), "lost")
+            return Prediction(self._last, float("nan"), "lost")
         # The trackers without a network answer -1.
         score = self._tracker.getTrackingScore() if self._scored else float("nan")
         confidence = float(score)
         if not found:
-            return Observation(self._last, confidence, "lost")
+            return Prediction(self._last, confidence, "lost")
         self._last = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
-        return Observation(self._last, confidence, "tracking")
+        return Prediction(self._last, confidence, "tracking")
 
     def describe(self) -> dict[str, Any]:
         """What identifies this tracker in results."""
         return {"name": self.name, "opencv": cv2.__version__, "legacy": self._legacy}
 
 
-def create_peer(name: str, models: Sequence[str | Path] = ()) -> OpenCvTracker:
+def create_baseline(name: str, models: Sequence[str | Path] = ()) -> OpenCvTracker:
     """Make an OpenCV tracker by name.
 
     Args:
-        name: one of `PEERS`.
-        models: the model files of `peer_files`, in that order.
+        name: one of `BASELINES`.
+        models: the model files of `baseline_files`, in that order.
 
     Raises:
-        PeerError: unknown name, missing contrib modules, missing or unreadable model files.
+        BaselineError: unknown name, missing contrib modules, missing or unreadable model files.
     """
-    if name not in _PEERS:
-        raise PeerError(f"unknown peer {name!r}; known: {', '.join(PEERS)}")
+    if name not in _BASELINES:
+        raise BaselineError(f"unknown baseline {name!r}; known: {', '.join(BASELINES)}")
     make, legacy = _constructor(name)
-    wanted = _PEERS[name].files
+    wanted = _BASELINES[name].files
     if len(models) != len(wanted):
-        raise PeerError(
+        raise BaselineError(
             f"{name} needs {len(wanted)} model files ({', '.join(wanted) or 'none'}), got "
             f"{len(models)}; give them as --model {name}="
             + ",".join(f"{w.upper()}.onnx" for w in wanted)
@@ -171,7 +171,7 @@ def create_peer(name: str, models: Sequence[str | Path] = ()) -> OpenCvTracker:
     paths = [Path(m).expanduser() for m in models]
     for path in paths:
         if not path.is_file():
-            raise PeerError(f"{name}: model file {path} does not exist")
+            raise BaselineError(f"{name}: model file {path} does not exist")
     params = getattr(cv2, make.__name__.replace("_create", "_Params"))()
     for field, path in zip(wanted, paths, strict=True):
         setattr(params, field, str(path))
@@ -181,17 +181,19 @@ def create_peer(name: str, models: Sequence[str | Path] = ()) -> OpenCvTracker:
             return make(params)
         except cv2.error as error:
             files = ", ".join(map(str, paths))
-            raise PeerError(f"{name}: OpenCV cannot load {files}: {error.err}") from None
+            raise BaselineError(f"{name}: OpenCV cannot load {files}: {error.err}") from None
 
     return OpenCvTracker(name, build, scored=True)
 
 
-def peer_models(pairs: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-    """Parse ``NAME=FILE[,FILE...]`` arguments; raises PeerError on a malformed one."""
+def baseline_models(pairs: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """Parse ``NAME=FILE[,FILE...]`` arguments; raises BaselineError on a malformed one."""
     models: dict[str, tuple[str, ...]] = {}
     for pair in pairs:
         name, sign, files = pair.partition("=")
-        if not sign or name not in _PEERS or not files:
-            raise PeerError(f"--model {pair!r} is not NAME=FILE[,FILE] with a NAME of {PEERS}")
+        if not sign or name not in _BASELINES or not files:
+            raise BaselineError(
+                f"--model {pair!r} is not NAME=FILE[,FILE] with a NAME of {BASELINES}"
+            )
         models[name] = tuple(files.split(","))
     return models
