@@ -130,14 +130,14 @@ def node(clip: Clip) -> Cell:
 
     from media_files import IMAGES
 
-    from duml_tracker_ros.messages.errors import ImageError
+    from duml_tracker_ros.messages.errors import CodecError
     from duml_tracker_ros.messages.image_codec import ImageReader, to_rgb
 
     reader, right, said = ImageReader(), 0, ""
     for index, data in enumerate(clip.message or ()):
         try:
             view = reader.read_compressed(SimpleNamespace(format="jpeg", data=data), index / 25)
-        except ImageError as error:
+        except CodecError as error:
             said = str(error)
             continue
         rgb, image = to_rgb(view), IMAGES[index]

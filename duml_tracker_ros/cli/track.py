@@ -205,13 +205,13 @@ def _follow(
     record: _Record,
     sinks: _Sinks,
 ) -> None:
-    from ..evaluation.baselines import Prediction
+    from ..evaluation.baselines import FrameAnswer
     from ..progress import progress
 
     total = source.total - args.start if source.total is not None else None
     if args.frames is not None:
         total = args.frames if total is None else min(total, args.frames)
-    seen = Prediction(box, 1.0, "tracking")
+    seen = FrameAnswer(box, 1.0, "tracking")
     ms = record.init_ms
     images = itertools.islice(itertools.chain([first], frames), args.frames)
     with progress(total=total, unit="frame", show=not args.quiet) as bar:
@@ -219,7 +219,7 @@ def _follow(
             score_map = mask = None
             if image is None:
                 # As if the camera had dropped it: the target is looked for in the next one.
-                seen, ms = Prediction((math.nan,) * 4, math.nan, UNREADABLE), math.nan
+                seen, ms = FrameAnswer((math.nan,) * 4, math.nan, UNREADABLE), math.nan
             elif index > args.start:
                 begin = time.perf_counter()
                 seen = tracker.update(image)

@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 
 from duml_tracker_ros.msg import Target, TrackDebug
 
-from ..messages.image_codec import ImageError, read_image
+from ..messages.image_codec import CodecError, read_image
 from ..node.services import TrackerServices
 from ..node.stream import ImageStream
 from ..node.subscriptions import Subscriptions, best_effort, reliable
@@ -85,7 +85,7 @@ class ConsoleNode(Node):
     def _on_mask(self, message: Any) -> None:
         try:
             self._joiner.take_mask(stamp_of(message), read_image(message))
-        except ImageError as error:
+        except CodecError as error:
             self._refuse(f"mask: {error}")
 
     def _refuse(self, reason: str) -> None:

@@ -8,7 +8,7 @@ import zlib
 import cv2
 import numpy as np
 
-from ..messages.image_codec import ImageError, ImageView
+from ..messages.image_codec import CodecError, ImageView
 from ..node.frame_ring import CameraFrame
 from ..pixels import LazyImage
 
@@ -44,7 +44,7 @@ def encode(frame: CameraFrame, max_width: int, quality: int) -> tuple[bytes, int
     They are 0 for a file that the camera has made: the browser sees them in it.
 
     Raises:
-        ImageError: the frame is no readable image.
+        CodecError: the frame is no readable image.
     """
     if frame.compressed is not None and len(frame.compressed) <= SMALL:
         return bytes(frame.compressed), 0, 0
@@ -62,10 +62,10 @@ def encode_mask(view: ImageView, max_width: int) -> bytes:
         view: order mono; at most `max_width` pixels wide in the file.
 
     Raises:
-        ImageError: the view has colours.
+        CodecError: the view has colours.
     """
     if view.order != "mono":
-        raise ImageError(f"a mask in {view.order!r}: it must be mono8")
+        raise CodecError(f"a mask in {view.order!r}: it must be mono8")
     pixels = shrink(view, max_width)
     seen = np.ascontiguousarray(pixels >= 128, np.uint8)
     if not seen.any():

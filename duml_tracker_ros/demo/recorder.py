@@ -1,4 +1,7 @@
-"""The demo's operator and scribe: brings the tracker up, selects the target, records, judges."""
+"""The demo's operator and scribe: brings the tracker up, selects the target, records, judges.
+
+One file above 400 lines: its subscriptions and the steps of a demo share one record.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class BaselineError(Exception):
 
 
 @dataclass(frozen=True)
-class Prediction:
+class FrameAnswer:
     """What a tracker says about one frame, in the package's box convention.
 
     ``confidence`` is NaN where the tracker gives none; ``state`` is ``tracking``, ``uncertain``
@@ -124,7 +124,7 @@ class OpenCvTracker:
                     f"image ({error.err}); take a larger one inside it"
                 ) from None
 
-    def update(self, image: NDArray[np.uint8]) -> Prediction:
+    def update(self, image: NDArray[np.uint8]) -> FrameAnswer:
         """Follow the target into the next BGR image."""
         if self._tracker is None:
             raise BaselineError(f"{self.name}: update before init")
@@ -132,14 +132,14 @@ class OpenCvTracker:
             found, box = self._tracker.update(image)
         except cv2.error:
             # As where it says so: a target that has left the image ends in a failed assertion.
-            return Prediction(self._last, float("nan"), "lost")
+            return FrameAnswer(self._last, float("nan"), "lost")
         # The trackers without a network answer -1.
         score = self._tracker.getTrackingScore() if self._scored else float("nan")
         confidence = float(score)
         if not found:
-            return Prediction(self._last, confidence, "lost")
+            return FrameAnswer(self._last, confidence, "lost")
         self._last = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
-        return Prediction(self._last, confidence, "tracking")
+        return FrameAnswer(self._last, confidence, "tracking")
 
     def describe(self) -> dict[str, Any]:
         """What identifies this tracker in results."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..digest import code_digest
 from ..pixels import Box
-from .baselines import BASELINES, Prediction, create_baseline
+from .baselines import BASELINES, FrameAnswer, create_baseline
 
 
 class Participant(Protocol):
@@ -20,7 +20,7 @@ class Participant(Protocol):
 
     def init(self, image: NDArray[np.uint8], box: Box) -> None: ...
 
-    def update(self, image: NDArray[np.uint8]) -> Prediction: ...
+    def update(self, image: NDArray[np.uint8]) -> FrameAnswer: ...
 
     def describe(self) -> dict[str, Any]: ...
 
@@ -64,10 +64,10 @@ class OwnTracker:
     def init(self, image: NDArray[np.uint8], box: Box) -> None:
         self.tracker.init(image, box, order="bgr")
 
-    def update(self, image: NDArray[np.uint8]) -> Prediction:
+    def update(self, image: NDArray[np.uint8]) -> FrameAnswer:
         result = self.tracker.update(image, order="bgr")
         self._maps, self._mask = result.score_maps, result.mask
-        return Prediction(result.box, result.confidence, result.state.value, result.search_region)
+        return FrameAnswer(result.box, result.confidence, result.state.value, result.search_region)
 
     def score_map(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The fused score map of the last update over ``image``: float32 ``[H, W]``."""
@@ -100,10 +100,10 @@ class OwnTrackers(OwnTracker):
     def init(self, image: NDArray[np.uint8], box: Box) -> None:
         self._targets = [self.tracker.start(image, box, "bgr") for _ in range(self._count)]
 
-    def update(self, image: NDArray[np.uint8]) -> Prediction:
+    def update(self, image: NDArray[np.uint8]) -> FrameAnswer:
         result = self.tracker.track(image, self._targets, "bgr")[0]
         self._maps, self._mask = result.score_maps, result.mask
-        return Prediction(result.box, result.confidence, result.state.value, result.search_region)
+        return FrameAnswer(result.box, result.confidence, result.state.value, result.search_region)
 
 
 def known_trackers() -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""The camera component: announces itself, obeys commands, tells where the targets are."""
+"""The camera component: announces itself, obeys commands, tells where the targets are.
+
+One file above 400 lines: the handlers of the commands are methods of one class.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from ..arguments import shown
 from .bag_checks import Order, count_fault, database_faults, no_bag
 from .bag_chunks import bound_chunks
 from .definitions import FFMPEG, FOXGLOVE, typestore
-from .errors import ImageError
+from .errors import CodecError
 from .image_codec import ImageReader, ImageView
 from .scaling import DEFAULT, ScaledImage, ScalingRule
 from .video import PacketReader, is_video
@@ -176,13 +176,13 @@ class BagImages:
                 continue
             try:
                 if reason := self._order.foreign(self._header(message)):
-                    raise ImageError(reason)
+                    raise CodecError(reason)
                 if connection.msgtype not in VIDEO and (
                     reason := self._order.jump(stamp_ns(message.header))
                 ):
                     self.problems.append(f"image {index}: {reason}")
                 yield from self._read(connection.msgtype, message, time_ns, reader)
-            except ImageError as error:
+            except CodecError as error:
                 self.problems.append(f"image {index}: {error}")
                 if connection.msgtype not in VIDEO:
                     yield BagImage(time_ns, message.header, None)
@@ -198,7 +198,7 @@ class BagImages:
         deep = isinstance(view.pixels, ScaledImage)
         if deep != (deep if self._deep is None else self._deep):
             kinds = "more than 8 bits, those before 8" if deep else "8 bits, those before more"
-            raise ImageError(f"it has {kinds}")
+            raise CodecError(f"it has {kinds}")
         self._deep = deep
         return [BagImage(time_ns, message.header, view)]
 

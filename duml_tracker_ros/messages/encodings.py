@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .errors import ImageError
+from .errors import CodecError
 from .yuv import LAYOUTS
 
 
@@ -76,12 +76,12 @@ def find(encoding: str) -> Encoding:
     """What `encoding` means, in whatever case and spelling.
 
     Raises:
-        ImageError: it is none of what is read; the text says what to do.
+        CodecError: it is none of what is read; the text says what to do.
     """
     name = _squeeze(encoding)
     found = _opencv(name, encoding) or _yuv(name) or _bayer(name) or _colour(name)
     if found is None:
-        raise ImageError(f"encoding {encoding!r} is not known; {_remedy(name)}")
+        raise CodecError(f"encoding {encoding!r} is not known; {_remedy(name)}")
     return found
 
 
@@ -107,7 +107,7 @@ def _opencv(name: str, encoding: str) -> Encoding | None:
     bits, letter, channels = int(match[1]), match[2], int(match[3])
     order = _OPENCV_ORDERS.get(channels)
     if order is None or bits not in _BITS[letter]:
-        raise ImageError(
+        raise CodecError(
             f"encoding {encoding!r} does not tell its colours; set the camera's driver to one of: "
             f"{READ}"
         )

@@ -1,5 +1,5 @@
 """What is wrong with a message."""
 
 
-class ImageError(ValueError):
+class CodecError(ValueError):
     """A message is no image that can be used; the text names the field and the value."""

@@ -18,7 +18,7 @@ from ..media.picture import PictureError, check, decode
 from ..pixels import Pixels
 from .bayer import BayerImage
 from .encodings import Encoding, find
-from .errors import ImageError
+from .errors import CodecError
 from .scaling import DEFAULT, ScaledImage, Scaler, ScalingRule
 from .yuv import yuv_image
 
@@ -65,7 +65,7 @@ class ImageReader:
             time: when it came, in seconds.
 
         Raises:
-            ImageError: the message cannot be used.
+            CodecError: the message cannot be used.
         """
         encoding = find(message.encoding)
         if encoding.kind == "yuv":
@@ -82,10 +82,10 @@ class ImageReader:
         """Judge a sensor_msgs/CompressedImage by its first bytes, in microseconds.
 
         Raises:
-            ImageError: it is no image, or claims more pixels than it may have.
+            CodecError: it is no image, or claims more pixels than it may have.
         """
         if "compresseddepth" in message.format.lower():
-            raise ImageError(f"format {message.format!r} is depth, not a camera image")
+            raise CodecError(f"format {message.format!r} is depth, not a camera image")
         try:
             check(memoryview(message.data), self._most)
         except PictureError as error:
@@ -98,7 +98,7 @@ class ImageReader:
             time: when it came, in seconds.
 
         Raises:
-            ImageError: the bytes are no image, or claim more pixels than it may have.
+            CodecError: the bytes are no image, or claim more pixels than it may have.
         """
         self.check_compressed(message)
         try:
@@ -111,16 +111,16 @@ class ImageReader:
         return ImageView(ScaledImage(pixels, self._scaler.curve(pixels, time)), order)
 
 
-def _unreadable(message: Any, error: PictureError) -> ImageError:
+def _unreadable(message: Any, error: PictureError) -> CodecError:
     size = len(message.data)
-    return ImageError(f"{size} bytes of format {message.format!r} are no readable image: {error}")
+    return CodecError(f"{size} bytes of format {message.format!r} are no readable image: {error}")
 
 
 def read_image(message: Any) -> ImageView:
     """View of a sensor_msgs/Image that stands alone; rows may be padded.
 
     Raises:
-        ImageError: unknown encoding, or size, step and data do not fit together.
+        CodecError: unknown encoding, or size, step and data do not fit together.
     """
     return ImageReader().read(message, 0.0)
 
@@ -132,7 +132,7 @@ def _numbers(message: Any, encoding: Encoding) -> np.ndarray:
     pixel = channels * item
     width, height, step = _size(message)
     if step < width * pixel:
-        raise ImageError(
+        raise CodecError(
             f"step is {step} bytes, but a row of {width} pixels of {message.encoding} "
             f"takes {width * pixel}"
         )
@@ -140,7 +140,7 @@ def _numbers(message: Any, encoding: Encoding) -> np.ndarray:
     # The padding of the last row may be missing, as some drivers leave it out.
     least, most = step * (height - 1) + width * pixel, step * height
     if not least <= size <= most:
-        raise ImageError(
+        raise CodecError(
             f"data is {size} bytes, but {width}x{height} {message.encoding} with step {step} "
             f"takes {most}: the message is truncated or its size fields are wrong"
         )
@@ -157,12 +157,12 @@ def _yuv(message: Any, encoding: Encoding) -> Pixels:
 def _size(message: Any) -> tuple[int, int, int]:
     width, height, step = int(message.width), int(message.height), int(message.step)
     if width <= 0 or height <= 0:
-        raise ImageError(f"image of {width}x{height} pixels is empty")
+        raise CodecError(f"image of {width}x{height} pixels is empty")
     return width, height, step
 
 
 def read_compressed(message: Any) -> ImageView:
-    """Decoded sensor_msgs/CompressedImage that stands alone. Raises ImageError."""
+    """Decoded sensor_msgs/CompressedImage that stands alone. Raises CodecError."""
     return ImageReader().read_compressed(message, 0.0)
 
 
@@ -189,14 +189,14 @@ def write_image(pixels: np.ndarray, encoding: str, header: Any) -> Any:
         pixels: uint8 [H, W] or [H, W, C]; float32 [H, W] for 32FC1.
 
     Raises:
-        ImageError: pixels do not fit the encoding.
+        CodecError: pixels do not fit the encoding.
     """
     from sensor_msgs.msg import Image
 
     channels, kind = (1, np.float32) if encoding == FLOATS else (CHANNELS[encoding], np.uint8)
     shape = (*pixels.shape, 1) if pixels.ndim == 2 else pixels.shape
     if pixels.dtype != kind or len(shape) != 3 or shape[2] != channels:
-        raise ImageError(f"{pixels.dtype} {pixels.shape} is no {encoding} image")
+        raise CodecError(f"{pixels.dtype} {pixels.shape} is no {encoding} image")
     message = Image(header=header, height=shape[0], width=shape[1], encoding=encoding)
     message.step = shape[1] * channels * pixels.itemsize
     message.is_bigendian = int(sys.byteorder == "big" and encoding == FLOATS)
@@ -212,7 +212,7 @@ def write_compressed(rgb: np.ndarray, quality: int, header: Any) -> Any:
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
-        raise ImageError(f"OpenCV cannot write {rgb.shape} as JPEG")
+        raise CodecError(f"OpenCV cannot write {rgb.shape} as JPEG")
     # The text that compressed_image_transport writes and reads.
     message = CompressedImage(header=header, format="rgb8; jpeg compressed bgr8")
     message.data = _bytes(data)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..media.claims import bounded, most_pixels
-from .errors import ImageError
+from .errors import CodecError
 from .h264 import FrameNumbers, claimed_size, is_key
 from .image_codec import ImageView
 from .yuv import BT601, BT601_FULL, BT709, BT709_FULL, YuvImage
@@ -31,7 +31,7 @@ def codec_of(name: str) -> str:
     """`h264` or `hevc`, by what encoders and messages call it.
 
     Raises:
-        ImageError: it is another one.
+        CodecError: it is another one.
     """
     # Newer messages tell pixel formats behind it.
     known = name.partition(";")[0].strip().casefold()
@@ -39,14 +39,14 @@ def codec_of(name: str) -> str:
         return "h264"
     if "265" in known or "hevc" in known:
         return "hevc"
-    raise ImageError(f"video of {name!r} is not read; set the encoder to h264 or h265")
+    raise CodecError(f"video of {name!r} is not read; set the encoder to h264 or h265")
 
 
 def is_video(name: str) -> bool:
     """True when `codec_of` knows it."""
     try:
         return bool(codec_of(name))
-    except ImageError:
+    except CodecError:
         return False
 
 
@@ -62,14 +62,14 @@ class VideoDecoder:
         most: pixels that an image may have; None for the limit of this process.
 
     Raises:
-        ImageError: PyAV is missing.
+        CodecError: PyAV is missing.
     """
 
     def __init__(self, codec: str, most: int | None = None) -> None:
         try:
             import av
         except ImportError:
-            raise ImageError(
+            raise CodecError(
                 "H.264 and H.265 are read by the library PyAV, which is not installed: "
                 "pip install av"
             ) from None
@@ -109,13 +109,13 @@ class VideoDecoder:
             key: the message says that it is a key frame.
 
         Raises:
-            ImageError: images of more pixels are announced; nothing of them is decoded.
+            CodecError: images of more pixels are announced; nothing of them is decoded.
         """
         width, height = claimed_size(data, self.codec)
         # Codecs code whole blocks; what is shown may be a little smaller.
         if width and (width - BLOCK + 1) * (height - BLOCK + 1) > self._most:
             self.lose()
-            raise ImageError(
+            raise CodecError(
                 f"video of {self.codec} claims {width} x {height} pixels, and max_pixels is "
                 f"{self._most}: raise it if the images are really that large"
             )
@@ -141,7 +141,7 @@ class VideoDecoder:
             return []
         if any(frame.width * frame.height > self._most for frame in frames):
             self.lose()
-            raise ImageError(
+            raise CodecError(
                 f"video of {self.codec} has more pixels than max_pixels, {self._most}: raise it "
                 "if the images are really that large"
             )
@@ -224,12 +224,12 @@ class PacketReader:
         """Images that a message completes, each with the tag of its own message.
 
         Raises:
-            ImageError: another codec, no data, too many pixels, or PyAV is missing.
+            CodecError: another codec, no data, too many pixels, or PyAV is missing.
         """
         named = hasattr(message, "format")
         codec = codec_of(message.format if named else message.encoding)
         if not len(message.data):
-            raise ImageError(f"packet of {codec} has no data")
+            raise CodecError(f"packet of {codec} has no data")
         if codec != self.codec:
             decoder = VideoDecoder(codec, self._most)
             self._earlier = [self.gaps, self.skipped]

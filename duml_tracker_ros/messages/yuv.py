@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from ..pixels import LazyImage
-from .errors import ImageError
+from .errors import CodecError
 
 
 def _matrix(red: float, blue: float, full: bool) -> np.ndarray:
@@ -136,7 +136,7 @@ def yuv_image(
         encoding: as the message calls it, for the reason.
 
     Raises:
-        ImageError: size, step and data do not fit together.
+        CodecError: size, step and data do not fit together.
     """
     layout = LAYOUTS[name]
     if layout.kind == "packed":
@@ -151,7 +151,7 @@ def yuv_image(
             if found is not None:
                 return found
     c_rows, c_columns = -(-height // layout.sub[0]), -(-width // layout.sub[1])
-    raise ImageError(
+    raise CodecError(
         f"data is {data.size} bytes, but {width}x{height} {encoding} takes "
         f"{width * height + 2 * c_rows * c_columns} and the padding of step {step}, at least "
         f"{width}: the message is truncated or its size fields are wrong"
@@ -168,7 +168,7 @@ def _packed(
     # A row of odd width may end in the middle of a pair, whose other half is never looked at.
     least = stride * (height - 1) + 2 * width
     if stride < 2 * width or not least <= data.size <= max(stride, row) * height:
-        raise ImageError(
+        raise CodecError(
             f"data is {data.size} bytes, but {width}x{height} {encoding} with step {step} takes "
             f"{2 * width} a row: the message is truncated or its size fields are wrong"
         )

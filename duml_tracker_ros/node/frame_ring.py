@@ -39,7 +39,7 @@ class CameraFrame:
         """The pixels; not kept, so that a ring of JPEG frames stays as small as they are.
 
         Raises:
-            ImageError: the message is no readable image.
+            CodecError: the message is no readable image.
         """
         return self.decode()
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ..messages.image_codec import ImageError, ImageView
+from ..messages.image_codec import CodecError, ImageView
 from ..messages.video import PacketReader
 
 # Packets that may wait: about two seconds of video. More would never be caught up with.
@@ -71,7 +71,7 @@ class PacketThread:
                 overrun, self._overrun = self._overrun, False
             try:
                 self._read(message, arrival, overrun)
-            except ImageError as error:
+            except CodecError as error:
                 self._refuse(str(error))
             except Exception as error:
                 # Whatever a packet does, the next one gets its chance.

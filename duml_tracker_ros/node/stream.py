@@ -15,7 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from ..media.claims import MOST_PIXELS
-from ..messages.image_codec import ImageError, ImageReader, ImageView
+from ..messages.image_codec import CodecError, ImageReader, ImageView
 from ..messages.scaling import DEFAULT, ScalingRule
 from ..messages.video import is_video
 from .frame_ring import CameraFrame
@@ -185,7 +185,7 @@ class ImageStream:
         try:
             # A broken message does not even reach the mailbox, where it would displace another.
             view = self._reader.read(message, arrival)
-        except ImageError as error:
+        except CodecError as error:
             self.turn_down(str(error))
             return
         self.description = f"{view.width}x{view.height} {message.encoding}"
@@ -203,7 +203,7 @@ class ImageStream:
         try:
             # A few bytes that claim an enormous image would keep the worker for seconds.
             self._reader.check_compressed(message)
-        except ImageError as error:
+        except CodecError as error:
             self.turn_down(str(error))
             return
         self.description = cut(message.format)

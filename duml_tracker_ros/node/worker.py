@@ -16,8 +16,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDoneError
 from typing import Any
 
-from ..messages.image_codec import ImageError as CodecError
-from ..messages.image_codec import ImageView
+from ..messages.image_codec import CodecError, ImageView
 from ..processors import tracker_threads
 from ..tracker import Attitude, BoxError, ImageError, Tracker
 from .boxes import BoxOf, selected_box

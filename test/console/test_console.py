@@ -25,7 +25,7 @@ from duml_tracker_ros.console.protocol import Watch
 from duml_tracker_ros.console.readings import DebugReading, TargetReading, read_target
 from duml_tracker_ros.console.scenes import Joiner, Scene
 from duml_tracker_ros.console.settings import TABLE, ConsoleError, ConsoleSettings
-from duml_tracker_ros.messages.image_codec import ImageError, ImageView
+from duml_tracker_ros.messages.image_codec import CodecError, ImageView
 from duml_tracker_ros.node.addresses import is_loopback
 from duml_tracker_ros.node.frame_ring import CameraFrame
 
@@ -358,7 +358,7 @@ def test_masks_are_opaque_where_they_are_set_and_nowhere_else():
     assert np.array_equal(shown, wanted)
     assert len(data) < 400
     assert picture.encode_mask(ImageView(np.zeros((90, 200), np.uint8), "mono"), 100) == b""
-    with pytest.raises(ImageError, match="mono8"):
+    with pytest.raises(CodecError, match="mono8"):
         picture.encode_mask(ImageView(np.zeros((9, 20, 3), np.uint8), "bgr"), 100)
 
 

@@ -19,7 +19,7 @@ from duml_tracker_ros.media import picture
 from duml_tracker_ros.media.claims import ENVIRONMENT, MOST_PIXELS, excess
 from duml_tracker_ros.media.opening import open_source
 from duml_tracker_ros.media.source import SourceError
-from duml_tracker_ros.messages.image_codec import ImageError, ImageReader
+from duml_tracker_ros.messages.image_codec import CodecError, ImageReader
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (37, 53, 3), np.uint8)
 KINDS = (".jpg", ".png", ".bmp", ".tif", ".webp", ".ppm", ".hdr", ".jp2", ".gif", ".avif", ".pbm")
@@ -110,7 +110,7 @@ def test_bombs_are_refused_before_they_are_decoded(
         picture.read(tmp_path / "bomb.png")
     message = types.SimpleNamespace(format="jpeg", data=array.array("B", data))
     for ask in (ImageReader().check_compressed, lambda m: ImageReader().read_compressed(m, 0.0)):
-        with pytest.raises(ImageError, match=words):
+        with pytest.raises(CodecError, match=words):
             ask(message)
     trace = Trace({}, {"frame": np.array([7])}, pictures=[np.frombuffer(data, np.uint8)])
     with pytest.raises(TraceError, match=f"frame 7: .*{words}"):
@@ -121,7 +121,7 @@ def test_the_limit_is_the_readers_own() -> None:
     data = array.array("B", cv2.imencode(".jpg", IMAGE)[1].tobytes())
     message = types.SimpleNamespace(format="jpeg", data=data)
     assert ImageReader(most_pixels=37 * 53).read_compressed(message, 0.0).height == 37
-    with pytest.raises(ImageError, match="claims 53 x 37 pixels, and max_pixels is 1960"):
+    with pytest.raises(CodecError, match="claims 53 x 37 pixels, and max_pixels is 1960"):
         ImageReader(most_pixels=37 * 53 - 1).read_compressed(message, 0.0)
 
 
@@ -130,7 +130,7 @@ def test_the_limit_is_the_readers_own() -> None:
 )
 def test_kinds_whose_header_is_not_known_are_not_decoded(data: bytes, undecoded: None) -> None:
     message = types.SimpleNamespace(format="jpeg", data=array.array("B", data))
-    with pytest.raises(ImageError, match=f"{len(data)} bytes of format 'jpeg' are no readable"):
+    with pytest.raises(CodecError, match=f"{len(data)} bytes of format 'jpeg' are no readable"):
         ImageReader().read_compressed(message, 0.0)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from duml_tracker_ros.messages.image_codec import (
-    ImageError,
+    CodecError,
     read_compressed,
     read_image,
     to_rgb,
@@ -93,7 +93,7 @@ def test_unusable_messages_are_refused_with_the_reason(change, words):
     image = message("rgb8", 8, 6)
     for name, value in change.items():
         setattr(image, name, value)
-    with pytest.raises(ImageError, match=words):
+    with pytest.raises(CodecError, match=words):
         read_image(image)
 
 
@@ -105,9 +105,9 @@ def test_compressed_image_is_decoded_and_rubbish_refused():
     assert view.order == "bgr"
     np.testing.assert_array_equal(view.pixels, pixels)
     for bad in (b"", b"no image at all", bytes(data)[:40]):
-        with pytest.raises(ImageError, match="bytes"):
+        with pytest.raises(CodecError, match="bytes"):
             read_compressed(types.SimpleNamespace(format="png", data=array.array("B", bad)))
-    with pytest.raises(ImageError, match="depth"):
+    with pytest.raises(CodecError, match="depth"):
         read_compressed(types.SimpleNamespace(format="16UC1; compressedDepth", data=data))
 
 
@@ -123,7 +123,7 @@ def test_written_image_reads_back(encoding):
     assert image.header.frame_id == "camera"
     assert isinstance(image.data, array.array)
     np.testing.assert_array_equal(read_image(image).pixels, pixels[:, ::-1])
-    with pytest.raises(ImageError, match="float64"):
+    with pytest.raises(CodecError, match="float64"):
         write_image(pixels.astype(float), encoding, Header())
 
 

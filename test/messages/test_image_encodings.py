@@ -10,7 +10,7 @@ from camera_formats import bayer, nv12, thermal, yuyv
 
 from duml_tracker_ros.messages.encodings import find
 from duml_tracker_ros.messages.image_codec import (
-    ImageError,
+    CodecError,
     ImageReader,
     ImageView,
     read_compressed,
@@ -257,7 +257,7 @@ def test_wrong_sizes_are_refused_with_the_numbers(name, change):
         message.step = 3
     else:
         message.width = 0
-    with pytest.raises(ImageError, match=r"bytes|empty") as refused:
+    with pytest.raises(CodecError, match=r"bytes|empty") as refused:
         read_image(message)
     assert name in str(refused.value) or "empty" in str(refused.value)
 

@@ -14,7 +14,7 @@ from video_packets import encode, ffmpeg, foxglove, sequence_parameters
 
 from duml_tracker_ros.messages.bag_images import BagImages
 from duml_tracker_ros.messages.h264 import claimed_size
-from duml_tracker_ros.messages.image_codec import ImageError
+from duml_tracker_ros.messages.image_codec import CodecError
 from duml_tracker_ros.messages.video import PacketReader, VideoDecoder, codec_of
 from duml_tracker_ros.node.packets import PacketThread
 from duml_tracker_ros.tracker import create_tracker
@@ -121,7 +121,7 @@ def test_damaged_packets_are_gaps_and_no_errors(coded):
             data = data[: len(data) // 3]
         shown += reader.read(ffmpeg(data, codec, key), index)
     assert {tag for tag, _ in shown} >= {0, 4, 10, 14, 20, 24}
-    with pytest.raises(ImageError, match="has no data"):
+    with pytest.raises(CodecError, match="has no data"):
         reader.read(foxglove(b"", codec), 0)
 
 
@@ -149,7 +149,7 @@ def test_names_of_codecs():
         "h264"
     }
     assert {codec_of(n) for n in ("h265", "hevc", "hevc_vaapi", "libx265")} == {"hevc"}
-    with pytest.raises(ImageError, match=r"'vp9' is not read; set the encoder to h264 or h265"):
+    with pytest.raises(CodecError, match=r"'vp9' is not read; set the encoder to h264 or h265"):
         codec_of("vp9")
 
 
@@ -168,7 +168,7 @@ def test_video_of_too_many_pixels_is_refused_before_it_is_decoded(coded):
     decoder._context = Watched()
     shown = [pair for index, _, data in packets[:5] for pair in decoder.decode(data, index)]
     assert len(shown) == len(decoded) == 5
-    with pytest.raises(ImageError, match=f"video of {codec} claims 640 x 480 pixels, and max_pix"):
+    with pytest.raises(CodecError, match=f"video of {codec} claims 640 x 480 pixels, and max_pix"):
         decoder.decode(other[0][2], 0)
     assert all(decoder.decode(data, index) == [] for index, _, data in other[1:])
     assert len(decoded) == 5
@@ -180,7 +180,7 @@ def test_video_of_too_many_pixels_is_refused_before_it_is_decoded(coded):
 def test_a_video_bomb_is_told_by_its_header():
     bomb = sequence_parameters(32000, 32000) + encode(IMAGES[:1])[0][2]
     assert claimed_size(bomb, "h264") == (32000, 32000)
-    with pytest.raises(ImageError, match="claims 32000 x 32000 pixels, and max_pixels is 64000000"):
+    with pytest.raises(CodecError, match="claims 32000 x 32000 pixels, and max_pixels is 64000000"):
         VideoDecoder("h264").decode(bomb, 0)
     for cut in range(4, 16):
         assert claimed_size(bomb[:cut], "h264")[0] in (0, 32000)
@@ -191,7 +191,7 @@ def test_a_video_bomb_is_told_by_its_header():
 
 def test_missing_pyav_is_named_with_the_remedy(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "av", None)
-    with pytest.raises(ImageError, match="pip install av"):
+    with pytest.raises(CodecError, match="pip install av"):
         PacketReader().read(foxglove(b"\0\0\1"), 0)
 
 

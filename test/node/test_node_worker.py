@@ -13,7 +13,7 @@ from node_harness import TARGET, scene
 from worker_harness import ALWAYS_LOST, ALWAYS_SEEN, WAIT, random_tracker
 
 from duml_tracker_ros.evaluation.bench_plan import SURE
-from duml_tracker_ros.messages.image_codec import ImageError
+from duml_tracker_ros.messages.image_codec import CodecError
 from duml_tracker_ros.node.boxes import fraction_box, pixel_box, point_box
 from duml_tracker_ros.node.command import WorkerError
 from duml_tracker_ros.node.frame_ring import FrameRing
@@ -194,7 +194,7 @@ def test_learning_that_fails_beside_a_frame_is_told_of(run, monkeypatch):
 
 def test_unreadable_image_is_refused_and_the_target_kept(run):
     def broken():
-        raise ImageError("truncated")
+        raise CodecError("truncated")
 
     box = run(**ALWAYS_SEEN)
     box.init()

@@ -293,7 +293,7 @@ def malformed(requests, images, seed=11):
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import Image
 
-    from duml_tracker_ros.messages.image_codec import ImageError, read_image
+    from duml_tracker_ros.messages.image_codec import CodecError, read_image
 
     rng = random.Random(seed)
     odd = [0.0, -1.0, 1e-9, 1e9, -1e308, float("nan"), float("inf"), 640.0, 5.0]
@@ -325,7 +325,7 @@ def malformed(requests, images, seed=11):
             # The node's log is throttled: what it says of each image is what this says.
             try:
                 unexplained += read_image(message) is not None
-            except ImageError as error:
+            except CodecError as error:
                 unexplained += not str(error)
             talker.executor.spin_once(timeout_sec=0.0)
         target = talker.fresh_target(lambda t: t.target_id)
