@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 from ..arguments import Parser, positive
+from ..media.addresses import without_passwords
 from ..media.claims import ENVIRONMENT, MOST_PIXELS
 from ..needs import missing
 from . import (
@@ -135,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except ImportError as lacking:
             print(f"duml-tracker {args.command}: error: {missing(lacking)}", file=sys.stderr)
             return 1
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = " ".join(without_passwords(str(error)).split()) or type(error).__name__
         if not expected:
             text = f"{type(error).__name__}: {text} (--debug shows where)"
         print(f"duml-tracker {args.command}: error: {text}", file=sys.stderr)

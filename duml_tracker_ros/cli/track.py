@@ -118,7 +118,8 @@ class _Record:
 def run(args: argparse.Namespace) -> int:
     from ..evaluation.participants import create_participant
     from ..evaluation.workers import limit_threads
-    from ..media.opening import open_source, without_password
+    from ..media.addresses import without_password
+    from ..media.opening import open_source
     from ..processors import tracker_threads
     from .window import PictureWindow
 

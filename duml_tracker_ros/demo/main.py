@@ -339,6 +339,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 tracked, 1 broke off, 2 bad input, 3 not tracked, 130 interrupted.
     """
     options = parse(arguments)
+    # It prints addresses in full.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
         with _termination_as_interrupt():
             return run(options)

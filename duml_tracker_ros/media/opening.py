@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from ..arguments import shown
+from .addresses import without_password
 from .levels import Levels
 from .picture import kind_of, several
 from .source import CaptureSource, FolderSource, FrameSource, SourceError
@@ -56,17 +55,3 @@ def _open_file(path: Path, levels: Levels | None) -> FrameSource:
     except ImportError:
         return CaptureSource(path.name, str(path), live=False)
     return VideoFile(path, levels)
-
-
-def without_password(text: str) -> str:
-    """An address without user, password and what looks like a key; other texts as they are."""
-    if "://" not in text:
-        return text
-    try:
-        parts = urlsplit(text)
-        host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return re.sub(r"//[^/@]*@", "//", text)
-    secret = r"(?i)\b([\w-]*(?:pass|pw|key|token|secret|auth)[\w-]*)=[^&]*"
-    query = re.sub(secret, r"\1=...", parts.query)
-    return urlunsplit((parts.scheme, host, parts.path, query, parts.fragment))

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..media.addresses import without_passwords
 from .ending import Ending
 from .exit_watchdog import end_within
 
@@ -107,7 +108,7 @@ class Beside:
         await self.serve(node, ending)
 
     def _fail(self, reason: str) -> int:
-        print(f"{self.name}: {reason}", file=sys.stderr)
+        print(f"{self.name}: {without_passwords(reason)}", file=sys.stderr)
         return 1
 
 

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Sequence
 
+from ..media.addresses import without_passwords
 from ..needs import missing
 from .ending import Ending
 from .exit_watchdog import end_within
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             node = TrackerNode(ending)
         except (ParameterException, ValueError) as error:
-            print(f"duml_tracker: {error}", file=sys.stderr)
+            print(f"duml_tracker: {without_passwords(str(error))}", file=sys.stderr)
             sys.stderr.flush()
             end_within(ENDING, 1)
             return 1

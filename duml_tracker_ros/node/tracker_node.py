@@ -18,6 +18,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
+from ..media.addresses import without_passwords
 from ..needs import missing, old_torch
 from ..tracker import create_tracker
 from . import diagnostics
@@ -266,7 +267,7 @@ class TrackerNode(LifecycleNode):
     def fault(self, text: str) -> None:
         """Log an error and keep it for diagnostics."""
         self._last_error = cut(text, 2000)
-        self.get_logger().error(text)
+        self.get_logger().error(without_passwords(text))
 
     def _describe_tracker(self) -> dict[str, Any]:
         return self._configured.worker.info if self._configured is not None else {}

@@ -14,7 +14,7 @@ from generated_sequence import render, write_sequence
 
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.evaluation.baselines import BaselineError, create_baseline
-from duml_tracker_ros.media.opening import without_password
+from duml_tracker_ros.media.addresses import without_password, without_passwords
 
 ADDRESS = "rtsp://operator:hush@127.0.0.1:1/stream?channel=2&password=hush"
 
@@ -67,6 +67,49 @@ def test_passwords_of_addresses_are_told_to_nobody(capfd: pytest.CaptureFixture[
     assert "hush" not in capfd.readouterr().err
     assert without_password("rtsp://host/a@b") == "rtsp://host/a@b"
     assert without_password("flight.mp4") == "flight.mp4"
+    for text in (f"no {ADDRESS!r}: x", "udp:operator:hush@10.0.0.1:14550", "https:/o:hush@host/w"):
+        assert "hush" not in without_passwords(text)
+    for text in ("at 10:30:05, a@b.org", "a: b: c@d", "(0:1:2) x@y", "frame 3: /data/a@b.png"):
+        assert without_passwords(text) == text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (
+            "track",
+            ".",
+            "--box",
+            "1,2,30,40",
+            "--weights",
+            "https://operator:hush@host/w.safetensors",
+        ),
+        ("eval", "--root", "https://operator:hush@host/data", "--quiet"),
+        (
+            "bag",
+            "https://operator:hush@host/b.mcap",
+            "--topic",
+            "/i",
+            "--box",
+            "1,2,3,4",
+            "--out",
+            "o",
+        ),
+        ("track", "https:/operator:hush@host/data", "--box", "1,2,3,4"),
+    ],
+)
+def test_passwords_of_addresses_in_any_option_are_told_to_nobody(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((64, 64, 3), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    assert main([*words]) != 0
+    out = capfd.readouterr()
+    assert "host/" in out.err
+    assert "hush" not in out.err + out.out
 
 
 def test_what_exists_is_no_camera_and_no_keyword(

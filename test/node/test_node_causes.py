@@ -157,3 +157,14 @@ def test_camera_info_is_not_missed_before_it_had_time_to_come(active, process):
     assert process.log().count("no CameraInfo comes") == before + 1
     active.node.destroy_subscription(watch)
     active.stream_until(lambda: active.values()["bearing"] == "not subscribed", "the end of it")
+
+
+def test_passwords_of_addresses_stay_out_of_log_and_diagnostics(node, process):
+    before = len(process.log())
+    assert node.set_parameter("weights", "https://operator:hush@host/w.safetensors").successful
+    assert not node.change("configure")
+    words = "host/w.safetensors is an address: fetch the file and name it"
+    node.spin_until(lambda: words in node.summary(), "the reason")
+    assert "hush" not in node.summary() + str(node.values())
+    assert words in process.log()[before:]
+    assert "hush" not in process.log()[before:]

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ...media.addresses import without_passwords
 from ..config import sizes
 from ..errors import WeightsError
 from ..network_config import NetworkConfig
@@ -193,7 +194,11 @@ def absent(path: Path) -> str:
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a weight file and check it. Raises WeightsError that says what is wrong with it."""
-    path = Path(path)
+    address, path = str(path), Path(path)
+    if not path.is_file() and re.match(r"\w{2,}:/", address):
+        raise WeightsError(
+            f"weights file {without_passwords(address)} is an address: fetch the file and name it"
+        )
     if not path.is_file():
         raise WeightsError(f"weights file {path} {absent(path)}")
     try:
@@ -336,7 +341,11 @@ def load_imagenet(backbone: nn.Module, path: str | Path) -> list[str]:
             "for the backbones resnet50 and efficientnet_lite0"
         )
     public_name = getattr(backbone, "public_name", str)
-    path = Path(path)
+    address, path = str(path), Path(path)
+    if not path.is_file() and re.match(r"\w{2,}:/", address):
+        raise WeightsError(
+            f"weights file {without_passwords(address)} is an address: fetch the file and name it"
+        )
     if not path.is_file():
         raise WeightsError(f"weights file {path} {absent(path)}")
     try:
