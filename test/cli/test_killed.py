@@ -16,13 +16,15 @@ import pytest
 import torch
 from generated_sequence import write_sequence
 from kill_harness import killed_within, kills, on_full_disk, put, tree
+from killed_commands import found as state_of
 from torch import nn
 
 from duml_tracker_ros.cli import compare
-from duml_tracker_ros.cli.main import build_parser
+from duml_tracker_ros.cli.main import build_parser, main
 from duml_tracker_ros.cli.study import write as write_study
 from duml_tracker_ros.datasets import Sequence, load_folder
 from duml_tracker_ros.datasets.region import rectangle
+from duml_tracker_ros.evaluation import bench as measuring
 from duml_tracker_ros.evaluation import comparison
 from duml_tracker_ros.evaluation.one_pass import Run, load_run, save_run
 from duml_tracker_ros.evaluation.vot_runs import Trajectory, VotRun, load_vot_run, save_vot_run
@@ -137,6 +139,39 @@ def test_files_of_one_command_are_the_old_or_the_new(tmp_path: Path) -> None:
         assert result["end"]["old"] == result["left"] == []
         assert len(whole) == 3 if commands is track else 2
         assert all(step["new"] == whole for step in result["steps"] if last in step["new"])
+
+
+def test_pages_of_explain_and_bench_are_the_old_or_the_new_with_what_lies_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = write_sequence(tmp_path / "data" / "glide", 6)
+    folder = tmp_path / "out"
+    into = [f"--out={folder}", f"--picture={folder / 'strip.png'}", "--quiet"]
+    tell = []
+    for box in BOXES:
+        trace = tmp_path / f"trace{len(tell)}"
+        follow = ["explain", str(clip), f"--box={box}", "--device=cpu", "--threads=1", "--quiet"]
+        follow += ["--weights=random", "--size=compact", "--frames=3"]
+        assert main([*follow, f"--trace={trace}", f"--out={tmp_path / 'first'}"]) == 0
+        tell.append(["explain", trace, *into])
+    results = [killed_command(folder, *tell)]
+    # Nothing is measured here; what is written of it counts.
+    monkeypatch.setattr(measuring, "bench", lambda *_: ([], {"a case": "it failed"}))
+    folder = tmp_path / "bench"
+    argv = ["bench", "--sweep=none", "--device=cpu", "--threads=1"]
+    argv += [f"--report={folder}", f"--json={folder / 'all.json'}"]
+    main(argv)
+    before, steps = tree(folder), []
+    monkeypatch.setattr(measuring, "bench", lambda *_: ([], {"another": "it failed"}))
+    for _ in kills(lambda: main(argv), folder):
+        steps.append(state_of(folder, before))
+        put(folder, before)
+    results.append({"steps": steps, "end": state_of(folder, before)})
+    for result in results:
+        assert len(result["end"]["new"]) == 2
+        assert len(result["steps"]) > 4
+        for step in result["steps"]:
+            assert not (step["old"] and step["new"]), step
 
 
 def test_a_page_and_its_plots_belong_together(tmp_path: Path) -> None:
