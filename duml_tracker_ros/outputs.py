@@ -87,6 +87,12 @@ class Outputs:
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{option} {target}: {error.strerror}") from None
+        # What is no plain file, such as /dev/null, needs no draft beside it.
+        special = place.exists() and not place.is_file()
+        if not special and not os.access(place.parent, os.W_OK | os.X_OK):
+            raise OutputError(
+                f"{option} {target}: {place.parent} cannot be written to; name another folder"
+            )
         self._written.append((option, place))
         return target
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import shutil
 import signal
+import struct
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -83,6 +85,19 @@ def on_full_disk(action: Callable[[], Any], size: int) -> str:
     def prepare() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    signum, said = in_child(action, prepare)
+    assert not signum
+    return said
+
+
+def as_anybody(action: Callable[[], Any]) -> str:
+    """Run an action without the privileges of root, who may write everywhere: what it raised."""
+
+    def prepare() -> None:
+        header = struct.pack("<Ii", 0x20080522, 0)
+        if ctypes.CDLL(None, use_errno=True).capset(header, bytes(24)):
+            raise OSError(ctypes.get_errno(), "capset")
 
     signum, said = in_child(action, prepare)
     assert not signum

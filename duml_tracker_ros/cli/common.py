@@ -277,19 +277,22 @@ def out_folder(given: str | None, command: str, root: str | Path) -> Path:
 
     Raises CliError when no folder can be there, which is to be told before hours of work.
     """
-    if not given:
-        return runs_folder(command, root)
+    return usable_folder("--out", given) if given else runs_folder(command, root)
+
+
+def usable_folder(option: str, given: str) -> Path:
+    """A folder that an option names, where there is one or can be. Raises CliError elsewhere."""
     folder = Path(given).expanduser()
     try:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.lstat(folder)
         place = next(p for p in (folder, *folder.resolve().parents) if os.path.lexists(p))
     except OSError as error:
-        raise CliError(f"--out {shown(given)}: {error.strerror}") from None
+        raise CliError(f"{option} {shown(given)}: {error.strerror}") from None
     if not place.is_dir():
-        raise CliError(f"--out {given}: {place} is no folder; name another one")
+        raise CliError(f"{option} {given}: {place} is no folder; name another one")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise CliError(f"--out {given}: {place} cannot be written to; name another folder")
+        raise CliError(f"{option} {given}: {place} cannot be written to; name another folder")
     return folder
 
 

@@ -27,6 +27,7 @@ from .common import (
     parse_box,
     parse_settings,
     tell_source,
+    usable_folder,
 )
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def follow(args: argparse.Namespace, clip: Clip) -> Trace:
             folder = Path(args.trace).expanduser()
             if os.path.lexists(folder):
                 raise CliError(f"--trace {folder} exists already: name another folder")
+            usable_folder("--trace", args.trace)
             folder = stack.enter_context(new_folder(folder))
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

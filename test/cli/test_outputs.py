@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from generated_sequence import render, write_sequence
-from kill_harness import on_full_disk
+from kill_harness import as_anybody, on_full_disk
 
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.explain.trace import Budget, TraceWriter
@@ -291,6 +291,45 @@ def test_what_can_be_no_folder_is_refused_before_anything_runs(
             assert "is no folder; name another one" in refused(capsys, [*argv, "--out", out])
         assert "File name too long" in refused(capsys, [*argv, "--out", "x" * 300])
     assert (tmp_path / "file").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        *(("--csv", "b.csv"), ("--json", "b.json"), ("--video", "b.avi"), ("--out", "page")),
+        *(("--picture", "p.png"), ("--trace", "t"), ("--report", "r"), ("--out", "runs")),
+    ],
+)
+def test_a_folder_that_cannot_be_written_to_is_named_before_anything_runs(
+    option: str, name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_sequence(tmp_path / "data" / "Seq", 3)
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "b.csv").write_text("old")
+    closed.chmod(0o555)
+    argv = {
+        "--csv": ["track", folder, "--box", BOX],
+        "--json": ["track", folder, "--box", BOX],
+        "--video": ["track", folder, "--box", BOX],
+        "--picture": ["explain", folder, f"--out={tmp_path / 'page'}"],
+        "--trace": ["explain", folder, f"--out={tmp_path / 'page'}"],
+        "--out": ["explain", folder] if name == "page" else ["eval", "--root", tmp_path / "data"],
+        "--report": ["eval", "--root", tmp_path / "data", f"--out={tmp_path / 'runs'}"],
+    }[option]
+    own = argv[0] == "explain"
+    argv += ["--weights=random"] if own else ["--tracker=opencv_kcf"]
+    line = [str(word) for word in (*argv, option, closed / name, "--quiet")]
+    assert as_anybody(lambda: print(main(line), flush=True)) == ""
+    said = capfd.readouterr()
+    assert said.out.strip() == "2"
+    assert f"{option} {closed / name}" in said.err
+    inside = name in ("page", "r")  # files in a folder that would be made
+    words = "Permission denied" if inside else f"{closed} cannot be written to; name another folder"
+    assert words in said.err
+    closed.chmod(0o755)
+    assert [p.name for p in closed.iterdir()] == ["b.csv"]
+    assert (closed / "b.csv").read_text() == "old"
 
 
 def test_a_video_has_no_name_of_a_picture(
