@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..messages.image_codec import ImageView
 from ..node.frame_ring import CameraFrame, FrameRing
+from ..node.statistics import RecentValues
 from .readings import DebugReading, TargetReading
 
 # A tracker that is silent for longer answers no image: they are shown without targets.
@@ -83,24 +82,20 @@ class Joiner:
         self._seq = 0
         self._answered = self._emitted = self._masked = -math.inf
         self._dropped = 0
-        self._images: deque[float] = deque()
-        self._answers: deque[float] = deque()
-        self._lock = threading.Lock()
+        self._images, self._answers = RecentValues(RATE_SECONDS), RecentValues(RATE_SECONDS)
 
     def clear(self) -> None:
         """Forget all images and answers; counts begin anew."""
         self._ring.clear()
         self._answer, self._dropped = None, 0
         self._answered = self._emitted = self._masked = -math.inf
-        with self._lock:
-            self._images.clear()
-            self._answers.clear()
+        self._images, self._answers = RecentValues(RATE_SECONDS), RecentValues(RATE_SECONDS)
 
     def take_frame(self, frame: CameraFrame) -> None:
         """An image has come."""
         now = self._clock()
         self._ring.append(frame)
-        self._count(self._images, now)
+        self._images.add(now=now)
         answer = self._answer
         if answer is not None and not answer.told and answer.stamp_ns == frame.stamp_ns:
             self._settle(answer)
@@ -116,7 +111,7 @@ class Joiner:
                 self._tell_answer(answer)
             if answer is None or answer.stamp_ns != stamp_ns:
                 self._answered = self._clock()
-                self._count(self._answers, self._answered)
+                self._answers.add(now=self._answered)
                 self._dropped += target.dropped
             answer = self._answer = _Answer(stamp_ns)
         answer.targets.append(target)
@@ -146,8 +141,8 @@ class Joiner:
         """Rates in Hz and counts; from any thread."""
         now = self._clock()
         return {
-            "images": self._rate(self._images, now),
-            "answers": self._rate(self._answers, now),
+            "images": round(self._images.rate(now), 1),
+            "answers": round(self._answers.rate(now), 1),
             "dropped": self._dropped,
         }
 
@@ -173,16 +168,3 @@ class Joiner:
             targets, debug = tuple(answer.targets), tuple(answer.debug)
             scene = dataclasses.replace(scene, targets=targets, debug=debug, mask=answer.mask)
         self._emit(scene)
-
-    def _count(self, times: deque[float], now: float) -> None:
-        with self._lock:
-            times.append(now)
-            while times[0] < now - RATE_SECONDS:
-                times.popleft()
-
-    def _rate(self, times: deque[float], now: float) -> float:
-        with self._lock:
-            recent = [when for when in times if when >= now - RATE_SECONDS]
-        if len(recent) < 2:
-            return 0.0
-        return round((len(recent) - 1) / max(recent[-1] - recent[0], 1e-3), 1)

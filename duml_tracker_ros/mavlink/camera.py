@@ -16,7 +16,7 @@ from ..node.operator import Answer, Operator
 from . import commands
 from .codec import Codec, dialect
 from .commands import CameraCommand, Denied, NotMeant
-from .description import heartbeat, information, video_information, video_status
+from .description import heartbeat, information, status_texts, video_information, video_status
 from .geo import Vector, Vehicle, geo_status
 from .peers import OFF, Peer, Peers
 from .settings import MavlinkSettings
@@ -29,18 +29,20 @@ HEARTBEAT = 1.0
 AFTERWARDS = 2.0
 # Without an answer of the tracker for this long the sender is told to wait, seconds.
 PATIENCE = 0.4
-TEXT = 50  # characters of one STATUSTEXT
 
 _Action = Callable[["CameraComponent", CameraCommand, Peer], int | None]
 IMAGE_STATUS = dialect.MAVLINK_MSG_ID_CAMERA_TRACKING_IMAGE_STATUS
 GEO_STATUS = dialect.MAVLINK_MSG_ID_CAMERA_TRACKING_GEO_STATUS
+CAMERA_INFORMATION = dialect.MAVLINK_MSG_ID_CAMERA_INFORMATION
+STREAM_INFORMATION = dialect.MAVLINK_MSG_ID_VIDEO_STREAM_INFORMATION
+STREAM_STATUS = dialect.MAVLINK_MSG_ID_VIDEO_STREAM_STATUS
 
 
 class CameraComponent:
     """All of it runs on one asyncio thread.
 
     Args:
-        say: writes a line to the log; `warn` one that is about something wrong.
+        warn: writes a line to the log about something that is wrong.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class CameraComponent:
     ) -> None:
         self._set, self._codec, self._peers = settings, codec, peers
         self._operator, self._warn = operator, warn
+        self._ids = settings.system_id, settings.component_id
         self.tracking = Tracking(settings.timeout)
         self._vehicle = Vehicle(settings.mount_pitch)
         self._place: tuple[float, Vector] | None = None
@@ -68,6 +71,9 @@ class CameraComponent:
             else None
         )
         self._twin_told = False
+        self._streams = {IMAGE_STATUS: self._image_status}
+        if settings.geo:
+            self._streams[GEO_STATUS] = self._geo_status
 
     # -- what comes in ------------------------------------------------------------------------
 
@@ -102,19 +108,13 @@ class CameraComponent:
         if (message.get_srcSystem(), message.get_srcComponent()) == self._ids:
             self._meet_twin(peer)
         elif kind in ("COMMAND_LONG", "COMMAND_INT"):
-            if self._is_meant(message.target_system, message.target_component):
+            to = message.target_system, message.target_component
+            if to[0] in (0, self._ids[0]) and to[1] in (0, self._ids[1]):
                 self._obey(commands.read_command(message, self._set.component_id), peer)
         elif message.get_srcSystem() == self._set.system_id:
             self._vehicle.take(message, now)
             if kind == "GIMBAL_MANAGER_STATUS" and self._steering is not None:
                 self._steering.heed_manager(message)
-
-    @property
-    def _ids(self) -> tuple[int, int]:
-        return self._set.system_id, self._set.component_id
-
-    def _is_meant(self, system: int, component: int) -> bool:
-        return system in (0, self._set.system_id) and component in (0, self._set.component_id)
 
     def _meet_twin(self, peer: Peer) -> None:
         if not self._twin_told:
@@ -167,12 +167,7 @@ class CameraComponent:
             self._peers.forget_silent(now)
             self._broadcast(heartbeat())
         due = self._heartbeat_due
-        streams: list[tuple[int, Callable[[float], list[Any]]]] = [
-            (IMAGE_STATUS, self._image_status)
-        ]
-        if self._set.geo:
-            streams.append((GEO_STATUS, self._geo_status))
-        for kind, make in streams:
+        for kind, make in self._streams.items():
             made: list[Any] | None = None
             for peer in self._peers:
                 interval = self._interval(peer, kind, now)
@@ -229,35 +224,19 @@ class CameraComponent:
             self._answered.forget(command)
             try:
                 result = action(self, command, peer)
-            except NotMeant as reason:
-                result = self._refuse(peer, str(reason)) if command.named else None
-                if result is None:
-                    return
             except Denied as reason:
-                result = self._refuse(peer, str(reason))
-            except commands.Later as reason:
+                if isinstance(reason, NotMeant) and not command.named:
+                    return
                 self._tell(peer, str(reason))
-                result = int(commands.REJECTED)
+                result = reason.result
         if result is not None:
             self._acknowledge(command, peer, result)
-
-    def _refuse(self, peer: Peer, reason: str) -> int:
-        self._tell(peer, reason)
-        return int(commands.DENIED)
 
     def _tell(self, peer: Peer, text: str) -> None:
         """Say it where the operator sees it."""
         self._warn(text)
-        data = text.encode(errors="replace")
-        pieces = [data[at : at + TEXT] for at in range(0, len(data), TEXT)]
-        number = int(time.monotonic() * 1000) % 65535 + 1 if len(pieces) > 1 else 0
-        for index, piece in enumerate(pieces):
-            self._send(
-                peer,
-                dialect.MAVLink_statustext_message(
-                    dialect.MAV_SEVERITY_WARNING, piece, number, index
-                ),
-            )
+        for message in status_texts(text):
+            self._send(peer, message)
 
     def _acknowledge(self, command: CameraCommand, peer: Peer, result: int) -> None:
         if result not in (commands.IN_PROGRESS, commands.REJECTED):
@@ -297,7 +276,7 @@ class CameraComponent:
         slot = commands.read_slot(command.numbers[0], self._set.component_id)
         target = 0 if slot is None else self.tracking.target(slot)
         if slot is not None and not target:
-            return int(commands.ACCEPTED)  # there is nothing to stop
+            return commands.ACCEPTED  # there is nothing to stop
 
         async def ask() -> Answer:
             answer = await self._operator.stop(target)
@@ -312,9 +291,9 @@ class CameraComponent:
         waiting = self._busy.get(command.kind)
         if waiting is not None:
             if waiting == command.key:
-                return int(commands.IN_PROGRESS)
+                return commands.IN_PROGRESS
             self._tell(peer, "the tracker has not answered the request before this one")
-            return int(commands.REJECTED)
+            return commands.REJECTED
         self._busy[command.kind] = command.key
         task = asyncio.create_task(self._await_answer(command, peer, ask))
         self._tasks.add(task)
@@ -328,7 +307,7 @@ class CameraComponent:
         try:
             done, _ = await asyncio.wait({asking}, timeout=PATIENCE)
             if not done:
-                self._acknowledge(command, peer, int(commands.IN_PROGRESS))
+                self._acknowledge(command, peer, commands.IN_PROGRESS)
             answer: Answer = await asking
         finally:
             asking.cancel()
@@ -339,35 +318,30 @@ class CameraComponent:
             away = not answer.reached or not self.tracking.answering(time.monotonic())
             result = commands.REJECTED if away else commands.DENIED
             self._tell(peer, answer.message)
-        self._acknowledge(command, peer, int(result))
+        self._acknowledge(command, peer, result)
         self._wake.set()
 
     def _request_message(self, command: CameraCommand, peer: Peer) -> int | None:
         now, wanted = time.monotonic(), command.numbers[0]
+        size, stream = self.tracking.size, command.numbers[1]
         make = {
             dialect.MAVLINK_MSG_ID_HEARTBEAT: lambda: [heartbeat()],
-            dialect.MAVLINK_MSG_ID_CAMERA_INFORMATION: lambda: [
-                information(self._set, self.tracking.size)
-            ],
-            dialect.MAVLINK_MSG_ID_VIDEO_STREAM_INFORMATION: lambda: self._video(
-                video_information, command.numbers[1]
-            ),
-            dialect.MAVLINK_MSG_ID_VIDEO_STREAM_STATUS: lambda: self._video(
-                video_status, command.numbers[1]
-            ),
+            CAMERA_INFORMATION: lambda: [information(self._set, size)],
+            STREAM_INFORMATION: lambda: self._video(video_information, stream),
+            STREAM_STATUS: lambda: self._video(video_status, stream),
             dialect.MAVLINK_MSG_ID_MESSAGE_INTERVAL: lambda: self._intervals(command, peer),
             IMAGE_STATUS: lambda: self._image_status(now),
             GEO_STATUS: lambda: self._geo_status(now),
         }.get(wanted)
-        return (
-            int(commands.UNSUPPORTED) if make is None else self._send_asked(command, peer, make())
-        )
+        if make is None:
+            return commands.UNSUPPORTED
+        return self._send_asked(command, peer, make())
 
     def _send_asked(self, command: CameraCommand, peer: Peer, made: list[Any]) -> int | None:
         if not made:
-            return int(commands.REJECTED)
+            return commands.REJECTED
         # The acknowledgement comes first: some wait for it before they look for the message.
-        self._acknowledge(command, peer, int(commands.ACCEPTED))
+        self._acknowledge(command, peer, commands.ACCEPTED)
         for message in made:
             self._send(peer, message)
         return None
@@ -380,32 +354,26 @@ class CameraComponent:
             raise Denied(f"video stream {stream:g}: there is only 1")
         return make(self._set, self.tracking.size)
 
-    def _request_video_information(self, command: CameraCommand, peer: Peer) -> int | None:
-        return self._send_asked(command, peer, self._video(video_information, command.numbers[0]))
-
-    def _request_video_status(self, command: CameraCommand, peer: Peer) -> int | None:
-        return self._send_asked(command, peer, self._video(video_status, command.numbers[0]))
+    def _request_video(self, command: CameraCommand, peer: Peer) -> int | None:
+        about = command.kind == dialect.MAV_CMD_REQUEST_VIDEO_STREAM_INFORMATION
+        make = video_information if about else video_status
+        return self._send_asked(command, peer, self._video(make, command.numbers[0]))
 
     def _request_information(self, command: CameraCommand, peer: Peer) -> int | None:
         if command.numbers[0] != 1:
-            return int(commands.ACCEPTED)
-        self._acknowledge(command, peer, int(commands.ACCEPTED))
-        self._send(peer, information(self._set, self.tracking.size))
-        return None
+            return commands.ACCEPTED
+        return self._send_asked(command, peer, [information(self._set, self.tracking.size)])
 
     def _set_interval(self, command: CameraCommand, peer: Peer) -> int | None:
         kind = command.numbers[0]
-        if kind != IMAGE_STATUS and not (kind == GEO_STATUS and self._set.geo):
-            return int(commands.UNSUPPORTED)
+        if kind not in self._streams:
+            return commands.UNSUPPORTED
         peer.ask(int(kind), commands.read_interval(command.numbers[1]))
         self._wake.set()
-        return int(commands.ACCEPTED)
+        return commands.ACCEPTED
 
     def _get_interval(self, command: CameraCommand, peer: Peer) -> int | None:
-        self._acknowledge(command, peer, int(commands.ACCEPTED))
-        for message in self._intervals(command, peer):
-            self._send(peer, message)
-        return None
+        return self._send_asked(command, peer, self._intervals(command, peer))
 
     def _intervals(self, command: CameraCommand, peer: Peer) -> list[Any]:
         """MESSAGE_INTERVAL of the message that the command names."""
@@ -416,7 +384,7 @@ class CameraComponent:
         kind, interval = int(number), 0.0
         if kind == dialect.MAVLINK_MSG_ID_HEARTBEAT:
             interval = HEARTBEAT
-        elif kind == IMAGE_STATUS or (kind == GEO_STATUS and self._set.geo):
+        elif kind in self._streams:
             interval = self._interval(peer, kind, time.monotonic())
         micros = -1 if interval == OFF else round(interval * 1e6)
         return [dialect.MAVLink_message_interval_message(kind, micros)]
@@ -428,8 +396,8 @@ _COMMANDS: dict[int, _Action] = {
     dialect.MAV_CMD_CAMERA_STOP_TRACKING: CameraComponent._stop_tracking,
     dialect.MAV_CMD_REQUEST_MESSAGE: CameraComponent._request_message,
     dialect.MAV_CMD_REQUEST_CAMERA_INFORMATION: CameraComponent._request_information,
-    dialect.MAV_CMD_REQUEST_VIDEO_STREAM_INFORMATION: CameraComponent._request_video_information,
-    dialect.MAV_CMD_REQUEST_VIDEO_STREAM_STATUS: CameraComponent._request_video_status,
+    dialect.MAV_CMD_REQUEST_VIDEO_STREAM_INFORMATION: CameraComponent._request_video,
+    dialect.MAV_CMD_REQUEST_VIDEO_STREAM_STATUS: CameraComponent._request_video,
     dialect.MAV_CMD_SET_MESSAGE_INTERVAL: CameraComponent._set_interval,
     dialect.MAV_CMD_GET_MESSAGE_INTERVAL: CameraComponent._get_interval,
 }

@@ -11,11 +11,11 @@ from typing import Any
 from .codec import dialect
 from .tracking import SLOTS
 
-ACCEPTED = dialect.MAV_RESULT_ACCEPTED
-REJECTED = dialect.MAV_RESULT_TEMPORARILY_REJECTED
-DENIED = dialect.MAV_RESULT_DENIED
-UNSUPPORTED = dialect.MAV_RESULT_UNSUPPORTED
-IN_PROGRESS = dialect.MAV_RESULT_IN_PROGRESS
+ACCEPTED = int(dialect.MAV_RESULT_ACCEPTED)
+REJECTED = int(dialect.MAV_RESULT_TEMPORARILY_REJECTED)
+DENIED = int(dialect.MAV_RESULT_DENIED)
+UNSUPPORTED = int(dialect.MAV_RESULT_UNSUPPORTED)
+IN_PROGRESS = int(dialect.MAV_RESULT_IN_PROGRESS)
 
 FASTEST = 0.02
 SLOWEST = 3600.0
@@ -27,13 +27,17 @@ MOST_REMEMBERED = 32
 class Denied(Exception):  # noqa: N818 - it is the command that is denied
     """A command that asks for what cannot be; the text says what."""
 
+    result = DENIED
 
-class Later(Exception):  # noqa: N818
+
+class Later(Denied):
     """A command that cannot be obeyed yet; the text says why."""
 
+    result = REJECTED
 
-class NotMeant(Exception):  # noqa: N818
-    """A command to all that means another camera."""
+
+class NotMeant(Denied):
+    """A command that means another camera."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from .codec import dialect
 from .settings import MavlinkSettings
 
 _BEGAN = time.monotonic()
+TEXT = 50  # characters of one STATUSTEXT
 
 
 def heartbeat() -> Any:
@@ -56,6 +57,15 @@ def video_status(settings: MavlinkSettings, size: tuple[int, int]) -> list[Any]:
         return []
     running = dialect.VIDEO_STREAM_STATUS_FLAGS_RUNNING
     return [dialect.MAVLink_video_stream_status_message(1, running, 0.0, *size, 0, 0, 0)]
+
+
+def status_texts(text: str) -> list[Any]:
+    """STATUSTEXT of what is wrong, in as many pieces as it takes."""
+    data = text.encode(errors="replace")
+    pieces = [data[at : at + TEXT] for at in range(0, len(data), TEXT)]
+    number = int(time.monotonic() * 1000) % 65535 + 1 if len(pieces) > 1 else 0
+    make, severity = dialect.MAVLink_statustext_message, dialect.MAV_SEVERITY_WARNING
+    return [make(severity, piece, number, index) for index, piece in enumerate(pieces)]
 
 
 def _padded(text: str) -> list[int]:

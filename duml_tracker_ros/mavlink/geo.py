@@ -5,51 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from pymavlink.quaternion import Quaternion
+
 from .codec import dialect
 
 # What the vehicle told longer ago than this is not used, seconds.
 FRESH = 2.0
 # WGS84.
 _EQUATOR, _ECCENTRICITY2 = 6_378_137.0, 6.694_379_990_14e-3
-Quaternion = tuple[float, float, float, float]
 Vector = tuple[float, float, float]
-
-
-def euler(roll: float, pitch: float, yaw: float) -> Quaternion:
-    """Rotation of a body, front right down, in north east down, from angles in radians."""
-    (sr, cr), (sp, cp), (sy, cy) = (
-        (math.sin(angle / 2), math.cos(angle / 2)) for angle in (roll, pitch, yaw)
-    )
-    return (
-        cr * cp * cy + sr * sp * sy,
-        sr * cp * cy - cr * sp * sy,
-        cr * sp * cy + sr * cp * sy,
-        cr * cp * sy - sr * sp * cy,
-    )
-
-
-def multiply(a: Quaternion, b: Quaternion) -> Quaternion:
-    """The rotation b, then a."""
-    (aw, ax, ay, az), (bw, bx, by, bz) = a, b
-    return (
-        aw * bw - ax * bx - ay * by - az * bz,
-        aw * bx + ax * bw + ay * bz - az * by,
-        aw * by - ax * bz + ay * bw + az * bx,
-        aw * bz + ax * by - ay * bx + az * bw,
-    )
-
-
-def rotate(rotation: Quaternion, vector: Vector) -> Vector:
-    """A vector of the body in the frame that the rotation is told in."""
-    w, x, y, z = rotation
-    _, a, b, c = multiply(multiply(rotation, (0.0, *vector)), (w, -x, -y, -z))
-    return a, b, c
-
-
-def pitch_of(rotation: Quaternion) -> float:
-    """Pitch of a body in radians, positive up."""
-    w, x, y, z = rotation
-    return math.asin(min(1.0, max(-1.0, 2.0 * (w * y - x * z))))
 
 
 def displace(lat: float, lon: float, north: float, east: float) -> tuple[float, float]:
@@ -68,7 +32,7 @@ class Vehicle:
     """
 
     def __init__(self, mount_pitch: float) -> None:
-        self._mount = euler(0.0, math.radians(mount_pitch), 0.0)
+        self._mount = Quaternion([0.0, math.radians(mount_pitch), 0.0])
         self._heard: dict[str, tuple[float, Any]] = {}
 
     def take(self, message: Any, now: float) -> None:
@@ -90,16 +54,16 @@ class Vehicle:
             length = math.sqrt(w * w + x * x + y * y + z * z)
             if not 0.5 < length < 2.0:
                 return None
-            rotation = (w / length, x / length, y / length, z / length)
+            rotation = Quaternion([w / length, x / length, y / length, z / length])
             if _yaw_from_north(gimbal.flags):
                 return rotation
             if attitude is None:
                 return None
             # Roll and pitch are told against the horizon, yaw against the vehicle's heading.
-            return multiply(euler(0.0, 0.0, attitude.yaw), rotation)
+            return Quaternion([0.0, 0.0, attitude.yaw]) * rotation
         if attitude is None:
             return None
-        return multiply(euler(attitude.roll, attitude.pitch, attitude.yaw), self._mount)
+        return Quaternion([attitude.roll, attitude.pitch, attitude.yaw]) * self._mount
 
     def locate(self, place: Vector, now: float) -> tuple[int, int, float] | None:
         """Latitude and longitude in 1e-7 degrees and altitude above the sea in metres.
@@ -112,7 +76,7 @@ class Vehicle:
         if position is None or rotation is None:
             return None
         right, down, forward = place
-        north, east, below = rotate(rotation, (forward, right, down))
+        north, east, below = map(float, rotation.transform([forward, right, down]))
         lat, lon = displace(position.lat * 1e-7, position.lon * 1e-7, north, east)
         return round(lat * 1e7), round(lon * 1e7), position.alt * 1e-3 - below
 

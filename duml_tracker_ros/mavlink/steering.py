@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .codec import dialect
-from .geo import Vehicle, pitch_of
+from .geo import Vehicle
 from .gimbal import GimbalPointer, Pair
 from .settings import MavlinkSettings
 from .tracking import TargetReport, Tracking
@@ -69,7 +69,7 @@ class Steering:
             return
         self._heard = now
         rotation = self._vehicle.camera_rotation(now)
-        self._pointer.pitch = pitch_of(rotation) if rotation is not None else 0.0
+        self._pointer.pitch = float(rotation.euler[1]) if rotation is not None else 0.0
         taken = self._tracking.arrival_of(stamp_ns, now)
         self._turn(self._pointer.see(error_x, error_y, taken, now))
 

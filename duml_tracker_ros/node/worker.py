@@ -16,6 +16,9 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDoneError
 from typing import Any
 
+import cv2
+import torch
+
 from ..messages.image_codec import CodecError, ImageView
 from ..processors import tracker_threads
 from ..tracker import Attitude, BoxError, ImageError, Tracker
@@ -27,7 +30,6 @@ from .frame_ring import CameraFrame, FrameRing
 from .outcome import FrameOutcome, Selection, Sighting, Status
 from .schedule import Schedule
 from .target_registry import Followed, Logger, TargetRegistry
-from .threads import use_threads
 
 
 class TrackerWorker:
@@ -200,7 +202,9 @@ class TrackerWorker:
             self._free()
 
     def _load(self) -> Tracker:
-        use_threads(self._num_threads or tracker_threads())
+        threads = self._num_threads or tracker_threads()
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
         tracker = self._create()
         tracker.warm_up(self.registry.limit)
         self._tracker = tracker
