@@ -161,7 +161,7 @@ def _branches(args: argparse.Namespace, spec: TrackerSpec, clips: Dataset) -> in
     found = study_branches(
         spec, more_starts(clips, 2), threads=args.threads, progress=not args.quiet
     )
-    header = ["filter learns from", "window", "offline", "online", "fused", "either"]
+    header = ["update", "window", "offline", "online", "fused", "either"]
     header += ["online alone", "offline alone", "offline score", "online score", "box"]
     rows = []
     for (rule, side), shares in found.items():

@@ -32,12 +32,13 @@ from .workers import limit_threads, seed_all
 
 BRANCHES = {"offline": "accurate", "online": "robust", "fused": "fused"}
 """Names of the branches, and of their score maps."""
-RULES: dict[str, dict[str, Any]] = {
-    "first frame": {"online.update": "never"},
-    "paper": {"online.update": "paper"},
-    "every frame": {"online.update": "every_frame"},
+UPDATES: dict[str, dict[str, Any]] = {
+    "never": {"online.update": "never"},
+    "paper": {"online.update": "paper", "online.interval": 20, "online.iterations": 2},
+    "as set": {},
+    "every_frame": {"online.update": "every_frame"},
 }
-"""What the filter learns from, as settings of the tracker."""
+"""When the filter learns after the first frame, as settings of the tracker."""
 WIDE = 4
 """One frame of so many is searched in the widest window, too: that is four times the work."""
 NEAR = 1 / 3
@@ -82,7 +83,7 @@ class Shares:
 def study_branches(
     spec: TrackerSpec,
     clips: Dataset,
-    rules: Mapping[str, Mapping[str, Any]] = RULES,
+    rules: Mapping[str, Mapping[str, Any]] = UPDATES,
     *,
     threads: int | None = None,
     progress: bool = True,

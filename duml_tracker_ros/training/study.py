@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ..digest import code_digest, file_digest, value_digest
+from ..evaluation.branches import UPDATES
 from ..evaluation.measures import Measure
 from ..evaluation.svg import Series, axis_for, colour, line_chart
 from ..evaluation.variants import Variants, VariantScores
@@ -204,8 +205,7 @@ def voting(variants: Variants) -> list[VariantScores]:
 
 def updates(variants: Variants) -> list[VariantScores]:
     """Update rules of the online branch."""
-    rules = ("never", "paper", "every_frame")
-    return [variants.run(f"update {rule}", {"online.update": rule}) for rule in rules]
+    return [variants.run(f"update {name}", rule) for name, rule in UPDATES.items()]
 
 
 def mu_chart(outcomes: list[VariantScores], measure: Measure) -> str:

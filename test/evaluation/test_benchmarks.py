@@ -435,6 +435,8 @@ def test_the_paper_preset_leaves_out_what_was_added() -> None:
     usual, paper = load_config("lite"), load_config("lite", {"preset": "paper"})
     assert min(usual.postprocess.first_box, usual.postprocess.refine) > 0
     assert paper.postprocess.first_box == paper.postprocess.refine == 0
+    assert usual.online.interval < paper.online.interval == 20
+    assert (paper.online.iterations, paper.online.learn_above) == (2, 0)
     usual, paper = load_config("compact"), load_config("compact", {"preset": "paper"})
     assert usual.postprocess.first_box > 0
     assert paper.postprocess.first_box == 0

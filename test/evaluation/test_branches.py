@@ -72,6 +72,6 @@ def test_study_prints_the_branches(clips: Path, tmp_path: Path, capsys) -> None:
     table = (tmp_path / "branches.md").read_text()
     assert table in printed
     rows = [line.split("|")[1:4] for line in table.splitlines()[2:]]
-    wanted = [(rule, side) for rule in ("first frame", "paper", "every frame") for side in "12"]
+    wanted = [(rule, side) for rule in ("never", "paper", "as set", "every_frame") for side in "12"]
     assert [(rule.strip(), side.strip()) for rule, side, _ in rows] == wanted
     assert {share.strip() for *_, share in rows} == {"100.0%"}
