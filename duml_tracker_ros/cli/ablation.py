@@ -7,18 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..outputs import write_text
-from .common import (
-    OUT_HELP,
-    CliError,
-    add_clips,
-    add_device,
-    add_own_weights,
-    add_repeated,
-    out_folder,
-    parse_files,
-    run_options,
-    table,
-)
+from . import common
+from .common import CliError
 
 if TYPE_CHECKING:
     from ..evaluation.ablations import Row
@@ -44,12 +34,12 @@ duml-tracker ablation --root sequences --docs docs/comparison.md
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    add_clips(parser)
+    common.add_clips(parser)
     parser.add_argument(
         "--tracker", nargs="+", metavar="NAME", help="trackers, or plug_on (default: all of it)"
     )
-    add_own_weights(parser)
-    add_repeated(
+    common.add_own_weights(parser)
+    common.add_repeated(
         parser,
         "--network",
         "NAME=FILE",
@@ -59,9 +49,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", metavar="NAME", help="network size (default: as shipped for duml)"
     )
-    add_device(parser)
+    common.add_device(parser)
     parser.add_argument("--docs", metavar="PAGE", help="Markdown page to fill")
-    parser.add_argument("--out", metavar="DIR", help=f"raw results, tables {OUT_HELP}")
+    parser.add_argument("--out", metavar="DIR", help=f"raw results, tables {common.OUT_HELP}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,11 +74,11 @@ def run(args: argparse.Namespace) -> int:
     clips = load_dataset(args.dataset, args.root, args.sequences)
     shown = measures(clips)
     size = args.size or usual_size()
-    there, _ = own_contestants(TRACKERS, parse_files(args.weights, size), args.device)
+    there, _ = own_contestants(TRACKERS, common.parse_files(args.weights, size), args.device)
     files = {c.spec.name: c.spec.weights for c in there if c.spec.size == size}
     files |= _networks(args.network)
-    out = out_folder(args.out, "ablation", args.root)
-    options = run_options(args)
+    out = common.out_folder(args.out, "ablation", args.root)
+    options = common.run_options(args)
     spec = TrackerSpec("", device=args.device, size=size)
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
@@ -142,8 +132,8 @@ def _table(
             name = f"{row.name} ({row.paper})" if row.paper else row.name
             line = [name, *(m.cell(outcome.mean) for m in shown)]
             lines.append([*line, f"{better}, {worse}"] if by_clip else line)
-        parts.append(table([*header, "better, worse"] if by_clip else header, lines))
+        parts.append(common.table([*header, "better, worse"] if by_clip else header, lines))
     if lacking:
         lines = [[name, f"`{command}`"] for name, command in lacking.items()]
-        parts.append(table(["needs a network first", "how to make it"], lines))
+        parts.append(common.table(["needs a network first", "how to make it"], lines))
     return "\n\n".join(parts)

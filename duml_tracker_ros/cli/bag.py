@@ -13,16 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arguments import positive, shown
-from .common import (
-    DEFAULT_TRACKER,
-    HALF,
-    CliError,
-    add_levels,
-    add_threads,
-    add_tracker_options,
-    parse_box,
-    tracker_specs,
-)
+from . import common
+from .common import DEFAULT_TRACKER, CliError
 
 if TYPE_CHECKING:
     from ..messages.bag_images import BagImage
@@ -55,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topic", required=True, help="of the images (Image or CompressedImage)")
     target = parser.add_argument_group("target")
     target.add_argument(
-        "--box", type=parse_box, required=True, metavar="X,Y,W,H", help="target in pixels"
+        "--box", type=common.parse_box, required=True, metavar="X,Y,W,H", help="target in pixels"
     )
     target.add_argument(
         "--start",
@@ -65,7 +57,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "is taken (default: the first image)",
     )
     target.add_argument("--frames", type=positive, metavar="N", help="stop after that many images")
-    add_levels(target, "they follow the images slowly, as in the node")
+    common.add_levels(target, "they follow the images slowly, as in the node")
     output = parser.add_argument_group("output")
     output.add_argument("--out", required=True, metavar="FOLDER", help="bag to make")
     output.add_argument("--storage", choices=("mcap", "sqlite3"), default="mcap")
@@ -77,8 +69,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     trackers.add_argument(
         "--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml; also opencv_csrt"
     )
-    add_tracker_options(trackers)
-    add_threads(trackers, HALF)
+    common.add_tracker_options(trackers)
+    common.add_threads(trackers, common.HALF)
 
 
 def parse_stamp(text: str) -> int:
@@ -104,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     from ..progress import progress
 
     limit_threads(args.threads or tracker_threads())
-    (spec,) = tracker_specs(args, [args.tracker])
+    (spec,) = common.tracker_specs(args, [args.tracker])
     states: Counter[str] = Counter()
     rule = DEFAULT
     if args.levels:

@@ -12,16 +12,8 @@ from typing import TYPE_CHECKING
 from ..arguments import Whole, positive, shown
 from ..outputs import together, write_text
 from ..vector_units import RESTRICTIONS, missing_for
-from .common import (
-    DEFAULT_TRACKER,
-    HALF,
-    CliError,
-    add_threads,
-    add_tracker_options,
-    json_and_report,
-    table,
-    tracker_specs,
-)
+from . import common
+from .common import DEFAULT_TRACKER, CliError
 
 if TYPE_CHECKING:
     from ..evaluation.bench import BenchResult
@@ -73,7 +65,7 @@ def image_size(text: str) -> tuple[int, int]:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
-    add_tracker_options(parser)
+    common.add_tracker_options(parser)
     parser.add_argument(
         "--sweep",
         nargs="+",
@@ -95,7 +87,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of `long` (default: 10000)",
     )
-    add_threads(parser, HALF)
+    common.add_threads(parser, common.HALF)
     parser.add_argument(
         "--isa",
         nargs="+",
@@ -137,8 +129,8 @@ def run(args: argparse.Namespace) -> int:
     unknown = [s for s in sweeps if s not in SWEEPS]
     if unknown:
         raise CliError(f"--sweep {unknown[0]!r}: choose from {' '.join(SWEEPS)}, all or none")
-    json_file, say = json_and_report(args)
-    (spec,) = tracker_specs(args, [args.tracker])
+    json_file, say = common.json_and_report(args)
+    (spec,) = common.tracker_specs(args, [args.tracker])
     if spec.name in BASELINES and set(sweeps) - {"image", "baselines", "long"}:
         sweeps = [s for s in sweeps if s in ("image", "baselines", "long")]
     _check_isas(args.isa, spec)
@@ -198,7 +190,7 @@ def run(args: argparse.Namespace) -> int:
             write_text(json_file, json.dumps(document, indent=1, default=str) + "\n")
     if results:
         say(f"{environment['processor']}: {' '.join(environment['vector_units'])}\n")
-        say(table(*bench_table(results, results)))
+        say(common.table(*bench_table(results, results)))
     if further := further_targets(results):
         say(f"\n{further}")
     for r in results:
@@ -237,7 +229,7 @@ def _profile(spec: TrackerSpec, args: argparse.Namespace) -> int:
     if args.device not in ("auto", "cpu"):
         raise CliError(f"--profile is for CPUs; --device {args.device} takes --sweep")
     found = profile_update(spec, args.image, args.frames, args.threads)
-    print("\n\n".join(table(*rows) for rows in profile_tables(found)))
+    print("\n\n".join(common.table(*rows) for rows in profile_tables(found)))
     rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in found.flop_rates.items())
     print(f"\nmatrix products {rates}; reads {found.byte_rate:.0f} GB/s")
     return 0

@@ -8,17 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..outputs import write_text
-from .common import (
-    DEFAULT_TRACKER,
-    OUT_HELP,
-    CliError,
-    add_clips,
-    add_tracker_options,
-    out_folder,
-    run_options,
-    table,
-    tracker_specs,
-)
+from . import common
+from .common import DEFAULT_TRACKER, CliError
 
 if TYPE_CHECKING:
     from ..datasets import Dataset
@@ -42,7 +33,7 @@ duml-tracker calibrate --root validation --tracker duml drol_rpn siamrcr
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    add_clips(parser)
+    common.add_clips(parser)
     parser.add_argument(
         "--tracker",
         nargs="+",
@@ -50,8 +41,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="of this package (default: duml)",
     )
-    add_tracker_options(parser)
-    parser.add_argument("--out", metavar="DIR", help=f"plot, raw results {OUT_HELP}")
+    common.add_tracker_options(parser)
+    parser.add_argument("--out", metavar="DIR", help=f"plot, raw results {common.OUT_HELP}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.baselines import BASELINES
     from ..evaluation.participants import OwnTracker
 
-    specs = tracker_specs(args, args.tracker)
+    specs = common.tracker_specs(args, args.tracker)
     for spec in specs:
         if spec.name in BASELINES:
             raise CliError(f"--tracker {spec.name}: OpenCV's trackers tell no confidence")
@@ -69,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     clips = load_dataset(args.dataset, args.root, args.sequences)
     if clips.protocol in ("supervised", "anchors") or clips.submission is not None:
         raise DatasetError(f"{clips.name}: calibration needs a data set of one pass with its truth")
-    out = out_folder(args.out, "calibrate", args.root)
+    out = common.out_folder(args.out, "calibrate", args.root)
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for spec, rule in zip(specs, present, strict=True):
@@ -92,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         rows.append([spec.name, sha[:8], *errors, *(f"{v:.2f}" for v in settings.values())])
     if len(specs) > 1:
         titles = [f"error, {name}" for name in curves]
-        print(table(["tracker", "sha256", *titles, *settings], rows))
+        print(common.table(["tracker", "sha256", *titles, *settings], rows))
         print(f"plots: {out}")
     return 0
 
@@ -107,7 +98,7 @@ def _raw_scores(
 
     changed = {**spec.overrides, "localize.confidence_slope": 0.0}
     raw = dataclasses.replace(spec, overrides=changed)
-    result = evaluate([raw], clips, out=out / "raw", **run_options(args))
+    result = evaluate([raw], clips, out=out / "raw", **common.run_options(args))
     for sequence, reason in result.problems.items():
         raise DatasetError(f"{sequence}: {reason}")
     runs = result.trackers[spec.name].runs
@@ -117,13 +108,13 @@ def _raw_scores(
 
 def _print_one(curves: dict[str, Reliability], settings: dict[str, float], plot: Path) -> None:
     rows = [[name, f"{r.error:.3f}"] for name, r in curves.items()]
-    print(table(["confidence", "expected calibration error"], rows))
+    print(common.table(["confidence", "expected calibration error"], rows))
     print()
     fitted = curves["fitted"]
     rows = [
         [f"{c:.2f}", f"{o:.2f}", str(n)]
         for c, o, n in zip(fitted.confidence, fitted.overlap, fitted.frames, strict=True)
     ]
-    print(table(["fitted confidence", "mean IoU", "frames"], rows))
+    print(common.table(["fitted confidence", "mean IoU", "frames"], rows))
     options = " ".join(f"--set localize.{key}={value:.2f}" for key, value in settings.items())
     print(f"\n{options}\nplot: {plot}")

@@ -10,18 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..arguments import positive
 from ..outputs import together, write_text
-from .common import (
-    OUT_HELP,
-    CliError,
-    add_clips,
-    add_device,
-    add_own_weights,
-    add_repeated,
-    out_folder,
-    parse_files,
-    run_options,
-    table,
-)
+from . import common
+from .common import CliError
 
 if TYPE_CHECKING:
     from ..evaluation.comparison import Entry
@@ -53,19 +43,19 @@ CHOSEN = "Settings and weights were chosen on these"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    add_clips(parser)
+    common.add_clips(parser)
     parser.add_argument(
         "--tracker", nargs="+", metavar="NAME", help="only these; `opencv` stands for all of OpenCV"
     )
-    add_own_weights(parser)
-    add_repeated(
+    common.add_own_weights(parser)
+    common.add_repeated(
         parser,
         "--model",
         "NAME=FILE[,FILE]",
         "model files of an OpenCV baseline",
         "models",
     )
-    add_device(parser)
+    common.add_device(parser)
     parser.add_argument(
         "--validation",
         metavar="GLOB",
@@ -75,7 +65,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-speed", action="store_true", help="leave times and memory out")
     parser.add_argument("--frames", type=positive, default=100, metavar="N", help="timed (100)")
     parser.add_argument("--docs", metavar="PAGE", help="Markdown page to fill, plots beside it")
-    parser.add_argument("--out", metavar="DIR", help=f"raw results, tables {OUT_HELP}")
+    parser.add_argument("--out", metavar="DIR", help=f"raw results, tables {common.OUT_HELP}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -99,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         check_sections(Path(args.docs).expanduser(), SECTIONS)
     clips = load_dataset(args.dataset, args.root, args.sequences)
     own, missing = own_contestants(
-        [n for n in TRACKERS if n in wanted], parse_files(args.weights), args.device
+        [n for n in TRACKERS if n in wanted], common.parse_files(args.weights), args.device
     )
     baselines, absent = baseline_contestants(baseline_models(args.models))
     if "opencv" not in wanted:
@@ -107,8 +97,8 @@ def run(args: argparse.Namespace) -> int:
         absent = {n: reason for n, reason in absent.items() if n in wanted}
     if not own and not baselines:
         raise CliError("no tracker to compare: " + "; ".join((*missing.values(), *absent.values())))
-    out = out_folder(args.out, "compare", args.root)
-    options = run_options(args)
+    out = common.out_folder(args.out, "compare", args.root)
+    options = common.run_options(args)
     entries, problems = compare([*own, *baselines], clips, out / "runs", **options)
     if not args.no_speed:
 
@@ -137,14 +127,15 @@ def _write(
     from ..evaluation.sections import fill_sections
 
     origin = _origin(args, entries)
-    parts = [table(*comparison_table(entries))]
+    parts = [common.table(*comparison_table(entries))]
     unseen = entries
     if args.validation:
         chosen_on, unseen = split(entries, args.validation)
-        parts = [
-            f"{heading}, {len(part[0].scores.scores)} clips:\n\n{table(*comparison_table(part))}"
+        tables = [
+            (heading, len(part[0].scores.scores), common.table(*comparison_table(part)))
             for heading, part in ((UNSEEN, unseen), (CHOSEN, chosen_on))
         ]
+        parts = [f"{heading}, {count} clips:\n\n{text}" for heading, count, text in tables]
     if missing:
         lacking = "\n".join(f"- {n}: `{command}`" for n, command in missing.items())
         parts.append(f"Without weights, and how to make some:\n\n{lacking}")
@@ -152,7 +143,7 @@ def _write(
         parts.append("Not here:\n\n" + "\n".join(f"- {reason}" for reason in absent.values()))
     needs = (f"- {need}: `{label}` ({why})" for need, label, why in guide(unseen))
     chosen = "\n".join(needs)
-    by_clip = table(*clip_table(entries))
+    by_clip = common.table(*clip_table(entries))
     plots = comparison_plots(unseen)
     text = "\n\n".join([*parts, chosen, by_clip])
     out.mkdir(parents=True, exist_ok=True)

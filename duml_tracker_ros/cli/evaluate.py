@@ -11,20 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import Whole
-from .common import (
-    DEFAULT_TRACKER,
-    OUT_HELP,
-    PROCESSES,
-    CliError,
-    add_levels,
-    add_repeated,
-    add_threads,
-    add_tracker_options,
-    json_and_report,
-    out_folder,
-    parse_settings,
-    tracker_specs,
-)
+from . import common
+from .common import DEFAULT_TRACKER, CliError
 
 if TYPE_CHECKING:
     from ..evaluation.participants import TrackerSpec
@@ -112,7 +100,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="play only every N-th frame, as of a camera that moves N times as fast (default: 1)",
     )
-    add_levels(data)
+    common.add_levels(data)
     data.add_argument(
         "--absent",
         action="store_true",
@@ -134,8 +122,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="this package's or OpenCV's: duml, opencv_csrt, opencv_kcf, opencv_mil, ... "
         "(default: duml)",
     )
-    add_tracker_options(trackers)
-    add_repeated(
+    common.add_tracker_options(trackers)
+    common.add_repeated(
         trackers,
         "--switch",
         "KEY=VALUE[ KEY=VALUE]",
@@ -145,7 +133,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--out",
         metavar="DIR",
-        help=f"raw boxes, confidences, states and times per frame {OUT_HELP}",
+        help=f"raw boxes, confidences, states and times per frame {common.OUT_HELP}",
     )
     output.add_argument("--fresh", action="store_true", help="run again what is finished already")
     output.add_argument("--json", metavar="FILE", help="scores per sequence and in the mean")
@@ -158,12 +146,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     run_group = parser.add_argument_group("running")
     run_group.add_argument(
         "--jobs",
-        type=PROCESSES,
+        type=common.PROCESSES,
         default=1,
         metavar="N",
         help="sequences at the same time (default: 1; times are then truest)",
     )
-    add_threads(run_group)
+    common.add_threads(run_group)
     run_group.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -186,9 +174,9 @@ def run(args: argparse.Namespace) -> int:
     if args.root and args.scenes:
         raise CliError("--scenes takes the place of a data set: leave out --root")
     source = args.root or "scenes"
-    out = out_folder(args.out, "eval", source)
-    json_file, say = json_and_report(args)
-    specs = tracker_specs(args, args.tracker)
+    out = common.out_folder(args.out, "eval", source)
+    json_file, say = common.json_and_report(args)
+    specs = common.tracker_specs(args, args.tracker)
     if args.scenes:
         dataset = long_scenes(args.scenes)
     else:
@@ -196,7 +184,7 @@ def run(args: argparse.Namespace) -> int:
     if args.levels:
         clips = [dataclasses.replace(clip, levels=args.levels) for clip in dataset]
         dataset = dataclasses.replace(dataset, sequences=clips)
-    switches = [parse_settings(text.split()) for text in args.switch]
+    switches = [common.parse_settings(text.split()) for text in args.switch]
     if args.stride > 1:
         dataset = every(dataset, args.stride)
     if args.starts > 1:

@@ -16,19 +16,8 @@ import numpy as np
 from ..arguments import positive
 from ..outputs import together, unused, whole
 from ..whole_set import new_folder
-from .common import (
-    DEFAULT_TRACKER,
-    CliError,
-    add_levels,
-    add_own_tracker,
-    add_span,
-    add_threads,
-    open_outputs,
-    parse_box,
-    parse_settings,
-    tell_source,
-    usable_folder,
-)
+from . import common
+from .common import DEFAULT_TRACKER, CliError
 
 if TYPE_CHECKING:
     from ..explain.story import Story
@@ -66,12 +55,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     target = parser.add_argument_group("target")
     target.add_argument(
         "--box",
-        type=parse_box,
+        type=common.parse_box,
         metavar="X,Y,W,H",
         help="target in the first frame, in pixels (default: its true box)",
     )
     target.add_argument("--truth", metavar="FILE", help="true boxes, x,y,w,h from 0 in each line")
-    add_span(target)
+    common.add_span(target)
     output = parser.add_argument_group("output")
     output.add_argument(
         "--out",
@@ -87,14 +76,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="which failure the picture shows (default: the first)",
     )
     output.add_argument("--trace", metavar="FOLDER", help="keep the trace in this new folder")
-    add_levels(output)
+    common.add_levels(output)
     output.add_argument("--quiet", action="store_true", help="no progress bar")
     trackers = parser.add_argument_group("tracker")
     trackers.add_argument(
         "--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml"
     )
-    add_own_tracker(trackers)
-    add_threads(trackers)
+    common.add_own_tracker(trackers)
+    common.add_threads(trackers)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -106,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     from ..media.source import FrameSource
     from .clips import open_clip, truth_beside
 
-    outputs = open_outputs(args)
+    outputs = common.open_outputs(args)
     outputs.reads("CLIP", args.clip)
     picture = outputs.file("--picture", args.picture) if args.picture else None
     if args.out:
@@ -122,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         clip = open_clip(args.clip, args.truth, args.levels)
         trace, name, truth = follow(args, clip), clip.name, clip.truth
         if isinstance(clip.source, FrameSource):
-            status = tell_source(clip.source)
+            status = common.tell_source(clip.source)
     try:
         story = tell(name, trace, truth, args.start)
     except ValueError as error:
@@ -154,7 +143,7 @@ def follow(args: argparse.Namespace, clip: Clip) -> Trace:
             folder = Path(args.trace).expanduser()
             if os.path.lexists(folder):
                 raise CliError(f"--trace {folder} exists already: name another folder")
-            usable_folder("--trace", args.trace)
+            common.usable_folder("--trace", args.trace)
             folder = stack.enter_context(new_folder(folder))
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -175,7 +164,7 @@ def track(args: argparse.Namespace, clip: Clip, box: Any, folder: Path) -> Trace
         weights=args.weights,
         device=args.device,
         size=args.size or "auto",
-        **parse_settings(args.settings),
+        **common.parse_settings(args.settings),
     )
     seed_all()
     frames = itertools.islice(clip.frames(args.start), args.frames)

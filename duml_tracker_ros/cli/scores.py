@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .common import (
-    table,
-)
+from .common import table
 
 if TYPE_CHECKING:
     from ..evaluation.returns import Returns
@@ -33,7 +30,7 @@ def as_document(result: Evaluation | VotEvaluation, environment: dict[str, Any])
 
 def _describe(result: Evaluation | VotEvaluation, name: str) -> dict[str, Any]:
     from ..evaluation.honesty import honesty_of, reliability_of
-    from ..evaluation.longterm import longterm_score
+    from ..evaluation.measures import own_measures
     from ..evaluation.vot_runs import VotEvaluation
 
     tracker = result.trackers[name]
@@ -41,28 +38,13 @@ def _describe(result: Evaluation | VotEvaluation, name: str) -> dict[str, Any]:
     out = {**tracker.as_dict(), "description": runs[0].description if runs else {}}
     if isinstance(result, VotEvaluation):
         return out
-    if result.dataset.protocol == "got10k" and out["mean"]:
-        found = result.got10k(name)
-        out["mean"] |= {"ao": found.ao, "sr50": found.sr50, "sr75": found.sr75}
-    if result.dataset.protocol == "longterm" and out["mean"]:
-        long = longterm_score(result.dataset, result.trackers[name].runs)
-        out["mean"] |= dataclasses.asdict(long)
-    out["returns"] = returns_document(result, name)
+    out["mean"] |= own_measures(result, name)
+    again = returns_in(result, name)
+    out["returns"] = {**dataclasses.asdict(again), **again.rates()}
     reliable = reliability_of(result, name)
     error = math.nan if reliable is None else reliable.error
     out["honesty"] = {**honesty_of(result, name).as_dict(), "calibration_error": error}
     return out
-
-
-def returns_document(result: Evaluation, name: str) -> dict[str, Any]:
-    """Returns of targets, where there are some."""
-    found = returns_in(result, name)
-    rates = {
-        "true_positive_rate": found.true_positive_rate,
-        "true_negative_rate": found.true_negative_rate,
-        "geometric_mean": found.geometric_mean,
-    }
-    return {**dataclasses.asdict(found), **rates}
 
 
 def returns_in(result: Evaluation, name: str) -> Returns:
@@ -88,7 +70,8 @@ def _plain(value: Any) -> Any:
 
 def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
     """The scores as text tables."""
-    from ..evaluation.longterm import longterm_score
+    from ..evaluation.honesty import HONESTY_COLUMNS, honesty_cells
+    from ..evaluation.measures import measures, own_measures
     from ..evaluation.returns import RETURN_COLUMNS, return_cells
 
     header = ["tracker", "sequences", "AUC", "P@20", "nP@0.20", "lost", "lost frames"]
@@ -102,25 +85,18 @@ def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
     if not rows:
         public = any(s.truth_given for s in result.dataset)
         return "no sequence was scored" if public else "nothing to score: the truth is not public"
-    parts = [table(header, rows), honesty_table(result, [name for name, *_ in rows])]
+    told = [[name, *honesty_cells(result, name)] for name, *_ in rows]
+    parts = [table(header, rows), table(["tracker", *HONESTY_COLUMNS], told)]
     if groups:
         parts.append(table(["group", *header[1:]], sorted(groups)))
-    if result.dataset.protocol == "got10k":
-        lines = []
-        for name, *_ in rows:
-            found = result.got10k(name)
-            lines.append([name, f"{found.ao:.3f}", f"{found.sr50:.3f}", f"{found.sr75:.3f}"])
-        parts.append(table(["tracker", "AO", "SR0.5", "SR0.75"], lines))
+    if result.dataset.protocol in ("got10k", "longterm"):
+        shown = measures(result.dataset)
+        lines = [[n, *(m.cell(own_measures(result, n)) for m in shown)] for n, *_ in rows]
+        parts.append(table(["tracker", *(m.title for m in shown)], lines))
     again = {name: returns_in(result, name) for name, *_ in rows}
     if any(found.without_target for found in again.values()):
         lines = [[name, *return_cells(found)] for name, found in again.items()]
         parts.append(table(["tracker", *RETURN_COLUMNS], lines))
-    if result.dataset.protocol == "longterm":
-        lines = []
-        for name, *_ in rows:
-            long = longterm_score(result.dataset, result.trackers[name].runs)
-            lines.append([name, *(f"{v:.3f}" for v in (long.precision, long.recall, long.f_score))])
-        parts.append(table(["tracker", "Pr", "Re", "F"], lines))
     if per_sequence:
         lines = [
             [f"{sequence}  {name}", str(score["frames"]), *_cells(score)]
@@ -129,13 +105,6 @@ def summary(result: Evaluation, *, per_sequence: bool = False) -> str:
         ]
         parts.append(table(["sequence", "frames", *header[2:-1]], sorted(lines)))
     return "\n\n".join(parts)
-
-
-def honesty_table(result: Evaluation, names: Sequence[str]) -> str:
-    """What each tracker said of its target, against where it was."""
-    from ..evaluation.honesty import HONESTY_COLUMNS, honesty_cells
-
-    return table(["tracker", *HONESTY_COLUMNS], [[n, *honesty_cells(result, n)] for n in names])
 
 
 def vot_summary(result: VotEvaluation, *, per_sequence: bool = False) -> str:

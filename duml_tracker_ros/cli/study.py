@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..arguments import positive
 from ..outputs import together, write_text
-from .common import (
-    OUT_HELP,
-    CliError,
-    add_clips,
-    add_repeated,
-    add_tracker_options,
-    out_folder,
-    run_options,
-    table,
-)
+from . import common
+from .common import CliError
 
 if TYPE_CHECKING:
     from ..datasets import Dataset
@@ -53,7 +45,7 @@ duml-tracker study --dataset vot2018 --root VOT2018 --size r50 --weights FILE --
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    add_clips(parser, needed=False)
+    common.add_clips(parser, needed=False)
     parser.add_argument(
         "--branches",
         action="store_true",
@@ -77,15 +69,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", default="duml_compact", help="training recipe (default: duml_compact)"
     )
-    add_repeated(
+    common.add_repeated(
         parser,
         "--train-set",
         "KEY=VALUE",
         "change a value of the recipe",
         "train_settings",
     )
-    add_tracker_options(parser)
-    parser.add_argument("--out", metavar="DIR", help=f"results and networks {OUT_HELP}")
+    common.add_tracker_options(parser)
+    parser.add_argument("--out", metavar="DIR", help=f"results and networks {common.OUT_HELP}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,8 +105,8 @@ def run(args: argparse.Namespace) -> int:
     if args.branches:
         return _branches(args, spec, clips)
     shown = measures(clips)
-    out = out_folder(args.out, "study", args.root)
-    options = run_options(args)
+    out = common.out_folder(args.out, "study", args.root)
+    options = common.run_options(args)
     variants = Variants(spec, clips, out / "runs", **options)
 
     mu = study.sweep_mu(variants)
@@ -157,7 +149,7 @@ def _branches(args: argparse.Namespace, spec: TrackerSpec, clips: Dataset) -> in
     from ..evaluation.branches import study_branches
     from ..evaluation.starts import more_starts
 
-    out = out_folder(args.out, "study", args.root)
+    out = common.out_folder(args.out, "study", args.root)
     found = study_branches(
         spec, more_starts(clips, 2), threads=args.threads, progress=not args.quiet
     )
@@ -170,7 +162,7 @@ def _branches(args: argparse.Namespace, spec: TrackerSpec, clips: Dataset) -> in
         scores = [f"{at:.2f} / {off:.2f}" for at, off in shares.scores.values()]
         numbers = [f"{100 * share:.1f}%" for share in (*right, *alone)]
         rows.append([rule, f"{side:g}", *numbers, *scores, f"{shares.box:.3f}"])
-    text = table(header, rows)
+    text = common.table(header, rows)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "branches.md", text + "\n")
     print(text)
@@ -196,9 +188,9 @@ def _paper_tables() -> str:
         for title, rows in tables.items()
         for row in rows
     ]
-    return table(["row", "data sets", "how"], lines)
+    return common.table(["row", "data sets", "how"], lines)
 
 
 def _rows(outcomes: list[VariantScores], shown: tuple[Measure, ...]) -> str:
     rows = [[outcome.name, *(m.cell(outcome.mean) for m in shown)] for outcome in outcomes]
-    return table(["variant", *(m.title for m in shown)], rows)
+    return common.table(["variant", *(m.title for m in shown)], rows)

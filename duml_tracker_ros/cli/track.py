@@ -21,20 +21,8 @@ from numpy.typing import NDArray
 
 from ..arguments import Number
 from ..outputs import open_text, together, unused, write_text
-from .common import (
-    DEFAULT_TRACKER,
-    HALF,
-    CliError,
-    add_levels,
-    add_span,
-    add_threads,
-    add_tracker_options,
-    open_outputs,
-    parse_box,
-    printer,
-    tell_source,
-    tracker_specs,
-)
+from . import common
+from .common import DEFAULT_TRACKER, CliError
 
 if TYPE_CHECKING:
     from ..media.source import Frame, FrameSource
@@ -69,9 +57,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "source", metavar="SOURCE", help="video file, folder of images, camera number or address"
     )
     target = parser.add_argument_group("target")
-    target.add_argument("--box", type=parse_box, metavar="X,Y,W,H", help="target in pixels")
+    target.add_argument("--box", type=common.parse_box, metavar="X,Y,W,H", help="target in pixels")
     target.add_argument("--select", action="store_true", help="draw the target in a window")
-    add_span(target)
+    common.add_span(target)
     output = parser.add_argument_group("output")
     output.add_argument("--video", metavar="FILE", help="annotated video (.mp4 or .avi)")
     output.add_argument(
@@ -85,14 +73,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--fps", type=Number(0.01, 1000), metavar="N", help="of the video (default: as the source)"
     )
-    add_levels(output)
+    common.add_levels(output)
     output.add_argument("--quiet", action="store_true", help="no progress bar")
     trackers = parser.add_argument_group("tracker")
     trackers.add_argument(
         "--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml; also opencv_csrt"
     )
-    add_tracker_options(trackers)
-    add_threads(trackers, HALF)
+    common.add_tracker_options(trackers)
+    common.add_threads(trackers, common.HALF)
 
 
 @dataclass
@@ -128,16 +116,16 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(args.source, args.levels)
     if not (args.video or args.csv or args.json or args.show):
         args.video = str(unused(f"{source.stem}_tracked", ".mp4"))
-    outputs = open_outputs(args)
+    outputs = common.open_outputs(args)
     outputs.reads("SOURCE", args.source)
     files = {
         option: outputs.file(f"--{option}", given, stream=option != "video")
         for option in ("video", "csv", "json")
         if (given := getattr(args, option))
     }
-    say = printer(*files.values())
+    say = common.printer(*files.values())
     limit_threads(args.threads or tracker_threads())
-    (spec,) = tracker_specs(args, [args.tracker])
+    (spec,) = common.tracker_specs(args, [args.tracker])
     tracker = create_participant(spec)
     if args.heatmap and not hasattr(tracker, "score_map"):
         raise CliError(f"--heatmap: {args.tracker} has no score map; use a tracker of this package")
@@ -188,7 +176,7 @@ def run(args: argparse.Namespace) -> int:
     say(f"{summary['frames']} frames ({states or 'first only'}), {speed}")
     for option, path in files.items():
         say(f"{option}: {path}")
-    return tell_source(source)
+    return common.tell_source(source)
 
 
 def _as_dict(row: tuple[Any, ...]) -> dict[str, Any]:

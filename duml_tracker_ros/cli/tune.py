@@ -6,17 +6,8 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..arguments import Number
-from .common import (
-    DEFAULT_TRACKER,
-    OUT_HELP,
-    CliError,
-    add_clips,
-    add_repeated,
-    add_tracker_options,
-    out_folder,
-    run_options,
-    table,
-)
+from . import common
+from .common import DEFAULT_TRACKER, CliError
 
 if TYPE_CHECKING:
     from ..evaluation.variants import VariantScores
@@ -49,8 +40,8 @@ DEFAULT_TRIES = (
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    add_clips(parser)
-    add_repeated(
+    common.add_clips(parser)
+    common.add_repeated(
         parser,
         "--try",
         "KEY=V1,V2,...",
@@ -65,8 +56,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="gain that a value must bring to be taken (default: 0.005)",
     )
     parser.add_argument("--tracker", default=DEFAULT_TRACKER, metavar="NAME", help="default: duml")
-    add_tracker_options(parser)
-    parser.add_argument("--out", metavar="DIR", help=f"raw results {OUT_HELP}")
+    common.add_tracker_options(parser)
+    parser.add_argument("--out", metavar="DIR", help=f"raw results {common.OUT_HELP}")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
     variants = Variants(
         spec,
         clips,
-        out_folder(args.out, "tune", args.root),
-        **run_options(args),
+        common.out_folder(args.out, "tune", args.root),
+        **common.run_options(args),
     )
     rows: list[list[str]] = []
     first: list[VariantScores] = []
@@ -98,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
 
     ranks = main_measure(clips)
     taken = coordinate_search(variants, tries, args.margin, report, ranks.key)
-    print(table(["key", "value", ranks.title, "lost frames", "better / worse", "taken"], rows))
+    header = ["key", "value", ranks.title, "lost frames", "better / worse", "taken"]
+    print(common.table(header, rows))
     if taken:
         print("\n" + " ".join(f"--set {k}={v}" for k, v in taken.items()))
     else:

@@ -126,6 +126,11 @@ class Dataset:
     eao_range: tuple[int, int] | None = None
     submission: str | None = None
 
+    def require_pass(self, option: str, protocols: tuple[str, ...] = ("pass",)) -> None:
+        """Raise DatasetError where the set has a protocol of its own, or no public truth."""
+        if self.protocol not in protocols or self.submission is not None:
+            raise DatasetError(f"{self.name}: {option} is for sets that are scored in one pass")
+
     def __iter__(self) -> Iterator[Sequence]:
         return iter(self.sequences)
 

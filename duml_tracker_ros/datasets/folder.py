@@ -5,17 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .base import (
-    Dataset,
-    DatasetError,
-    Sequence,
-    SequenceError,
-    collect,
-    list_images,
-    make_sequence,
-    read_labels,
-    words,
-)
+from . import base
+from .base import Dataset, DatasetError, Sequence, SequenceError
 
 
 def load_folder(root: Path, pattern: str | None = None) -> Dataset:
@@ -52,8 +43,8 @@ def load_folder(root: Path, pattern: str | None = None) -> Dataset:
             raise SequenceError(name, f"image folder {images} is missing")
         tags: tuple[str, ...] = ()
         if (folder / "attributes.txt").is_file():
-            tags = words(folder / "attributes.txt")
-        truth = read_labels(folder / "groundtruth_rect.txt", name)
-        return make_sequence(name, list_images(images, name), truth, attributes=tags)
+            tags = base.words(folder / "attributes.txt")
+        truth = base.read_labels(folder / "groundtruth_rect.txt", name)
+        return base.make_sequence(name, base.list_images(images, name), truth, attributes=tags)
 
-    return collect("folder", list(folders), load, pattern)
+    return base.collect("folder", list(folders), load, pattern)

@@ -17,21 +17,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from .base import (
-    Dataset,
-    DatasetError,
-    Sequence,
-    SequenceError,
-    collect,
-    first_only,
-    flags,
-    hidden,
-    images_of,
-    make_sequence,
-    numbers,
-    read_boxes,
-    words,
-)
+from . import base
+from .base import Dataset, DatasetError, Sequence, SequenceError
 
 TRAIN = "GOT-10k_Train_"
 
@@ -41,31 +28,31 @@ def got10k(subset: str) -> Callable[[Path, str | None], Dataset]:
 
     def load_all(root: Path, pattern: str | None = None) -> Dataset:
         top = root / subset
-        names = list(words(top / "list.txt"))
+        names = list(base.words(top / "list.txt"))
         if not names:
             raise DatasetError(f"no GOT-10k {subset} sequence: expected {top}/list.txt")
 
         def load(name: str) -> Sequence:
             folder = top / name
-            images = images_of(folder, name)
-            truth = read_boxes(folder / "groundtruth.txt", name)
+            images = base.images_of(folder, name)
+            truth = base.read_boxes(folder / "groundtruth.txt", name)
             if subset == "test":
-                whole = first_only(truth, len(images))
-                return make_sequence(name, images, whole, truth_given=False)
-            cover = np.array(numbers(folder / "cover.label"))
+                whole = base.first_only(truth, len(images))
+                return base.make_sequence(name, images, whole, truth_given=False)
+            cover = np.array(base.numbers(folder / "cover.label"))
             there = (folder / "cover.label").is_file()
             if there and cover.size != len(images):
                 raise SequenceError(
                     name, f"{len(images)} images but {cover.size} lines in cover.label"
                 )
             # AO leaves out what is covered; so do all other scores.
-            unseen = cover == 0 if there else hidden(folder, len(truth), name)
+            unseen = cover == 0 if there else base.hidden(folder, len(truth), name)
             unseen[:1] = False
             if len(unseen) == len(truth):
                 truth[unseen] = np.nan
-            return make_sequence(name, images, truth, cover=cover if there else None)
+            return base.make_sequence(name, images, truth, cover=cover if there else None)
 
-        found = collect(f"got10k-{subset}", names, load, pattern)
+        found = base.collect(f"got10k-{subset}", names, load, pattern)
         if subset == "test":
             return replace(found, submission="got10k")
         return replace(found, protocol="got10k")
@@ -80,14 +67,14 @@ def train_got10k(root: Path) -> Iterator[Sequence]:
     """
     top = root / "train" if (root / "train").is_dir() else root
     for folder in sorted(p.parent for p in top.glob(f"{TRAIN}*/groundtruth.txt")):
-        truth = read_boxes(folder / "groundtruth.txt", folder.name)
-        absent = flags(folder / "absence.label", len(truth), folder.name)
-        truth[absent | hidden(folder, len(truth), folder.name)] = np.nan
+        truth = base.read_boxes(folder / "groundtruth.txt", folder.name)
+        absent = base.flags(folder / "absence.label", len(truth), folder.name)
+        truth[absent | base.hidden(folder, len(truth), folder.name)] = np.nan
         meta = configparser.ConfigParser()
         meta.read(folder / "meta_info.ini", encoding="utf-8-sig")
         label = meta.get("METAINFO", "object_class", fallback="")
-        images = images_of(folder, folder.name)
-        yield make_sequence(folder.name, images, truth, label=label, start=False)
+        images = base.images_of(folder, folder.name)
+        yield base.make_sequence(folder.name, images, truth, label=label, start=False)
 
 
 def train_got10k_for_vot(root: Path) -> Iterator[Sequence]:

@@ -13,18 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import (
-    Dataset,
-    DatasetError,
-    Sequence,
-    SequenceError,
-    collect,
-    flags,
-    images_of,
-    make_sequence,
-    read_boxes,
-    words,
-)
+from . import base
+from .base import Dataset, DatasetError, Sequence, SequenceError
 
 TEST_SET, TRAIN_SET = "testing_set.txt", "training_set.txt"
 
@@ -32,14 +22,14 @@ TEST_SET, TRAIN_SET = "testing_set.txt", "training_set.txt"
 def load_lasot(root: Path, pattern: str | None = None) -> Dataset:
     """The test set: the names in ``testing_set.txt`` where it exists, else all found."""
     folders = _folders(root)
-    names = list(words(root / TEST_SET)) or list(folders)
+    names = list(base.words(root / TEST_SET)) or list(folders)
 
     def load(name: str) -> Sequence:
         if name not in folders:
             raise SequenceError(name, f"named in {TEST_SET} but not found below {root}")
         return _sequence(folders[name])
 
-    return collect("lasot", names, load, pattern)
+    return base.collect("lasot", names, load, pattern)
 
 
 def train_lasot(root: Path) -> Iterator[Sequence]:
@@ -49,7 +39,7 @@ def train_lasot(root: Path) -> Iterator[Sequence]:
     damaged one.
     """
     folders = _folders(root)
-    test, train = words(root / TEST_SET), words(root / TRAIN_SET)
+    test, train = base.words(root / TEST_SET), base.words(root / TRAIN_SET)
     if not test and not train:
         raise DatasetError(
             f"LaSOT root {root}: neither {TEST_SET} nor {TRAIN_SET} in it, so its test sequences "
@@ -72,8 +62,8 @@ def _folders(root: Path) -> dict[str, Path]:
 
 def _sequence(folder: Path, start: bool = True) -> Sequence:
     name = folder.name
-    truth = read_boxes(folder / "groundtruth.txt", name, origin=1)
+    truth = base.read_boxes(folder / "groundtruth.txt", name, origin=1)
     for label in ("full_occlusion", "out_of_view"):
-        truth[flags(folder / f"{label}.txt", len(truth), name)] = np.nan
-    images = images_of(folder / "img", name)
-    return make_sequence(name, images, truth, label=name.rpartition("-")[0], start=start)
+        truth[base.flags(folder / f"{label}.txt", len(truth), name)] = np.nan
+    images = base.images_of(folder / "img", name)
+    return base.make_sequence(name, images, truth, label=name.rpartition("-")[0], start=start)

@@ -6,15 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import (
-    Dataset,
-    DatasetError,
-    Sequence,
-    SequenceError,
-    collect,
-    images_of,
-    make_sequence,
-)
+from . import base
+from .base import Dataset, DatasetError, Sequence, SequenceError
 from .boxes import Array, present
 from .text import read_text
 
@@ -27,7 +20,7 @@ def load_nfs(root: Path, pattern: str | None = None) -> Dataset:
 
     def load(name: str) -> Sequence:
         path = files[name]
-        images = images_of(path.parent / path.stem, name)
+        images = base.images_of(path.parent / path.stem, name)
         rows: dict[int, list[float]] = {}
         for number, line in enumerate(read_text(path).rstrip().splitlines(), start=1):
             try:
@@ -48,9 +41,9 @@ def load_nfs(root: Path, pattern: str | None = None) -> Dataset:
             count = min(len(boxes), len(images))
             boxes, images = boxes[:count], images[:count]
         boxes[~present(boxes)] = np.nan
-        return make_sequence(name, images, boxes)
+        return base.make_sequence(name, images, boxes)
 
-    return collect("nfs", list(files), load, pattern)
+    return base.collect("nfs", list(files), load, pattern)
 
 
 def _by_frame(rows: dict[int, list[float]], images: int) -> Array:

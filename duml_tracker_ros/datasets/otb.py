@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .base import (
-    Dataset,
-    DatasetError,
-    Sequence,
-    collect,
-    images_of,
-    last_number,
-    make_sequence,
-    read_boxes,
-    words,
-)
+from . import base
+from .base import Dataset, DatasetError, Sequence
 
 RANGES = {
     "David": (300, 770),
@@ -40,11 +31,13 @@ def load_otb(root: Path, pattern: str | None = None) -> Dataset:
 
     def load(name: str) -> Sequence:
         path = files[name]
-        images = images_of(path.parent / "img", name)
+        images = base.images_of(path.parent / "img", name)
         if path.parent.name in RANGES:
             first, last = RANGES[path.parent.name]
-            images = tuple(p for p in images if first <= last_number(p) <= last)
-        tags = words(path.parent / "attrs.txt")
-        return make_sequence(name, images, read_boxes(path, name, origin=1), attributes=tags)
+            images = tuple(p for p in images if first <= base.last_number(p) <= last)
+        tags = base.words(path.parent / "attrs.txt")
+        return base.make_sequence(
+            name, images, base.read_boxes(path, name, origin=1), attributes=tags
+        )
 
-    return collect("otb", list(files), load, pattern)
+    return base.collect("otb", list(files), load, pattern)

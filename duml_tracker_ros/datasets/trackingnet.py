@@ -6,16 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from .base import (
-    Dataset,
-    DatasetError,
-    Sequence,
-    collect,
-    first_only,
-    images_of,
-    make_sequence,
-    read_boxes,
-)
+from . import base
+from .base import Dataset, DatasetError, Sequence
 
 
 def load_trackingnet(root: Path, pattern: str | None = None) -> Dataset:
@@ -26,11 +18,13 @@ def load_trackingnet(root: Path, pattern: str | None = None) -> Dataset:
         raise DatasetError(f"no TrackingNet test sequence: expected {annotations}/<Seq>.txt")
 
     def load(name: str) -> Sequence:
-        truth = read_boxes(annotations / f"{name}.txt", name)
-        images = images_of(root / "TEST" / "frames" / name, name)
-        return make_sequence(name, images, first_only(truth, len(images)), truth_given=False)
+        truth = base.read_boxes(annotations / f"{name}.txt", name)
+        images = base.images_of(root / "TEST" / "frames" / name, name)
+        return base.make_sequence(
+            name, images, base.first_only(truth, len(images)), truth_given=False
+        )
 
-    return replace(collect("trackingnet", names, load, pattern), submission="trackingnet")
+    return replace(base.collect("trackingnet", names, load, pattern), submission="trackingnet")
 
 
 def train_trackingnet(root: Path) -> Iterator[Sequence]:
@@ -41,5 +35,5 @@ def train_trackingnet(root: Path) -> Iterator[Sequence]:
     for path in sorted(root.glob("TRAIN_*/anno/*.txt")):
         frames = path.parent.parent / "frames" / path.stem
         if frames.is_dir():
-            images, truth = images_of(frames, path.stem), read_boxes(path, path.stem)
-            yield make_sequence(path.stem, images, truth, start=False)
+            images, truth = base.images_of(frames, path.stem), base.read_boxes(path, path.stem)
+            yield base.make_sequence(path.stem, images, truth, start=False)

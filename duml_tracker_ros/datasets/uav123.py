@@ -6,18 +6,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from .base import (
-    Dataset,
-    DatasetError,
-    Sequence,
-    SequenceError,
-    collect,
-    images_of,
-    last_number,
-    make_sequence,
-    numbers,
-    read_boxes,
-)
+from . import base
+from .base import Dataset, DatasetError, Sequence, SequenceError
 from .text import read_text
 
 ATTRIBUTES = (
@@ -56,15 +46,15 @@ def uav123(version: str) -> Callable[[Path, str | None], Dataset]:
                     f"image folder {folder / where} is missing; parts of one video need the data "
                     f"set's configSeqs.m in {root}",
                 )
-            images = images_of(folder / where, name)
+            images = base.images_of(folder / where, name)
             if first is not None and last is not None:
-                images = tuple(p for p in images if first <= last_number(p) <= last)
-            flags = numbers(annotations / "att" / f"{name}.txt")
+                images = tuple(p for p in images if first <= base.last_number(p) <= last)
+            flags = base.numbers(annotations / "att" / f"{name}.txt")
             tags = tuple(a for a, f in zip(ATTRIBUTES, flags, strict=False) if f == 1)
-            truth = read_boxes(files[name], name, origin=1)
-            return make_sequence(name, images, truth, attributes=tags)
+            truth = base.read_boxes(files[name], name, origin=1)
+            return base.make_sequence(name, images, truth, attributes=tags)
 
-        return collect(version.lower(), list(files), load, pattern)
+        return base.collect(version.lower(), list(files), load, pattern)
 
     return load_all
 

@@ -8,17 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import (
-    Dataset,
-    DatasetError,
-    Sequence,
-    SequenceError,
-    collect,
-    images_of,
-    make_sequence,
-    numbers,
-    words,
-)
+from . import base
+from .base import Dataset, DatasetError, Sequence, SequenceError
 from .boxes import present
 from .region import Region, parse_region
 from .text import read_text
@@ -45,7 +36,7 @@ PROTOCOLS = {
 def vot(year: str) -> Callable[[Path, str | None], Dataset]:
     def load_all(root: Path, pattern: str | None = None) -> Dataset:
         """A challenge of one year: short-term, or long-term (no anchors, truth of NaN)."""
-        names = list(words(root / "list.txt"))
+        names = list(base.words(root / "list.txt"))
         names = names or sorted(p.parent.name for p in root.glob("*/groundtruth.txt"))
         if not names:
             raise DatasetError(f"no VOT sequence: expected {root}/list.txt")
@@ -58,11 +49,11 @@ def vot(year: str) -> Callable[[Path, str | None], Dataset]:
             boxes = np.array([r.bounding_box() for r in regions]).reshape(-1, 4)
             boxes[:, :2] -= 1  # VOT counts pixels from 1
             boxes[~present(boxes)] = np.nan
-            anchors = np.array(numbers(folder / "anchor.value"))
+            anchors = np.array(base.numbers(folder / "anchor.value"))
             if anchored and not anchors.any():
                 raise SequenceError(name, f"{folder / 'anchor.value'} names no anchor")
             tags = tuple(sorted(p.stem for p in folder.glob("*.tag")))
-            found = make_sequence(name, images_of(images, name), boxes, attributes=tags)
+            found = base.make_sequence(name, base.images_of(images, name), boxes, attributes=tags)
             if anchored:
                 padded = np.zeros(len(found))
                 padded[: len(anchors)] = anchors[: len(found)]
@@ -70,7 +61,7 @@ def vot(year: str) -> Callable[[Path, str | None], Dataset]:
             return replace(found, regions=regions)
 
         return replace(
-            collect(year, names, load, pattern),
+            base.collect(year, names, load, pattern),
             protocol=PROTOCOLS[year],
             eao_range=EAO_RANGES.get(year),
         )

@@ -8,7 +8,7 @@ import random
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets import Dataset, DatasetError, Sequence
+from ..datasets import Dataset, Sequence
 
 SHIFT = 0.1
 """How far the centre is off at most, in sides of the true box."""
@@ -25,8 +25,7 @@ def drawn_boxes(dataset: Dataset, count: int) -> Dataset:
     Raises:
         DatasetError: the data set has a protocol of its own, or no public truth.
     """
-    if dataset.protocol not in ("pass", "longterm") or dataset.submission is not None:
-        raise DatasetError(f"{dataset.name}: --jitter is for sets that are scored in one pass")
+    dataset.require_pass("--jitter", ("pass", "longterm"))
     runs = [
         dataclasses.replace(clip, name=f"{clip.name}~{run}", selection=drawn_box(clip, run))
         for clip in dataset

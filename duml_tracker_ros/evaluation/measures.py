@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from .longterm import longterm_score
 from .metrics import iou
 from .one_pass import Run
 from .participants import TrackerSpec
-from .runner import evaluate
+from .runner import Evaluation, evaluate
 from .vot_runs import evaluate_vot
 
 
@@ -100,12 +99,18 @@ def score(
     found = result.trackers[spec.name]
     mean = found.mean()
     mean["correlation"] = correlation(dataset, found.runs)
-    if dataset.protocol == "got10k":
-        scores = result.got10k(spec.name)
-        mean |= {"ao": scores.ao, "sr50": scores.sr50, "sr75": scores.sr75}
-    if dataset.protocol == "longterm":
-        mean |= dataclasses.asdict(longterm_score(dataset, found.runs))
+    mean |= own_measures(result, spec.name)
     return mean, {name: one.auc for name, one in found.scores.items()}
+
+
+def own_measures(result: Evaluation, tracker: str) -> dict[str, float]:
+    """The measures of one-pass protocols of their own, GOT-10k's and VOT's long-term ones."""
+    dataset, found = result.dataset, result.trackers[tracker]
+    if dataset.protocol not in ("got10k", "longterm") or not found.scores:
+        return {}
+    got10k = dataset.protocol == "got10k"
+    score = result.got10k(tracker) if got10k else longterm_score(dataset, found.runs)
+    return {m.key: getattr(score, m.key) for m in _BY_PROTOCOL[dataset.protocol]}
 
 
 def correlation(dataset: Dataset, runs: Mapping[str, Run]) -> float:

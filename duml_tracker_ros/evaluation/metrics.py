@@ -129,17 +129,9 @@ class PassScore:
 
     def as_dict(self) -> dict[str, Any]:
         """The named single numbers, without the curves."""
-        return {
-            "auc": self.auc,
-            "precision20": self.precision20,
-            "norm_precision20": self.norm_precision20,
-            "norm_precision_mean": self.norm_precision_mean,
-            "average_overlap": self.average_overlap,
-            "lost_frames": self.lost_frames,
-            "lost_sequences": self.lost_sequences,
-            "frames": self.frames,
-            "absent": self.absent,
-        }
+        names = ("auc", "precision20", "norm_precision20", "norm_precision_mean")
+        rest = ("average_overlap", "lost_frames", "lost_sequences", "frames", "absent")
+        return {name: getattr(self, name) for name in names + rest}
 
 
 def score_pass(boxes: ArrayLike, truth: ArrayLike) -> PassScore:

@@ -65,7 +65,9 @@ class OwnTracker:
         self.tracker.init(image, box, order="bgr")
 
     def update(self, image: NDArray[np.uint8]) -> FrameAnswer:
-        result = self.tracker.update(image, order="bgr")
+        return self._told(self.tracker.update(image, order="bgr"))
+
+    def _told(self, result: Any) -> FrameAnswer:
         self._maps, self._mask = result.score_maps, result.mask
         return FrameAnswer(result.box, result.confidence, result.state.value, result.search_region)
 
@@ -101,9 +103,7 @@ class OwnTrackers(OwnTracker):
         self._targets = [self.tracker.start(image, box, "bgr") for _ in range(self._count)]
 
     def update(self, image: NDArray[np.uint8]) -> FrameAnswer:
-        result = self.tracker.track(image, self._targets, "bgr")[0]
-        self._maps, self._mask = result.score_maps, result.mask
-        return FrameAnswer(result.box, result.confidence, result.state.value, result.search_region)
+        return self._told(self.tracker.track(image, self._targets, "bgr")[0])
 
 
 def known_trackers() -> tuple[str, ...]:

@@ -63,6 +63,11 @@ class Returns:
         shares = np.linspace(0, 1, 1001)
         return float(np.sqrt((1 - shares) * tpr * ((1 - shares) * tnr + shares)).max())
 
+    def rates(self) -> dict[str, float]:
+        """OxUvA's, by name."""
+        names = ("true_positive_rate", "true_negative_rate", "geometric_mean")
+        return {name: getattr(self, name) for name in names}
+
 
 def returns_of(run: Run, sequence: Sequence) -> Returns:
     """What one run tells; the given first frame is left out."""
@@ -109,9 +114,8 @@ def return_cells(found: Returns) -> list[str]:
     shares = [
         n / found.absences if found.absences else math.nan for n in (found.found, found.wrong)
     ]
-    rates = found.true_positive_rate, found.true_negative_rate, found.geometric_mean
     return [
         str(found.absences),
         *(f"{v:.1%}" if math.isfinite(v) else "-" for v in shares),
-        *(f"{v:.3f}" if math.isfinite(v) else "-" for v in rates),
+        *(f"{v:.3f}" if math.isfinite(v) else "-" for v in found.rates().values()),
     ]

@@ -62,7 +62,7 @@ def absent_pairs(dataset: Dataset) -> Dataset:
     Raises:
         DatasetError: there are no two clips, or the data set has a protocol of its own.
     """
-    require_pass(dataset, "--absent")
+    _require_two(dataset, "--absent")
     pairs: list[Sequence] = [absent_pair(a, b) for a, b in itertools.permutations(dataset, 2)]
     return dataclasses.replace(dataset, sequences=pairs)
 
@@ -88,7 +88,7 @@ def returns(dataset: Dataset) -> Dataset:
     Raises:
         DatasetError: there are too few clips, or the data set has a protocol of its own.
     """
-    require_pass(dataset, "--returns")
+    _require_two(dataset, "--returns")
     clips = list(dataset)
     runs: list[Sequence] = []
     for step in sorted({1, len(clips) // 2} - {0}):
@@ -141,10 +141,9 @@ def _elsewhere(boxes: Array, size: NDArray[np.int_]) -> tuple[tuple[int, int], i
     return best, longest[0]
 
 
-def require_pass(dataset: Dataset, option: str) -> None:
+def _require_two(dataset: Dataset, option: str) -> None:
     """Raise DatasetError where clips cannot be put together: of another protocol, or too few."""
-    if dataset.protocol != "pass" or dataset.submission is not None:
-        raise DatasetError(f"{dataset.name}: {option} is for sets that are scored in one pass")
+    dataset.require_pass(option)
     if len(dataset) < 2:
         raise DatasetError(f"{option} needs two clips at least; --sequences leaves {len(dataset)}")
 
@@ -157,8 +156,7 @@ def every(dataset: Dataset, stride: int) -> Dataset:
     Raises:
         DatasetError: the data set has a protocol of its own, or no public truth.
     """
-    if dataset.protocol != "pass" or dataset.submission is not None:
-        raise DatasetError(f"{dataset.name}: --stride is for sets that are scored in one pass")
+    dataset.require_pass("--stride")
     clips = [
         dataclasses.replace(
             clip,

@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from ..datasets import Dataset, DatasetError, Sequence
+from ..datasets import Dataset, Sequence
 from .metrics import present
 
 
@@ -23,8 +23,7 @@ def more_starts(dataset: Dataset, count: int) -> Dataset:
     Raises:
         DatasetError: the data set has a protocol of its own, or no public truth.
     """
-    if dataset.protocol != "pass" or dataset.submission is not None:
-        raise DatasetError(f"{dataset.name}: --starts is for sets that are scored in one pass")
+    dataset.require_pass("--starts")
     runs = [run for clip in dataset for run in _runs(clip, count)]
     return dataclasses.replace(dataset, sequences=runs)
 

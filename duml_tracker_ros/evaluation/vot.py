@@ -166,6 +166,10 @@ class VotScore:
     eao: float
     eao_curve: Array
 
+    def as_dict(self) -> dict[str, float | None]:
+        """The numbers without the curve."""
+        return {name: value for name, value in vars(self).items() if name != "eao_curve"}
+
 
 def supervised_accuracy(run: SupervisedRun, burn_in: int = BURN_IN) -> float:
     """Mean overlap of tracked frames, without ``burn_in`` frames from each start; 0 if none."""

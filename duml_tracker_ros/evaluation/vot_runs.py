@@ -129,23 +129,14 @@ def run_anchors(tracker: Participant, video: Video) -> VotRun:
     found = []
     for start in np.flatnonzero(video.anchors):
         backward = bool(video.anchors[start] < 0)
-        run = Trajectory(f"{base_name(video)}_{start:08d}", (), (), (), int(start), backward)
+        name = f"{base_name(video)}_{start:08d}"
+        run = Trajectory(name, (), (), (), int(start), backward)
         seed_all()
-        regions, seconds = [special(vot.INITIALIZED)], []
-        confidence = [float("nan")]
-        for step, frame in enumerate(run.frames(len(video))):
-            if step == 0:
-                seconds.append(_start(tracker, video, frame))
-                continue
-            region, elapsed, sure = _follow(tracker, video, frame)
-            regions.append(region)
-            seconds.append(elapsed)
-            confidence.append(sure)
-        found.append(
-            Trajectory(
-                run.name, tuple(regions), tuple(seconds), tuple(confidence), run.start, backward
-            )
-        )
+        first, *others = run.frames(len(video))
+        steps = [(special(vot.INITIALIZED), _start(tracker, video, first), float("nan"))]
+        steps += [_follow(tracker, video, frame) for frame in others]
+        regions, seconds, confidence = zip(*steps, strict=True)
+        found.append(Trajectory(name, regions, seconds, confidence, run.start, backward))
     return VotRun(tuple(found), video.size, describe(tracker, video))
 
 
@@ -268,21 +259,9 @@ class VotTracker:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without the curve."""
-        mean = {} if self.score is None else {**_score_dict(self.score)}
-        mean["ms_median"] = self.ms_median()
-        return {
-            "mean": mean,
-            "sequences": {n: _score_dict(s) for n, s in self.sequences.items()},
-        }
-
-
-def _score_dict(score: vot.VotScore) -> dict[str, Any]:
-    return {
-        "accuracy": score.accuracy,
-        "robustness": score.robustness,
-        "failures": score.failures,
-        "eao": score.eao,
-    }
+        mean = {} if self.score is None else self.score.as_dict()
+        sequences = {name: score.as_dict() for name, score in self.sequences.items()}
+        return {"mean": {**mean, "ms_median": self.ms_median()}, "sequences": sequences}
 
 
 @dataclass

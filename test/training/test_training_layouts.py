@@ -20,7 +20,7 @@ from duml_tracker_ros.training.data import (
     Bank,
     Batches,
     DataError,
-    Kind,
+    SampleKind,
     Shape,
     Synthesis,
     load_bank,
@@ -193,7 +193,7 @@ def test_samples_from_pictures_on_disk(tmp_path: Path) -> None:
     bank = load_layout("got10k", tmp_path, stride=1)
     synthesis = Synthesis(bank, (), Shape(65, 129), {"video": 1, "still": 1, "patch": 1})
     kinds = {synthesis.sample(random.Random(i)).kind for i in range(30)}
-    assert kinds == {Kind.VIDEO, Kind.STILL, Kind.PATCH}
+    assert kinds == {SampleKind.VIDEO, SampleKind.STILL, SampleKind.PATCH}
 
 
 def test_one_lost_picture_does_not_end_a_run(
@@ -224,7 +224,7 @@ def test_loader_joins_layouts_and_index(tmp_path: Path) -> None:
     layouts = {"lasot": str(tmp_path / "lasot")}
     data = DataConfig(str(root), workers=0, grabcut_limit=0, mix={"video": 1.0}, layouts=layouts)
     loader = make_loader(data, Batches(size=6), progress=False)
-    assert set(next(iter(loader))["kind"].tolist()) == {int(Kind.VIDEO)}
+    assert set(next(iter(loader))["kind"].tolist()) == {int(SampleKind.VIDEO)}
 
 
 def test_errors_name_the_place(tmp_path: Path) -> None:
@@ -368,9 +368,9 @@ def test_shares_say_how_often_a_data_set_is_drawn_from(tmp_path: Path) -> None:
     bank = load_bank(None, layouts=layouts, progress=False)
     synthesis = Synthesis(bank, (), Shape(65, 129), shares={"got10k": 3, "coco": 1})
     kinds = [synthesis.sample(random.Random(i)).kind for i in range(200)]
-    assert set(kinds) == {Kind.VIDEO, Kind.STILL}
-    assert 0.65 < kinds.count(Kind.VIDEO) / 200 < 0.85
+    assert set(kinds) == {SampleKind.VIDEO, SampleKind.STILL}
+    assert 0.65 < kinds.count(SampleKind.VIDEO) / 200 < 0.85
     alone = Synthesis(bank, (), Shape(65, 129), shares={"coco": 1})
-    assert {alone.sample(random.Random(i)).kind for i in range(20)} == {Kind.STILL}
+    assert {alone.sample(random.Random(i)).kind for i in range(20)} == {SampleKind.STILL}
     with pytest.raises(DataError, match="nothing to draw from lasot"):
         Synthesis(bank, (), Shape(65, 129), shares={"coco": 1, "lasot": 1})
