@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..evaluation.participants import TrackerSpec
     from ..evaluation.runner import Evaluation
     from ..evaluation.vot_runs import VotEvaluation
-from .scores import as_document, summary, vot_summary
+from .scores import as_document, differences, summary, vot_summary
 
 HELP = "score trackers on labelled sequences"
 DESCRIPTION = """\
@@ -243,6 +243,8 @@ def run(args: argparse.Namespace) -> int:
         say(vot_summary(result, per_sequence=args.per_sequence))
     else:
         say(summary(result, per_sequence=args.per_sequence))
+        if changes := differences(result, args.switch):
+            say(f"\n{changes}")
     for name, reason in result.problems.items():
         print(f"not scored: {name}: {reason}", file=sys.stderr)
     for file, doubts in submitted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .common import table
@@ -141,3 +142,25 @@ def _cells(score: dict[str, Any]) -> list[str]:
     numbers = [f"{score[k]:.3f}" for k in ("auc", "precision20", "norm_precision20")]
     lost = [str(score["lost_sequences"]), f"{score['lost_frames']:.1%}"]
     return [*numbers, *lost, f"{score['ms_median']:.1f}"]
+
+
+def differences(result: Evaluation, switches: Sequence[str]) -> str:
+    """A table of what each switch changes, in pairs of runs; nothing where nothing was scored."""
+    from ..evaluation.paired import clips_of, difference
+
+    clips, rows = clips_of(result.dataset), []
+    auc = {
+        name: {sequence: score.auc for sequence, score in found.scores.items()}
+        for name, found in result.trackers.items()
+    }
+    pairs = [(name, f"{name} {text}") for name in auc for text in switches]
+    for name, changed in pairs:
+        if not set(auc[name]) & set(auc.get(changed, ())):
+            continue
+        found = difference(auc[changed], auc[name], clips)
+        numbers = (found.mean, found.low, found.high, found.median)
+        mean, low, high, median = (f"{value:+.3f}" for value in numbers)
+        clip_counts = f"{found.better}, {found.worse}"
+        rows.append([changed, f"{mean} ({low} to {high})", median, clip_counts])
+    header = ["against the same without it", "AUC (95 %)", "of medians", "clips better, worse"]
+    return table(header, rows) if rows else ""

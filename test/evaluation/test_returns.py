@@ -139,7 +139,8 @@ def test_the_command_compares_a_setting_with_itself_and_counts_returns(
     assert main([*arguments, "--json", str(spoken)]) == 0
     printed = capsys.readouterr().out
     on = "duml reacquire.active=true localize.proof_frames=3"
-    assert printed.count(f"| {on} |") == 3, "scores, honesty, returns"
+    assert printed.count(f"| {on} |") == 4, "scores, honesty, returns, difference"
+    assert "| clips better, worse |" in printed
     assert "| found again | wrong taken |" in printed
     trackers = json.loads(spoken.read_text())["trackers"]
     assert set(trackers) == {"duml", on}
