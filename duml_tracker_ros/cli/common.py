@@ -177,7 +177,7 @@ def add_clips(parser: argparse._ActionsContainer, needed: bool = True) -> None:
 
 
 def run_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What `evaluation.runner.evaluate` takes of the options of `add_clips`."""
+    """Return the arguments of `evaluation.runner.evaluate` that `add_clips` asks for."""
     return {"jobs": args.jobs, "threads": args.threads, "progress": not args.quiet}
 
 
@@ -234,7 +234,7 @@ def check_device(name: str) -> None:
 
 
 def open_outputs(args: argparse.Namespace) -> Outputs:
-    """What a command may write, beside the files and folders that its arguments say it reads."""
+    """Return the checks on what a command writes: never over what its arguments say it reads."""
     outputs = Outputs()
     for name in ("root", "truth", "train", "config"):
         outputs.reads(f"--{name}", getattr(args, name, None))

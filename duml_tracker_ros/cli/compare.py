@@ -167,7 +167,7 @@ def _write(
 
 
 def _origin(args: argparse.Namespace, entries: list[Entry]) -> str:
-    """What was run, when and on what."""
+    """Return a sentence on the command, the day, the machine, the clips and the weights."""
     from ..evaluation.environment import processor_name
     from ..processors import usable_processors
 

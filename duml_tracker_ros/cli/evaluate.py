@@ -49,7 +49,7 @@ duml-tracker eval --root sequences --tracker duml opencv_csrt opencv_kcf --jobs 
 # two sequences, a changed setting, numbers for a script
 duml-tracker eval --root sequences --sequences 'Crossing,Tiger*' --set online.update=never \
 --json scores.json
-# what is told of targets that are not there
+# the states that trackers report while the target is absent
 duml-tracker eval --root sequences --absent --tracker duml drol_rpn
 # a setting on beside off, for a camera that moves twice as fast
 duml-tracker eval --root sequences --stride 2 --switch motion.active=true
@@ -104,7 +104,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--absent",
         action="store_true",
-        help="what is told of an absent target: every ordered pair of sequences, the first 50 "
+        help="states reported of an absent target: every ordered pair of sequences, the first 50 "
         "frames of one, then 60 of the other, in which its target is not",
     )
     data.add_argument(

@@ -166,7 +166,7 @@ def _int8(
 
 
 def describe(net: CropNet) -> dict[str, Any]:
-    """What a user of the graphs has to know."""
+    """Return sizes, anchors and the format of crops, for the manifest."""
     config = net.config
     return {
         "crop": "float32 [1, 3, S, S], RGB, 0..255",

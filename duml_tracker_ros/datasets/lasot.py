@@ -33,7 +33,7 @@ def load_lasot(root: Path, pattern: str | None = None) -> Dataset:
 
 
 def train_lasot(root: Path) -> Iterator[Sequence]:
-    """What may be trained on: all found but the names in ``testing_set.txt``.
+    """Yield the sequences to train on: all found but the names in ``testing_set.txt``.
 
     Raises DatasetError when nothing says which sequences are for testing, SequenceError for a
     damaged one.

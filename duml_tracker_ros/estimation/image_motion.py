@@ -10,7 +10,7 @@ from ..pixels import Box
 from .constant_velocity import Array, ConstantVelocity
 
 LONGEST = 1.0
-"""Seconds without the target after which nothing is told of its motion."""
+"""Seconds without the target after which its motion is unknown."""
 # Standard deviation of a box's centre from image to image: a share of its side, and pixels.
 SHARE, PIXELS = 0.01, 0.2
 OFFSET = 0.03

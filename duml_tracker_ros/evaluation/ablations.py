@@ -86,7 +86,7 @@ def _plug_on(size: str) -> Iterator[Row]:
 
 
 def _network_settings(source: str, target: str, size: str) -> dict[str, Any]:
-    """What tells the network of one tracker from that of another, as dotted keys."""
+    """Return the settings in which the networks of two trackers differ, as dotted keys."""
     theirs = dataclasses.asdict(load_config(size, name=source).network)
     own = dataclasses.asdict(load_config(size, name=target).network)
     return {f"network.{key}": value for key, value in theirs.items() if own[key] != value}
@@ -115,6 +115,6 @@ def run_row(
 
 
 def variants_of(rows: list[Row], spec: TrackerSpec, **options: Any) -> dict[str, Variants]:
-    """What runs the rows, one for each tracker among them; ``options`` are those of `Variants`."""
+    """Return `Variants`, made with ``options``, for each tracker among the rows."""
     names = {row.tracker for row in rows}
     return {n: Variants(dataclasses.replace(spec, name=n), **options) for n in sorted(names)}

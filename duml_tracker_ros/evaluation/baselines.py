@@ -142,7 +142,7 @@ class OpenCvTracker:
         return FrameAnswer(self._last, confidence, "tracking")
 
     def describe(self) -> dict[str, Any]:
-        """What identifies this tracker in results."""
+        """Return what identifies this tracker in results."""
         return {"name": self.name, "opencv": cv2.__version__, "legacy": self._legacy}
 
 

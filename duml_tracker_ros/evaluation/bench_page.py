@@ -85,7 +85,7 @@ def _ratio(result: BenchResult, references: Sequence[BenchResult]) -> str:
 
 
 def further_targets(results: Sequence[BenchResult]) -> str:
-    """What each target beyond the first costs, in words; empty without such a sweep."""
+    """Return the cost of each target beyond the first, in words; empty without such a sweep."""
     isas = [r.case.isa for r in results]
     found = [r for r in results if r.case.group == "targets" and r.case.isa == isas[0]]
     found.sort(key=lambda r: r.case.targets)

@@ -42,7 +42,7 @@ class Honesty:
 
 
 def honesty(run: Run, sequence: Sequence) -> Honesty:
-    """How honest one run was; the sequence's truth must be public."""
+    """Compare the states of one run with the truth, which must be public."""
     told = np.array(run.states[1:])
     there = present(sequence.truth)[1:]
     off = iou(run.boxes, sequence.truth)[1:] < FALSE
@@ -81,7 +81,7 @@ def honesty_of(result: Evaluation, tracker: str) -> Honesty:
 
 
 def reliability_of(result: Evaluation, tracker: str) -> Reliability | None:
-    """How well a tracker's confidence says its overlap; None where it tells no confidence."""
+    """Compare a tracker's confidence with its overlaps; None where it reports no confidence."""
     found = result.trackers[tracker]
     clips = [s for s in result.dataset if s.name in found.scores and len(s) > 1]
     if not clips:

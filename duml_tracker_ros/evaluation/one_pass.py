@@ -111,7 +111,7 @@ def run_sequence(
 
 
 def describe(tracker: Participant, sequence: Sequence) -> dict[str, Any]:
-    """What a tracker says of itself, and what was done to the frames that it saw."""
+    """Return the tracker's description, and a note on how its frames were changed."""
     note = sequence.pictures.note()
     return {**tracker.describe(), **({"pictures": note} if note else {})}
 

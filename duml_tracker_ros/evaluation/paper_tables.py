@@ -38,7 +38,7 @@ class PaperRow:
     reason: str = ""
 
     def text(self) -> str:
-        """What makes the row, as commands; or why nothing does."""
+        """Return the commands that make the row, or why there are none."""
         if self.kind == "not":
             return f"not reproduced: {self.reason}"
         run = f"eval --tracker {self.tracker} --size {self.size}{_set(self.settings)}"

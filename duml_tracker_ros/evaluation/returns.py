@@ -70,7 +70,7 @@ class Returns:
 
 
 def returns_of(run: Run, sequence: Sequence) -> Returns:
-    """What one run tells; the given first frame is left out."""
+    """Count the returns of one run; the given first frame is left out."""
     there = present(sequence.truth)
     overlap = iou(run.boxes, np.where(there[:, None], sequence.truth, 0.0))
     told = np.array(run.states)

@@ -63,7 +63,7 @@ def run_key(description: dict[str, Any], spec: TrackerSpec, sequence: Sequence) 
 
 
 def _computer(by_torch: bool) -> list[str | int]:
-    """What computes in this process: libraries, processor, threads."""
+    """Return the libraries, processor and threads of this process."""
     import cv2
 
     found = [np.__version__, cv2.__version__, cv2.getNumThreads(), processor_name()]

@@ -46,7 +46,7 @@ def strip(story: Story, failure: Failure | None = None, side: int = SIDE) -> np.
 
 
 def picture(story: Story, index: int, side: int) -> np.ndarray:
-    """What was searched in a frame, with the true and the found box, uint8 [side, side, 3] RGB."""
+    """Draw the searched region with the true and the found box: uint8 [side, side, 3] RGB."""
     trace = story.trace
     image = _enlarged(trace.picture(index), side)
     true = story.true_box(index)

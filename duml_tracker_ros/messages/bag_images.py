@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ..arguments import shown
@@ -116,12 +115,7 @@ class BagImages:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._reader.close()
 
     @property
@@ -131,7 +125,7 @@ class BagImages:
 
     @property
     def gaps(self) -> str:
-        """What of a video was not shown, and why; empty where all was."""
+        """Return how many packets of a video were not shown, and why; empty where all were."""
         video = self._video
         if not video.skipped:
             return ""

@@ -73,7 +73,7 @@ READ = (
 
 
 def find(encoding: str) -> Encoding:
-    """What `encoding` means, in whatever case and spelling.
+    """Return the meaning of an encoding's name, in whatever case and spelling.
 
     Raises:
         CodecError: it is none of what is read; the text says what to do.

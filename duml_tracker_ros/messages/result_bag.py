@@ -6,7 +6,6 @@ import math
 import os
 import shutil
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ..pixels import Box
@@ -56,14 +55,9 @@ class ResultBag:
         }
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if error is None:
+            if kind is None:
                 self._writer.close()
                 (self._scratch / self.path.name).rename(self.path)
             else:

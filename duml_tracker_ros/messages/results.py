@@ -1,4 +1,4 @@
-"""What is told of a target in one image, written into messages of ROS or of a bag alike."""
+"""Results of one image, written into messages of ROS or of a bag alike."""
 
 from __future__ import annotations
 

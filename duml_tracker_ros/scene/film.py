@@ -119,7 +119,7 @@ class Film:
         return cv2.multiply(image, full, scale=1 / 255)
 
     def expose(self, image: ByteImage, index: int) -> ByteImage:
-        """What the sensor makes of it: motion blur, exposure, noise, compression."""
+        """Apply motion blur, exposure, noise and compression."""
         set_ = self.drive.settings
         kernel = self._blur_kernel(index)
         if kernel is not None:

@@ -154,7 +154,7 @@ def memory(config: TrainConfig, replicas: Replicas | None = None) -> Memory:
 
 
 def _marks(config: TrainConfig, steps: int, mark: Callable[[], Any]) -> list[Any]:
-    """What ``mark`` says after each of the first ``steps`` + 1 steps."""
+    """Return the results of ``mark`` after each of the first ``steps`` + 1 steps."""
     found: list[Any] = []
     short = dataclasses.replace(config, steps=steps + 1, stop_after=0, validate_on="", thaw_at=0)
     with tempfile.TemporaryDirectory() as folder:

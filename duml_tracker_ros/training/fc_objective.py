@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..tracker.geometry import xywh_to_xyxy, xyxy_to_cxcywh
+from ..tracker.geometry import xyxy_to_cxcywh
 from ..tracker.network.siamese import SiameseNet
 from ..tracker.settings import Group, Range
+from .batch_parts import predict, truth_of
 from .config import TrainConfig
 from .objectives import Objective
 from .ranges import Radius
@@ -42,16 +43,13 @@ def fc_loss(
     net: SiameseNet, batch: Mapping[str, Tensor], config: FcLossConfig, autocast: torch.autocast
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss and its parts; the batch is that of ``objective.joint_loss``."""
-    search, boxes = batch["search"].flatten(0, 1), batch["box"].float().flatten(0, 1)
-    present = torch.isfinite(boxes).all(-1)
-    truth = xyxy_to_cxcywh(xywh_to_xyxy(torch.where(present[:, None], boxes, 1.0)))
+    corners, present = truth_of(batch["box"].flatten(0, 1))
+    truth = xyxy_to_cxcywh(corners)
     with autocast:
-        kernels = net.template_kernels(net.extract(batch["template"]))
-        repeat = batch["search"].shape[1]
-        out = net.predict([k.repeat_interleave(repeat, 0) for k in kernels], net.extract(search))
+        _, out = predict(net, batch)
     assert out.cls is not None
     logits = out.cls.float().flatten(1)
-    cells = net.anchor_grid(search.shape[-1]).to(truth.device).flatten(0, 2)[:, :2]
+    cells = net.anchor_grid(batch["search"].shape[-1]).to(truth.device).flatten(0, 2)[:, :2]
     reach = config.radius * net.config.stride
     positive, distance = centre_positions(truth, cells, present, reach)
     score = wanted_score(truth[:, 2:], net.config.anchor_size, config.scale_width)

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..tracker.geometry import box_cells, cxcywh_to_xyxy, giou, iou, xywh_to_xyxy, xyxy_to_cxcywh
+from ..tracker.geometry import box_cells, giou, iou, xyxy_to_cxcywh
 from ..tracker.network.encoder_decoder import COARSE, FINE, EncoderDecoderNet
 from ..tracker.online.box_regressor import patches_at
 from ..tracker.online.filters import apply_filter
 from ..tracker.online.ltrb import box_of, ltrb_distances, nearest_cells
 from ..tracker.online.solver import steepest_descent
 from ..tracker.settings import Group, Share
+from .batch_parts import cell_corners, truth_of
 from .config import TrainConfig
 from .objectives import Objective
 from .online_objective import FilterLoss, filter_loss
@@ -46,11 +47,11 @@ def fcot_loss(
 
     The first ``support`` search frames are learned from, the others judged.
     """
-    search, boxes = batch["search"], batch["box"].float()
+    search = batch["search"]
     b, s = search.shape[:2]
     size = search.shape[-1]
-    present = torch.isfinite(boxes).all(-1)
-    truth = xyxy_to_cxcywh(xywh_to_xyxy(torch.where(present[..., None], boxes, 1.0)))
+    corners, present = truth_of(batch["box"])
+    truth = xyxy_to_cxcywh(corners)
     with autocast:
         maps = net.extract(search.flatten(0, 1))
         features = net.online_features(maps)
@@ -115,13 +116,13 @@ def box_parts(
     image, query_index, row, col = near.nonzero().unbind(1)
     position = torch.stack((row, col), -1)
     target = asked[image, query_index]
-    box, distances = _corners(target), ltrb_distances(target, position, unit)
+    box, distances = cell_corners(target), ltrb_distances(target, position, unit)
     count = max(len(row), 1)
 
     def judge(flat: Tensor) -> tuple[Tensor, Tensor]:
         scores = apply_filter(query, flat.view_as(start))
         predicted = scores[image, query_index, :, row, col]
-        guess = _corners(box_of(predicted, position, unit))
+        guess = cell_corners(box_of(predicted, position, unit))
         error = (1 - giou(guess, box)).sum() + (predicted - distances).abs().sum()
         return error / count, iou(guess, box).sum().detach() / count
 
@@ -133,11 +134,6 @@ def box_parts(
         losses.append(loss)
     mean = 0.5 * losses[-1] + 0.5 * torch.stack(losses[:-1]).mean()
     return {"box": mean, "mean_iou": overlap}
-
-
-def _corners(cells: Tensor) -> Tensor:
-    """(row, column, height, width) -> corners (x, y, x, y)."""
-    return cxcywh_to_xyxy(cells[..., [1, 0, 3, 2]])
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, cast
 
 import torch
@@ -59,21 +58,21 @@ class _Noticed:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file whole or not at all. Raises ConfigError."""
-    partial = path.with_suffix(".partial")
-    try:
+    with _whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def copy_whole(source: Path, path: Path) -> None:
     """Copy a file whole or not at all. Raises ConfigError."""
+    with _whole(path) as partial:
+        shutil.copyfile(source, partial)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
     partial = path.with_suffix(".partial")
     try:
-        shutil.copyfile(source, partial)
+        yield partial
         os.replace(partial, path)
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -119,12 +118,7 @@ class Log:
     def __enter__(self) -> Log:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # What it would complain of, `row` has told.
         with contextlib.suppress(OSError):
             self._file.close()

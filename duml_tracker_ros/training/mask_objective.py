@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..tracker.errors import ConfigError
-from ..tracker.geometry import xywh_to_xyxy
 from ..tracker.network.mask_net import MaskNet
+from .batch_parts import predict, truth_of
 from .mask_labels import MaskLossConfig, chosen_cells, mask_labels
 from .objective import JointTrainConfig, LossConfig, offline_loss
 from .objectives import Objective
@@ -34,15 +34,10 @@ def mask_loss(
     """
     if "mask" not in batch:
         raise ConfigError("data.masks = 'none': the mask branch learns from masks; use 'only'")
-    search, boxes = batch["search"].flatten(0, 1), batch["box"].float().flatten(0, 1)
-    present = torch.isfinite(boxes).all(-1)
-    truth = xywh_to_xyxy(torch.where(present[:, None], boxes, 1.0))
-    size = search.shape[-1]
+    truth, present = truth_of(batch["box"].flatten(0, 1))
+    size = batch["search"].shape[-1]
     with autocast:
-        kernels = net.template_kernels(net.extract(batch["template"]))
-        repeat = batch["search"].shape[1]
-        features = net.extract(search)
-        out = net.predict([k.repeat_interleave(repeat, 0) for k in kernels], features)
+        features, out = predict(net, batch)
         outlined = present & batch["outlined"].flatten()
         index, cell = chosen_cells(net, out, truth, outlined, size, config)
         # A part of a batch may have no outline at all.

@@ -10,13 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..tracker.geometry import box_cells, cxcywh_to_xyxy, giou, iou, xywh_to_xyxy, xyxy_to_cxcywh
+from ..tracker.geometry import box_cells, cxcywh_to_xyxy, giou, iou, xyxy_to_cxcywh
 from ..tracker.network.anchors import anchor_grid, anchor_shapes, decode, encode
 from ..tracker.network.dual_modal import DualModalNet
 from ..tracker.network.heads import OfflineOutput
 from ..tracker.network.siamese import SiameseNet
 from ..tracker.settings import Group, Range, Share
 from .assignment import Rule, assign
+from .batch_parts import truth_of
 from .config import TrainConfig
 from .losses import (
     focal_loss,
@@ -77,11 +78,9 @@ def joint_loss(
         support: number of leading search frames the online filter learns from; it is judged on
             the others. Their target must be present.
     """
-    search, boxes = batch["search"], batch["box"].float()
+    search = batch["search"]
     s, size = search.shape[1], search.shape[-1]
-    present = torch.isfinite(boxes).all(-1)
-    truth = xywh_to_xyxy(torch.where(present[..., None], boxes, torch.ones_like(boxes)))
-
+    truth, present = truth_of(batch["box"])
     with autocast:
         z = net.extract(batch["template"])
         x = net.extract(search.flatten(0, 1))

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..tracker.geometry import cxcywh_to_xyxy, iou, xywh_to_xyxy, xyxy_to_cxcywh
+from ..tracker.geometry import cxcywh_to_xyxy, iou, xyxy_to_cxcywh
 from ..tracker.network.anchors import decode
 from ..tracker.network.siamese import SiameseNet
 from ..tracker.settings import Group
+from .batch_parts import predict, truth_of
 from .config import TrainConfig
 from .losses import focal_terms, iou_loss
 from .objectives import Objective
@@ -88,7 +89,7 @@ def centre_positions(
 
 
 def centerness(cells: Tensor, truth: Tensor) -> Tensor:
-    """How near to the centre of its box a position lies, 1 there and 0 outside [B, N] (FCOS).
+    """Return the centre-ness of positions, 1 at the box's centre and 0 outside [B, N] (FCOS).
 
     cells (cx, cy) [N, 2], truth corners [B, 4].
     """
@@ -106,15 +107,11 @@ def rcr_loss(
     autocast: torch.autocast,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss and its parts; the batch is that of ``objective.joint_loss``."""
-    search, boxes = batch["search"].flatten(0, 1), batch["box"].float().flatten(0, 1)
-    present = torch.isfinite(boxes).all(-1)
-    truth = xywh_to_xyxy(torch.where(present[:, None], boxes, torch.ones_like(boxes)))
+    truth, present = truth_of(batch["box"].flatten(0, 1))
     with autocast:
-        kernels = net.template_kernels(net.extract(batch["template"]))
-        repeat = batch["search"].shape[1]
-        out = net.predict([k.repeat_interleave(repeat, 0) for k in kernels], net.extract(search))
+        _, out = predict(net, batch)
     assert out.cls is not None
-    anchors = net.anchor_grid(search.shape[-1]).to(truth.device).flatten(0, 2)
+    anchors = net.anchor_grid(batch["search"].shape[-1]).to(truth.device).flatten(0, 2)
     predicted = decode(out.deltas.float().flatten(1, 3), anchors)
     overlap = iou(cxcywh_to_xyxy(predicted), truth[:, None])
     centres = xyxy_to_cxcywh(truth)

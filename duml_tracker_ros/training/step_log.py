@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 from torch import Tensor
 
@@ -39,15 +39,10 @@ class StepLog:
     def __enter__(self) -> StepLog:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._bar.close()
         if self._table is not None:
-            self._table.__exit__(kind, error, trace)
+            self._table.__exit__(*error)
 
     def step(self, step: int, rate: float, parts: Mapping[str, Tensor]) -> None:
         """Tell of a step. The device is waited for only where a row is due."""

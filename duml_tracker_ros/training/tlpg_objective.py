@@ -12,12 +12,13 @@ from torch import Tensor
 
 from ..tracker.errors import ConfigError
 from ..tracker.frame.sampling import cell_points
-from ..tracker.geometry import box_cells, cxcywh_to_xyxy, iou, xywh_to_xyxy, xyxy_to_cxcywh
+from ..tracker.geometry import box_cells, iou, xyxy_to_cxcywh
 from ..tracker.network.proposal_net import ProposalNet
 from ..tracker.online.deformable import DeformableModel
 from ..tracker.online.labels import region_label
 from ..tracker.online.ltrb import box_of, ltrb_distances
 from ..tracker.settings import Group, Share
+from .batch_parts import cell_corners, truth_of
 from .config import TrainConfig
 from .objectives import Objective
 from .online_objective import ONLINE_SCALE
@@ -57,10 +58,10 @@ def tlpg_loss(
 
     The first ``support`` search frames are learned from, the others judged.
     """
-    search, boxes = batch["search"], batch["box"].float()
+    search = batch["search"]
     shape, size = search.shape[:2], search.shape[-1]
-    present = torch.isfinite(boxes).all(-1)
-    truth = xyxy_to_cxcywh(xywh_to_xyxy(torch.where(present[..., None], boxes, 1.0)))
+    corners, present = truth_of(batch["box"])
+    truth = xyxy_to_cxcywh(corners)
     with autocast:
         maps = [m.unflatten(0, shape) for m in net.extract(search.flatten(0, 1))]
     cells = box_cells(truth, size, maps[0].shape[-1], net.config.stride)
@@ -110,7 +111,7 @@ def stage_parts(
     residual = care * (label * scores + (1 - label) * scores.relu() - label)
     at = cell_points(side, side, scores.device).view(-1, 2)
     truth = cells[:, None]
-    overlap = iou(_corners(box_of(ltrb, at, 1.0)), _corners(truth))
+    overlap = iou(cell_corners(box_of(ltrb, at, 1.0)), cell_corners(truth))
     inside = ((at - truth[..., :2]).abs() <= 0.5 * truth[..., 2:]).all(-1)
     positive = ((label > 0) | (inside & (overlap >= config.high))) & there
     negative = (label == 0) & ~inside & (overlap < config.low) & there
@@ -145,15 +146,10 @@ def iou_parts(
     noise = noise * spread
     sides = asked[..., 2:] * noise[..., 2:].clamp(-1, 1).exp()
     boxes = torch.cat((asked[..., :2] + noise[..., :2] * asked[..., 2:], sides), -1)
-    real = iou(_corners(boxes), _corners(asked))
+    real = iou(cell_corners(boxes), cell_corners(asked))
     logits = net.iou(features[:, support:].flatten(0, 1), look, boxes).float()
     loss = F.binary_cross_entropy_with_logits(logits, real, reduction="none").mean(1)
     return (loss * there).sum() / there.sum().clamp_min(1)
-
-
-def _corners(cells: Tensor) -> Tensor:
-    """(row, column, height, width) -> corners (x, y, x, y)."""
-    return cxcywh_to_xyxy(cells[..., [1, 0, 3, 2]])
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -69,16 +69,11 @@ class VideoSink:
     def __enter__(self) -> VideoSink:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         if self._writer is not None:
             self._writer.release()
             self._writer = None
-        self._stack.__exit__(kind, error, trace)
+        self._stack.__exit__(*error)
 
     def _open(self, size: tuple[int, int]) -> cv2.VideoWriter:
         for codec, path in self._choices():

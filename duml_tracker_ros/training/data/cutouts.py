@@ -17,6 +17,7 @@ from duml_tracker_ros import progress as bars
 
 from ...datasets.annotated import Record
 from ...digest import code_digest, value_digest
+from ...outputs import OutputError, whole
 from .bank import Bank
 from .warp import Image
 
@@ -53,7 +54,7 @@ def hull_of(alpha: Image) -> npt.NDArray[np.float64] | None:
 
 
 def make_cutout(rgb: Image, alpha: Image, label: str = "", source: str = "") -> Cutout | None:
-    """What `alpha` (uint8 [H, W]) shows of `rgb`, at most MAX_SIDE px; None if too small."""
+    """Cut out what `alpha` (uint8 [H, W]) covers, at most MAX_SIDE px; None if too small."""
     points = cv2.findNonZero(alpha)
     if points is None:
         return None
@@ -244,23 +245,22 @@ def load_cutouts(
     made = grabcut_cutouts(bank, source=grabcut_source, limit=grabcut_limit, progress=progress)
     try:
         _write(path, made)
-    except OSError as error:
+    except (OSError, OutputError) as error:
         log.warning("cut-outs not cached in %s (%s); choose another cache_dir", folder, error)
     return cutouts + made
 
 
 def _write(path: Path, cutouts: Sequence[Cutout]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.stem}-{os.getpid()}.npz")
     empty = np.zeros(0, np.uint8)
-    np.savez(
-        scratch,
-        pixels=np.concatenate([empty, *(c.rgba.reshape(-1) for c in cutouts)]),
-        shapes=np.array([c.rgba.shape[:2] for c in cutouts], np.int32).reshape(-1, 2),
-        labels=np.array([c.label for c in cutouts], dtype=np.str_),
-        sources=np.array([c.source for c in cutouts], dtype=np.str_),
-    )
-    os.replace(scratch, path)
+    with whole(path) as partial:
+        np.savez(
+            partial,
+            pixels=np.concatenate([empty, *(c.rgba.reshape(-1) for c in cutouts)]),
+            shapes=np.array([c.rgba.shape[:2] for c in cutouts], np.int32).reshape(-1, 2),
+            labels=np.array([c.label for c in cutouts], dtype=np.str_),
+            sources=np.array([c.source for c in cutouts], dtype=np.str_),
+        )
 
 
 def _read(path: Path) -> list[Cutout]:

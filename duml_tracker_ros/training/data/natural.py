@@ -8,12 +8,11 @@ import random
 import cv2
 
 from ...datasets.annotated import Annotation
-from ...pixels import Box
 from . import warp
 from .bank import Bank
 from .compositor import Compositor, Fill
 from .pools import Pool
-from .samples import SampleKind, TrainingSample
+from .samples import Crops, SampleKind, TrainingSample
 from .warp import Affine, Image
 
 
@@ -43,15 +42,11 @@ class StillMaker:
         # A polygon gives exact boxes after any turn, a bare box does not.
         loose = 2.5 if target.polygon else 1.0
         base = warp.linear(1.0, rng.gauss(0, 0.04) * loose, math.exp(rng.gauss(0, 0.06)))
-        crops: list[Image] = []
-        boxes: list[Box | None] = []
-        masks: list[Image | None] = []
+        crops = Crops()
         for f in range(shape.n_search + 1):
             query = shape.is_query(f)
             if query and rng.random() < 0.05:
-                crops.append(compositor.elsewhere(rng, shape.search, resolution))
-                boxes.append(None)
-                masks.append(None)
+                crops.add(compositor.elsewhere(rng, shape.search, resolution))
                 continue
             matrix = base
             if f > 0:
@@ -65,13 +60,8 @@ class StillMaker:
             )
             if query and rng.random() < 0.15 and compositor.cutouts:
                 compositor.occlude(rng, crop, box, image, mask)
-            crops.append(crop)
-            boxes.append(box)
-            masks.append(mask)
-        template_box = boxes[0]
-        assert template_box is not None
-        kept = masks[1:] if shape.masks else []
-        return TrainingSample(self.kind, crops[0], template_box, crops[1:], boxes[1:], kept)
+            crops.add(crop, box, mask)
+        return crops.sample(self.kind, shape)
 
 
 class PatchMaker(StillMaker):
@@ -126,27 +116,18 @@ class VideoMaker:
             others = compositor.strangers(rng)
         tilt = warp.linear(1.0, rng.gauss(0, 0.04), math.exp(rng.gauss(0, 0.05)))
         outside: Fill | None = None
-        crops: list[Image] = []
-        boxes: list[Box | None] = []
-        masks: list[Image | None] = []
+        crops = Crops()
         for f, (i, j) in enumerate(frames):
             if shape.is_query(f) and rng.random() < 0.05:
-                crops.append(compositor.elsewhere(rng, shape.search, resolution))
-                boxes.append(None)
-                masks.append(None)
+                crops.add(compositor.elsewhere(rng, shape.search, resolution))
                 continue
             image, target = bank.image(i), bank.records[i].targets[j]
             outside = compositor.outside(rng, image) if outside is None else outside
             crop, box, mask = compositor.window(
                 rng, image, target, tilt, f, resolution, outside, others
             )
-            crops.append(crop)
-            boxes.append(box)
-            masks.append(mask)
-        template_box = boxes[0]
-        assert template_box is not None
-        kept = masks[1:] if shape.masks else []
-        return TrainingSample(self.kind, crops[0], template_box, crops[1:], boxes[1:], kept)
+            crops.add(crop, box, mask)
+        return crops.sample(self.kind, shape)
 
 
 def _after(second: Affine, first: Affine) -> Affine:

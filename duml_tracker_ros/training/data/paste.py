@@ -10,12 +10,11 @@ import numpy as np
 
 from duml_tracker_ros.tracker.geometry import context_side
 
-from ...pixels import Box
 from . import warp
 from .appearance import PosedCutout, deform, mirrored, posed, recolour, soften
 from .compositor import Compositor, enlarge, scale_box
 from .cutouts import Cutout
-from .samples import SampleKind, TrainingSample
+from .samples import Crops, SampleKind, TrainingSample
 from .warp import Affine, Image
 
 
@@ -47,7 +46,7 @@ class Distractors:
     def layers(
         self, rng: random.Random, pose: _Pose, first: bool
     ) -> tuple[list[PosedCutout], list[PosedCutout]]:
-        """What lies under and what lies over the target in one crop (`first`: the template)."""
+        """Return layers under and layers over the target in one crop (`first`: the template)."""
         under: list[PosedCutout] = []
         over: list[PosedCutout] = []
         for k, other in enumerate(self.others):
@@ -97,9 +96,7 @@ class PasteMaker:
         if rng.random() < 0.25:
             base = soften(base)
 
-        crops: list[Image] = []
-        boxes: list[Box | None] = []
-        masks: list[Image | None] = []
+        crops = Crops()
         for f in range(shape.n_search + 1):
             size = shape.template if f == 0 else shape.search
             n = max(12, round(size * resolution))
@@ -117,13 +114,11 @@ class PasteMaker:
             box = warp.bounds(warp.apply(pose.matrix, cutout.hull))
             if query and not absent and rng.random() < 0.28:
                 compositor.occlude(rng, canvas, box, background, mask)
-            crops.append(canvas if n == size else enlarge(canvas, size))
-            boxes.append(None if absent else scale_box(box, size / n))
-            if shape.masks and f > 0:
-                masks.append(mask if mask is None or n == size else enlarge(mask, size))
-        template_box = boxes[0]
-        assert template_box is not None
-        return TrainingSample(SampleKind.PASTE, crops[0], template_box, crops[1:], boxes[1:], masks)
+            if n != size:
+                canvas = enlarge(canvas, size)
+                mask = None if mask is None else enlarge(mask, size)
+            crops.add(canvas, None if absent else scale_box(box, size / n), mask)
+        return crops.sample(SampleKind.PASTE, shape)
 
     def _pose(
         self,

@@ -80,6 +80,27 @@ class TrainingSample:
     masks: list[Image | None] = field(default_factory=list)
 
 
+class Crops:
+    """The crops of a sample as they are made, the template first."""
+
+    def __init__(self) -> None:
+        self._images: list[Image] = []
+        self._boxes: list[Box | None] = []
+        self._masks: list[Image | None] = []
+
+    def add(self, image: Image, box: Box | None = None, mask: Image | None = None) -> None:
+        self._images.append(image)
+        self._boxes.append(box)
+        self._masks.append(mask)
+
+    def sample(self, kind: SampleKind, shape: Shape) -> TrainingSample:
+        template, *search = self._images
+        template_box, *boxes = self._boxes
+        assert template_box is not None
+        masks = self._masks[1:] if shape.masks else []
+        return TrainingSample(kind, template, template_box, search, boxes, masks)
+
+
 def flip(sample: TrainingSample, rng: random.Random) -> TrainingSample:
     """Mirrors all crops of the sample alike: sideways half of the time, seldom upside down."""
     for axis, chance in ((1, 0.5), (0, 0.08)):

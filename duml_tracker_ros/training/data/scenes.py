@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 import cv2
@@ -14,6 +13,7 @@ from duml_tracker_ros.digest import code_digest, value_digest
 from duml_tracker_ros.scene import AerialScene
 
 from ...datasets.annotated import Annotation, Record
+from ...outputs import OutputError, whole
 from .bank import Bank
 from .cutouts import default_cache
 from .warp import Image
@@ -72,10 +72,9 @@ def load_scenes(
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.stem}-{os.getpid()}.npz")
-        np.savez(scratch, **data)
-        os.replace(scratch, path)
-    except OSError as error:
+        with whole(path) as partial:
+            np.savez(partial, **data)
+    except (OSError, OutputError) as error:
         log.warning("scenes not cached in %s (%s); choose another cache_dir", folder, error)
     return _bank(data)
 
