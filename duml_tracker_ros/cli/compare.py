@@ -49,11 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     common.add_own_weights(parser)
     common.add_repeated(
-        parser,
-        "--model",
-        "NAME=FILE[,FILE]",
-        "model files of an OpenCV baseline",
-        "models",
+        parser, "--model", "NAME=FILE[,FILE]", "model files of an OpenCV baseline", "models"
     )
     common.add_device(parser)
     parser.add_argument(

@@ -36,9 +36,7 @@ PARAMETERS = (
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--connection",
-        metavar="KIND:ADDR:PORT",
-        help="udp:, udpout: or tcp: (udp:127.0.0.1:14560)",
+        "--connection", metavar="KIND:ADDR:PORT", help="udp:, udpout: or tcp: (udp:127.0.0.1:14560)"
     )
     parser.add_argument(
         "--system-id", type=Whole(1, 255), metavar="N", help="that of the vehicle (1)"

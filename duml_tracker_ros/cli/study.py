@@ -70,11 +70,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--config", default="duml_compact", help="training recipe (default: duml_compact)"
     )
     common.add_repeated(
-        parser,
-        "--train-set",
-        "KEY=VALUE",
-        "change a value of the recipe",
-        "train_settings",
+        parser, "--train-set", "KEY=VALUE", "change a value of the recipe", "train_settings"
     )
     common.add_tracker_options(parser)
     parser.add_argument("--out", metavar="DIR", help=f"results and networks {common.OUT_HELP}")

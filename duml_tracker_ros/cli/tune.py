@@ -72,10 +72,7 @@ def run(args: argparse.Namespace) -> int:
     create_participant(spec)
     clips = load_dataset(args.dataset, args.root, args.sequences)
     variants = Variants(
-        spec,
-        clips,
-        common.out_folder(args.out, "tune", args.root),
-        **common.run_options(args),
+        spec, clips, common.out_folder(args.out, "tune", args.root), **common.run_options(args)
     )
     rows: list[list[str]] = []
     first: list[VariantScores] = []

@@ -24,9 +24,7 @@ def got10k_tracker(spec: TrackerSpec, name: str | None = None) -> Any:
     Raises ImportError with the package to install when got10k is missing.
     """
     try:
-        from got10k.trackers import (  # type: ignore[import-not-found, import-untyped, unused-ignore]
-            Tracker,
-        )
+        from got10k.trackers import Tracker  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError as error:
         raise ImportError(f"{error}; pip install got10k==0.1.3") from error
 

@@ -50,11 +50,7 @@ _BY_NAME = {
     ),
     **dict.fromkeys(("otb", "nfs", "uav123", "uav20l", "uav123_10fps"), (_AUC, _P20)),
 }
-_VOT = (
-    Measure("A", "accuracy"),
-    Measure("R", "robustness"),
-    Measure("EAO", "eao"),
-)
+_VOT = (Measure("A", "accuracy"), Measure("R", "robustness"), Measure("EAO", "eao"))
 _BY_PROTOCOL = {
     "got10k": (Measure("AO", "ao"), Measure("SR0.5", "sr50"), Measure("SR0.75", "sr75")),
     "supervised": _VOT,

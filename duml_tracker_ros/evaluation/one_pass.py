@@ -26,9 +26,7 @@ from numpy.typing import NDArray
 from ..datasets import Sequence, SequenceError
 from ..pixels import Box
 from ..whole_set import whole_set
-from .metrics import (
-    Array,
-)
+from .metrics import Array
 from .participants import Participant
 from .workers import seed_all
 

@@ -12,14 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets import Dataset, Sequence
-from .metrics import (
-    Got10kScore,
-    PassScore,
-    got10k_overlaps,
-    got10k_score,
-    mean_score,
-    score_pass,
-)
+from .metrics import Got10kScore, PassScore, got10k_overlaps, got10k_score, mean_score, score_pass
 from .one_pass import Run, load_run, results_folder, run_sequence, save_run
 from .participants import TrackerSpec
 from .tasks import run_all, run_or_resume
@@ -83,10 +76,7 @@ class Evaluation:
         return got10k_score(
             [
                 got10k_overlaps(
-                    runs[s.name].boxes,
-                    s.truth,
-                    cover=s.cover,
-                    image_size=runs[s.name].image_size,
+                    runs[s.name].boxes, s.truth, cover=s.cover, image_size=runs[s.name].image_size
                 )
                 for s in self.dataset
                 if s.name in runs and s.truth_given

@@ -80,11 +80,7 @@ def main() -> None:
     """Command line of the server."""
     args = build_parser().parse_args()
     serve(
-        args.tracker,
-        origin=args.origin,
-        device=args.device,
-        weights=args.weights,
-        size=args.size,
+        args.tracker, origin=args.origin, device=args.device, weights=args.weights, size=args.size
     )
 
 

@@ -75,10 +75,7 @@ def _start_worker(threads: int) -> None:
 
 
 def spread(
-    function: Callable[..., T],
-    tasks: Iterable[tuple[Any, ...]],
-    jobs: int,
-    threads: int | None,
+    function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], jobs: int, threads: int | None
 ) -> Iterator[tuple[tuple[Any, ...], T | str]]:
     """Call ``function(*task)`` in worker processes and give ``(task, result)`` as they end.
 

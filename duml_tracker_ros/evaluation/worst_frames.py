@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 
 from .. import datasets
 from .html_page import data_url
-from .metrics import (
-    iou,
-    present,
-)
+from .metrics import iou, present
 from .runner import Evaluation, TrackerScores
 from .svg import Axis, Series, line_chart
 

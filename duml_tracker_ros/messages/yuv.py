@@ -17,11 +17,7 @@ def _matrix(red: float, blue: float, full: bool) -> np.ndarray:
     y, c = (1.0, 1.0) if full else (255 / 219, 255 / 224)
     to_blue, to_red = 2 * (1 - blue) * c, 2 * (1 - red) * c
     linear = np.array(
-        [
-            [y, to_blue, 0.0],
-            [y, -to_blue * blue / green, -to_red * red / green],
-            [y, 0.0, to_red],
-        ]
+        [[y, to_blue, 0.0], [y, -to_blue * blue / green, -to_red * red / green], [y, 0.0, to_red]]
     )
     origin = np.array([0.0 if full else 16.0, 128.0, 128.0])
     return np.column_stack([linear, -linear @ origin])

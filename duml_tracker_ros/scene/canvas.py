@@ -83,15 +83,7 @@ class Canvas:
 
     def line(self, image: ByteImage, points: Points, colour: Any, metres: float) -> None:
         thickness = max(1, round(metres * self.scale))
-        cv2.polylines(
-            image,
-            [self.px(points)],
-            False,
-            colour,
-            thickness,
-            cv2.LINE_AA,
-            4,
-        )
+        cv2.polylines(image, [self.px(points)], False, colour, thickness, cv2.LINE_AA, 4)
 
     def take(self, points: Points) -> None:
         local = np.round((points - self.plan.origin) * 16).astype(np.int32)

@@ -188,12 +188,7 @@ class AerialScene:
         return lambda height: ground + height * rise
 
     def _draw(
-        self,
-        image: ByteImage,
-        actor: Actor,
-        index: int,
-        plane: sprites.PlaneOf,
-        ground: Matrix,
+        self, image: ByteImage, actor: Actor, index: int, plane: sprites.PlaneOf, ground: Matrix
     ) -> tuple[slice, slice, ByteImage, float] | None:
         x, y, heading = actor.track[index]
         model = actor.model

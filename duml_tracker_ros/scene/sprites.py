@@ -183,11 +183,7 @@ def _car(kind: str, length: float, paint: Colour, res: float, rng: np.random.Gen
     if kind == "pickup":
         top.paint(rounded(1.75, width - 0.36, 0.08, back + 1.05), (52, 50, 48))
     layers.append(top.layer(body_top, body_top, body))
-    start, end = {
-        "car": (-0.40, 0.26),
-        "van": (-0.47, 0.34),
-        "pickup": (-0.06, 0.28),
-    }[kind]
+    start, end = {"car": (-0.40, 0.26), "van": (-0.47, 0.34), "pickup": (-0.06, 0.28)}[kind]
     cabin_x, cabin_l = (start + end) / 2 * length, (end - start) * length
     cabin = rounded(cabin_l, width - 0.18, 0.3, cabin_x)
     window = _Sheet(length, width, res, glass if kind != "van" else _shade(paint, 0.66))

@@ -32,11 +32,7 @@ class Traffic:
     """
 
     def __init__(
-        self,
-        drive: Drive,
-        lean: tuple[float, float],
-        resolution: float,
-        rng: np.random.Generator,
+        self, drive: Drive, lean: tuple[float, float], resolution: float, rng: np.random.Generator
     ) -> None:
         self.drive, self._lean = drive, lean
         set_ = drive.settings

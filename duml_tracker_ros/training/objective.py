@@ -19,12 +19,7 @@ from ..tracker.settings import Group, Range, Share
 from .assignment import Rule, assign
 from .batch_parts import truth_of
 from .config import TrainConfig
-from .losses import (
-    focal_loss,
-    gaussian_label,
-    penalty_reduced_focal_loss,
-    regressive_focal_loss,
-)
+from .losses import focal_loss, gaussian_label, penalty_reduced_focal_loss, regressive_focal_loss
 from .objectives import Objective
 from .online_objective import FilterLoss, filter_loss
 from .ranges import Unrolled, Weight
@@ -127,12 +122,7 @@ def offline_loss(
 
 
 def _class_loss(
-    net: SiameseNet,
-    logits: Tensor,
-    truth: Tensor,
-    present: Tensor,
-    size: int,
-    config: LossConfig,
+    net: SiameseNet, logits: Tensor, truth: Tensor, present: Tensor, size: int, config: LossConfig
 ) -> Tensor:
     """Loss of accurate localisation: OFC-5s, OFC-1s or OFR."""
     n = net.config

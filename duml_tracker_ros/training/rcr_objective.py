@@ -101,10 +101,7 @@ def centerness(cells: Tensor, truth: Tensor) -> Tensor:
 
 
 def rcr_loss(
-    net: SiameseNet,
-    batch: Mapping[str, Tensor],
-    config: RcrLossConfig,
-    autocast: torch.autocast,
+    net: SiameseNet, batch: Mapping[str, Tensor], config: RcrLossConfig, autocast: torch.autocast
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss and its parts; the batch is that of ``objective.joint_loss``."""
     truth, present = truth_of(batch["box"].flatten(0, 1))

@@ -1,14 +1,7 @@
 """Drawing: targets and score maps on images, contact sheets, video files."""
 
 from .colours import TRUTH, state_colour
-from .draw import (
-    contact_sheet,
-    draw_box,
-    draw_target,
-    heatmap_mono,
-    heatmap_overlay,
-    put_text,
-)
+from .draw import contact_sheet, draw_box, draw_target, heatmap_mono, heatmap_overlay, put_text
 from .video import VideoError, VideoSink
 
 __all__ = [

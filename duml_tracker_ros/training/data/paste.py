@@ -121,13 +121,7 @@ class PasteMaker:
         return crops.sample(SampleKind.PASTE, shape)
 
     def _pose(
-        self,
-        rng: random.Random,
-        cutout: Cutout,
-        angle: float,
-        stretch: float,
-        f: int,
-        grain: float,
+        self, rng: random.Random, cutout: Cutout, angle: float, stretch: float, f: int, grain: float
     ) -> _Pose:
         """The target's place in crop f, which is rendered at `grain` of its resolution."""
         shape = self.compositor.shape
