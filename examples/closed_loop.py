@@ -133,7 +133,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     variables = environment()
     # This process speaks with the others: it needs the same transports.
     os.environ.update(variables)
-    camera = [f"--{name}={getattr(options, name)}" for name in ("seed", "frames", "rate")]
+    camera = [f"--{name}={getattr(options, name)}" for name in ("seed", "frames", "rate", "step")]
     settings = ["autostart:=true", *options.set]
     parameters = [part for setting in settings for part in ("-p", setting)]
     controller: tuple[str, list[str]] = MODULES["controller"], []
@@ -154,7 +154,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             began = time.monotonic()
             operator.until(lambda: time.monotonic() - began > 0.5, 10.0, "the controller")
             operator.play()
-            seconds = options.frames / options.rate
+            seconds = options.frames / options.step / options.rate
             operator.until(log.exists, 2 * seconds + 30.0, "the end of the scene")
         finally:
             operator.close()
@@ -226,6 +226,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=400, help="length of the scene (400)")
     parser.add_argument("--rate", type=float, default=20.0, help="images per second (20)")
+    parser.add_argument("--step", type=int, default=1,
+                        help="frames of the scene from image to image: 2 is twice as fast (1)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=2, help="seed of the scene (2)")
     parser.add_argument("--mavlink", action="store_true", help="turn the gimbal over MAVLink")
     parser.add_argument("--out", type=Path, help="folder for logs and summary.json")

@@ -69,11 +69,12 @@ class SteeredCamera:
     """Publishes `image`, `camera_info` and `gimbal/angles`; keeps the truth of every image.
 
     Args:
+        step: frames of the scene from image to image; with 2 all in it is twice as fast.
         manager: what else turns the gimbal, served between the images.
     """
 
     def __init__(
-        self, scene: AerialScene, rate: float, manager: MavlinkGimbal | None = None
+        self, scene: AerialScene, rate: float, step: int = 1, manager: MavlinkGimbal | None = None
     ) -> None:
         from geometry_msgs.msg import Vector3Stamped
         from rclpy.executors import SingleThreadedExecutor
@@ -85,7 +86,7 @@ class SteeredCamera:
         self.rate = rate
         self._manager = manager
         self.log: list[dict[str, Any]] = []
-        self._frames = [scene.render(index) for index in range(scene.frames)]
+        self._frames = [scene.render(index) for index in range(0, scene.frames, step)]
         self._focal = 1.7 * max(SCENE)
         half = (np.array(SCENE) - VIEW) / 2
         self.gimbal = Gimbal(np.arctan(half / self._focal)[::-1])
@@ -184,6 +185,9 @@ def build_parser() -> Parser:
     parser = Parser(prog="python -m duml_tracker_ros.demo.steered_camera")
     parser.add_argument("--frames", type=Whole(2), default=400, help="length of the scene (400)")
     parser.add_argument("--rate", type=RATE, default=20.0, help="images per second (20)")
+    parser.add_argument(
+        "--step", type=Whole(1), default=1, help="frames of the scene from image to image (1)"
+    )
     parser.add_argument("--seed", type=Whole(0), default=2, help="seed of the scene (2)")
     parser.add_argument("--log", type=Path, required=True, help="JSON file for the truth")
     parser.add_argument(
@@ -204,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with interrupted_by_signals():
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
             made = scene(options.seed, options.frames)
-            camera = SteeredCamera(made, options.rate, manager)
+            camera = SteeredCamera(made, options.rate, options.step, manager)
             camera.run()
             # The file appears whole: its presence tells that the scene is over.
             write_text(options.log, json.dumps(camera.log))

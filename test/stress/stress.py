@@ -52,8 +52,12 @@ TRIALS = {
         "the gimbal example, through an occlusion, for 20 s",
         lambda options: stress_trials.closed_loop(400, 20.0),
     ),
+    "fastloop": (
+        "the same with a target and a camera that move twice as fast",
+        lambda options: stress_trials.closed_loop(800, 20.0, step=2),
+    ),
     "mavlink": (
-        "the same with rates over MAVLink",
+        "the gimbal example with rates over MAVLink",
         lambda options: stress_trials.closed_loop(400, 20.0, mavlink=True),
     ),
     "starts": (
