@@ -108,6 +108,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "frames of one, then 60 of the other, in which its target is not",
     )
     data.add_argument(
+        "--pairs",
+        type=Whole(1),
+        metavar="N",
+        help="with --absent: only N of the pairs, drawn at random and always the same",
+    )
+    data.add_argument(
         "--returns",
         action="store_true",
         help="is a target found again: each sequence with 60 frames of two others in its middle, "
@@ -173,6 +179,8 @@ def run(args: argparse.Namespace) -> int:
         raise CliError("--root names the folder of the data set; or take --scenes N")
     if args.root and args.scenes:
         raise CliError("--scenes takes the place of a data set: leave out --root")
+    if args.pairs and not args.absent:
+        raise CliError("--pairs is of those of --absent: give both")
     source = args.root or "scenes"
     out = common.out_folder(args.out, "eval", source)
     json_file, say = common.json_and_report(args)
@@ -192,7 +200,7 @@ def run(args: argparse.Namespace) -> int:
     if args.jitter:
         dataset = drawn_boxes(dataset, args.jitter)
     if args.absent:
-        dataset = absent_pairs(dataset)
+        dataset = absent_pairs(dataset, args.pairs or 0)
     if args.returns:
         dataset = returns(dataset)
     if args.report and dataset.protocol in ("supervised", "anchors"):

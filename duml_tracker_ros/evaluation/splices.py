@@ -17,6 +17,8 @@ PRESENT = 50
 """Frames of the target's own clip before it is gone."""
 ABSENT = 60
 """Frames of another clip after that."""
+SEED = 0
+"""Of the pairs that are drawn where not all are asked for."""
 LEAST = 10
 """Frames in which a target that returns must be whole, or it has no return."""
 FAR = 0.3
@@ -53,17 +55,24 @@ def fit_to(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
     return np.ascontiguousarray(image[top : top + size[1], left : left + size[0]])
 
 
-def absent_pairs(dataset: Dataset) -> Dataset:
+def absent_pairs(dataset: Dataset, count: int = 0) -> Dataset:
     """All ordered pairs of clips: the first `PRESENT` frames of one, then `ABSENT` of another.
 
     A pair is named ``otb/Crossing~bag``. The target is given in the first part as far as it is
     known, and absent in the second.
 
+    Args:
+        count: only so many of them, drawn at random and always the same; 0: all.
+
     Raises:
         DatasetError: there are no two clips, or the data set has a protocol of its own.
     """
     _require_two(dataset, "--absent")
-    pairs: list[Sequence] = [absent_pair(a, b) for a, b in itertools.permutations(dataset, 2)]
+    drawn = list(itertools.permutations(dataset, 2))
+    if 0 < count < len(drawn):
+        order = np.random.default_rng(SEED).permutation(len(drawn))[:count]
+        drawn = [drawn[index] for index in sorted(order)]
+    pairs: list[Sequence] = [absent_pair(a, b) for a, b in drawn]
     return dataclasses.replace(dataset, sequences=pairs)
 
 

@@ -107,6 +107,17 @@ def test_pairs_take_the_target_away_and_keep_the_image_size(root: Path) -> None:
         absent_pairs(dataclasses.replace(clips, protocol="anchors"))
 
 
+def test_a_sample_of_the_pairs_is_always_the_same(root: Path, capsys) -> None:
+    clips = load_dataset("folder", root)
+    names = [p.name for p in absent_pairs(clips)]
+    drawn = [p.name for p in absent_pairs(clips, 4)]
+    assert drawn == [p.name for p in absent_pairs(clips, 4)]
+    assert len(drawn) == 4 and drawn == [name for name in names if name in drawn]
+    assert [p.name for p in absent_pairs(clips, 10)] == names
+    assert main(["eval", "--root", str(root), "--pairs", "4"]) == 2
+    assert "--pairs is of those of --absent: give both" in capsys.readouterr().err
+
+
 def test_a_tracker_that_never_says_lost_is_found_out(root: Path) -> None:
     pairs = absent_pairs(load_dataset("folder", root, "one/*"))
     result = evaluate([TrackerSpec("opencv_mil")], pairs, progress=False)
