@@ -227,7 +227,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=400, help="length of the scene (400)")
     parser.add_argument("--rate", type=float, default=20.0, help="images per second (20)")
     parser.add_argument("--step", type=int, default=1,
-                        help="frames of the scene from image to image: 2 is twice as fast (1)")  # fmt: skip
+                        help="frames of the scene an image: 2 is twice as fast (1)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=2, help="seed of the scene (2)")
     parser.add_argument("--mavlink", action="store_true", help="turn the gimbal over MAVLink")
     parser.add_argument("--out", type=Path, help="folder for logs and summary.json")

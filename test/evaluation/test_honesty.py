@@ -112,7 +112,8 @@ def test_a_sample_of_the_pairs_is_always_the_same(root: Path, capsys) -> None:
     names = [p.name for p in absent_pairs(clips)]
     drawn = [p.name for p in absent_pairs(clips, 4)]
     assert drawn == [p.name for p in absent_pairs(clips, 4)]
-    assert len(drawn) == 4 and drawn == [name for name in names if name in drawn]
+    assert len(drawn) == 4
+    assert drawn == [name for name in names if name in drawn]
     assert [p.name for p in absent_pairs(clips, 10)] == names
     assert main(["eval", "--root", str(root), "--pairs", "4"]) == 2
     assert "--pairs is of those of --absent: give both" in capsys.readouterr().err
