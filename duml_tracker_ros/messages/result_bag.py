@@ -13,8 +13,6 @@ from .bag_images import BagError
 from .definitions import DETECTION, DETECTIONS, HYPOTHESIS, TARGET, empty, typestore
 from .results import fill_detection, fill_target
 
-STORAGES = ("mcap", "sqlite3")
-
 
 class ResultBag:
     """Writes `<prefix>/target` and `<prefix>/detections` as the node publishes them.

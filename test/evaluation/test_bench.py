@@ -184,6 +184,7 @@ def test_an_instruction_set_binds_every_library() -> None:
         (["--sweep", "none", "--model", "opencv_nano=a,b"], "add --sweep baselines"),
         (["--sweep", "baselines", "--model", "opencv_nano=a,b"], "model file a does not exist"),
         (["--sweep", "baselines", "--model", "opencv_nano=a"], "needs 2 model files"),
+        (["--sweep", "peers", "--model", "opencv_nano=a"], "needs 2 model files"),
     ],
 )
 def test_bench_refuses_what_it_would_ignore(argv: list[str], told: str, capsys) -> None:
