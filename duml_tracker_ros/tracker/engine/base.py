@@ -56,11 +56,13 @@ class Compiled:
         if len(crops) == 1:
             # Frames are remembered; the engine writes to the same memory on the next one.
             return tuple(torch.from_numpy(np.array(out)) for out in self._run(arrays))
-        found: list[list[np.ndarray]] = []
+        batch: list[np.ndarray] = []
         for i in range(len(crops)):
             one = self._run([a[i : i + 1] for a in arrays])
-            found.append([np.array(out) for out in one])
-        return tuple(torch.from_numpy(np.concatenate(out)) for out in zip(*found, strict=True))
+            batch = batch or [np.empty((len(crops), *out.shape[1:]), out.dtype) for out in one]
+            for place, out in zip(batch, one, strict=True):
+                place[i] = out[0]
+        return tuple(map(torch.from_numpy, batch))
 
 
 def compile_graph(

@@ -108,23 +108,29 @@ class Requests:
         shapes: Sequence[Sequence[int]],
     ) -> None:
         self._core, self._settings, self._model = core, settings, model
-        self._tensor, self._count = openvino.Tensor, len(model.outputs)
+        self._tensor = openvino.Tensor
         usual = model.clone()
         usual.reshape({i: openvino.PartialShape(list(s)) for i, s in enumerate(shapes)})
         self._shape = tuple(shapes[0])
         self._usual = self._compile(usual)
+        # Filled in place: a tensor for each input of a frame costs more than the copy.
+        self._inputs = [self._usual.get_input_tensor(i).data for i in range(len(shapes))]
         self._other: Any = None
 
     def _compile(self, model: Any) -> Any:
         return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
 
-    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        request = self._usual
-        if arrays[0].shape != self._shape:
+    def __call__(self, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        if arrays[0].shape == self._shape:
+            for place, array in zip(self._inputs, arrays, strict=True):
+                np.copyto(place, array)
+            request = self._usual
+        else:
             if self._other is None:
                 self._other = self._compile(self._model)
             request = self._other
-        for index, array in enumerate(arrays):
-            request.set_input_tensor(index, self._tensor(array, shared_memory=True))
-        request.infer()
-        return [request.get_output_tensor(i).data for i in range(self._count)]
+            for index, array in enumerate(arrays):
+                request.set_input_tensor(index, self._tensor(array, shared_memory=True))
+        # Views: without this every output is copied here as well.
+        found: Sequence[np.ndarray] = request.infer(share_outputs=True).to_tuple()
+        return found
