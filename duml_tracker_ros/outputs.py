@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import itertools
 import os
@@ -13,7 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
 
-from .whole_set import remove_left_behind
+from .whole_set import FULL, remove_left_behind
 
 STANDARD_OUTPUT = "-"
 LONG = 200
@@ -187,7 +186,7 @@ def _named(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in FULL:
             raise
         raise OutputError(
             f"{path} cannot be written: {error.strerror}. Make room, or name another place; a "

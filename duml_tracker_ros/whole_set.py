@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk that takes no more."""
 
 
 @contextmanager
@@ -25,7 +29,8 @@ def whole_set(folder: Path, last: str) -> Iterator[Path]:
     draft = folder / f".{last}.{os.getpid()}.part"
     draft.mkdir()
     try:
-        yield draft
+        with _named(folder):
+            yield draft
         (folder / last).unlink(missing_ok=True)
         for name in sorted(os.listdir(draft), key=lambda name: name == last):
             os.replace(draft / name, folder / name)
@@ -46,10 +51,23 @@ def new_folder(folder: Path) -> Iterator[Path]:
     draft = folder.with_name(f"{start}{os.getpid()}{end}")
     draft.mkdir()
     try:
-        yield draft
+        with _named(folder):
+            yield draft
         draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Name the folder where a disk is full: the system does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
+            raise
+        words = f"{os.strerror(error.errno)}, make room"
+        raise OSError(error.errno, words, str(folder)) from error
 
 
 def remove_left_behind(folder: Path, start: str, end: str) -> None:

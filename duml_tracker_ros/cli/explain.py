@@ -210,10 +210,12 @@ def write_picture(path: Path, story: Story, number: int) -> None:
         raise CliError(f"--failure {number}: there are {len(story.failures)}")
     failure = story.failures[number - 1] if story.failures else None
     image = cv2.cvtColor(strip(story, failure), cv2.COLOR_RGB2BGR)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 82] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    try:
+        done, data = cv2.imencode(path.suffix, image, quality)
+    except cv2.error:
+        done = False
+    if not done:
+        raise CliError(f"--picture {path}: OpenCV cannot write it; use .jpg or .png")
     with whole(path) as partial:
-        try:
-            done = cv2.imwrite(str(partial), image, [cv2.IMWRITE_JPEG_QUALITY, 82])
-        except cv2.error:
-            done = False
-        if not done:
-            raise CliError(f"--picture {path}: OpenCV cannot write it; use .jpg or .png")
+        partial.write_bytes(data.tobytes())

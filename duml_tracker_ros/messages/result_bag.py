@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +45,26 @@ class ResultBag:
         # A bag's files are named after its folder.
         self._scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._writer = Writer(self._scratch / self.path.name, version=9, storage_plugin=plugin)
+        kinds = ((TARGET, "target"), (DETECTIONS, "detections"))
         try:
-            self._writer.open()
-        except OSError as error:
-            raise BagError(f"{self.path} cannot be made: {error.strerror or error}") from error
-        self._connections = {
-            kind: self._writer.add_connection(f"{self.prefix}/{name}", kind, typestore=self._store)
-            for kind, name in ((TARGET, "target"), (DETECTIONS, "detections"))
-        }
+            with self._writing("made"):
+                self._writer.open()
+                self._connections = {
+                    kind: self._writer.add_connection(
+                        f"{self.prefix}/{name}", kind, typestore=self._store
+                    )
+                    for kind, name in kinds
+                }
+        except BaseException:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                self._writer.close()
+                with self._writing():
+                    self._writer.close()
                 (self._scratch / self.path.name).rename(self.path)
             else:
                 self._writer.abort()
@@ -96,4 +104,21 @@ class ResultBag:
             detections.detections.append(detection)
         for kind, message in ((TARGET, target), (DETECTIONS, detections)):
             data = self._store.serialize_cdr(message, kind)
-            self._writer.write(self._connections[kind], time_ns, data)
+            with self._writing():
+                self._writer.write(self._connections[kind], time_ns, data)
+
+    @contextmanager
+    def _writing(self, done: str = "written") -> Iterator[None]:
+        """Say where a disk is full, or gone. Raises BagError."""
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or str(error)
+        except Exception as error:
+            # Of the library, or of sqlite, which not every Python has.
+            if type(error).__module__ not in ("sqlite3", "rosbags.rosbag2.errors"):
+                raise
+            reason = str(error)
+        else:
+            return
+        raise BagError(f"{self.path} cannot be {done}: {reason}. Make room, or name another place")

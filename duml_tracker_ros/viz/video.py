@@ -29,7 +29,7 @@ class VideoSink:
     .avi; `path` then says so. The first frame sets the size.
 
     Raises ValueError for a bad rate, frame type or a frame of another size; VideoError when the
-    folder is missing, neither codec can be opened, or the .avi exists already.
+    folder is missing, neither codec can be opened, the .avi exists already, or the disk is full.
     """
 
     def __init__(self, path: str | Path, fps: float) -> None:
@@ -43,6 +43,7 @@ class VideoSink:
         self._writer: cv2.VideoWriter | None = None
         self._stack = ExitStack()
         self._size = (0, 0)
+        self._place = self.path
         if not self.path.parent.is_dir():
             raise VideoError(f"cannot write {self.path}: the folder {self.path.parent} is missing")
 
@@ -69,11 +70,29 @@ class VideoSink:
     def __enter__(self) -> VideoSink:
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
-        self._stack.__exit__(*error)
+    def __exit__(self, kind: Any = None, *rest: Any) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.release()
+        if kind is not None:
+            self._stack.__exit__(kind, *rest)
+            return
+        with self._stack:
+            if writer is not None:
+                self._check()
+
+    def _check(self) -> None:
+        """Read the last frame back: OpenCV does not tell when a disk is full."""
+        film = cv2.VideoCapture(str(self._place))
+        film.set(cv2.CAP_PROP_POS_FRAMES, self.frames - 1)
+        last = film.read()[0] and round(film.get(cv2.CAP_PROP_POS_FRAMES))
+        count = round(film.get(cv2.CAP_PROP_FRAME_COUNT))
+        film.release()
+        if not last or min(last, count) < self.frames:
+            raise VideoError(
+                f"cannot write {self.path}: what was written does not hold the {self.frames} "
+                "frames; the disk may be full: make room, or name another file"
+            )
 
     def _open(self, size: tuple[int, int]) -> cv2.VideoWriter:
         for codec, path in self._choices():
@@ -89,7 +108,7 @@ class VideoSink:
                 if not writer.isOpened():
                     writer.release()
                     raise _NoEncoderError
-                self.path = path
+                self.path, self._place = path, place
                 self._stack = stack.pop_all()
                 return writer
         raise VideoError(

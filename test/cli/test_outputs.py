@@ -7,6 +7,8 @@ import csv
 import io
 import json
 import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -21,6 +23,7 @@ from duml_tracker_ros.media.claims import ENVIRONMENT
 from duml_tracker_ros.outputs import OutputError, Outputs, open_text, unused, whole, write_text
 from duml_tracker_ros.viz import VideoSink
 from duml_tracker_ros.viz.video import VideoError
+from duml_tracker_ros.whole_set import whole_set
 
 BOX = "30,40,30,24"
 
@@ -264,6 +267,17 @@ def test_the_demo_does_not_remove_its_source(tmp_path: Path) -> None:
     assert video.exists()
 
 
+@contextlib.contextmanager
+def files_of(size: int) -> Iterator[None]:
+    """No file grows beyond a size; Python ignores the signal that comes with it."""
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+
+
 def test_a_full_disk_is_named_and_the_former_file_stays(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -278,6 +292,55 @@ def test_a_full_disk_is_named_and_the_former_file_stays(
         assert track(source, option, "/dev/full") == 2
         error = capsys.readouterr().err
         assert "error: /dev/full cannot be written: No space left on device. Make room" in error
+
+
+@pytest.mark.parametrize("name", ["b.mp4", "b.avi"])
+def test_a_video_that_a_full_disk_cuts_off_is_no_success(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """OpenCV says nothing of what it could not write."""
+    source, out = write_video(tmp_path / "x.avi", 30), tmp_path / "out"
+    out.mkdir()
+    (out / name).write_bytes(b"former")
+    whole_size = tmp_path / name
+    assert track(source, "--video", whole_size) == 0
+    for size in (2000, whole_size.stat().st_size * 2 // 3):
+        with files_of(size):
+            status = track(source, "--video", out / name)
+        said = capfd.readouterr()
+        assert status == 2, said
+        assert f"cannot write {out / 'b'}" in said.err
+        assert "the disk may be full: make room" in said.err
+        assert (out / name).read_bytes() == b"former"
+        assert os.listdir(out) == [name]
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_bag_on_a_full_disk_is_named(
+    storage: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from test_bag import write_bag
+
+    write_bag(tmp_path / "bag")
+    line = ["bag", str(tmp_path / "bag"), "--topic=/camera/image", f"--box={BOX}", "--quiet"]
+    line += ["--tracker=opencv_kcf", f"--storage={storage}", f"--out={tmp_path / 'results'}"]
+    with files_of(1500):
+        status = main(line)
+    said = capfd.readouterr()
+    assert status == 2, said
+    assert f"{tmp_path / 'results'} cannot be " in said.err
+    assert "Make room, or name another place" in said.err or "File too large" in said.err
+    assert sorted(os.listdir(tmp_path)) == ["bag"]
+
+
+def test_a_set_of_files_on_a_full_disk_is_named(tmp_path: Path) -> None:
+    def write() -> None:
+        with whole_set(tmp_path / "set", "b.txt") as draft, (draft / "a.txt").open("wb") as file:
+            file.write(bytes(5000))
+
+    said = on_full_disk(write, 1000)
+    assert f"File too large, make room: '{tmp_path / 'set'}'" in said
+    assert not list(tmp_path.rglob("*.txt"))
 
 
 def test_what_can_be_no_folder_is_refused_before_anything_runs(
