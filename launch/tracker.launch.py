@@ -43,101 +43,89 @@ PARAMETERS = {
 }
 DDS_SETTINGS = {"FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS"}
 
+SWITCH = ("true", "false")
+
+
+def argument(
+    name: str, default: str | PathJoinSubstitution, text: str, choices: tuple[str, ...] = ()
+) -> DeclareLaunchArgument:
+    """An argument of this file."""
+    allowed = {"choices": list(choices)} if choices else {}
+    return DeclareLaunchArgument(name, default_value=default, description=text, **allowed)
+
+
 ARGUMENTS = [
-    DeclareLaunchArgument(
-        "image", default_value="image", description="image topic of the camera (sensor_msgs/Image)"
-    ),
-    DeclareLaunchArgument(
+    argument("image", "image", "image topic of the camera (sensor_msgs/Image)"),
+    argument(
         "camera_info",
-        default_value="camera_info",
-        description="topic of the camera's calibration (sensor_msgs/CameraInfo), for bearings",
+        "camera_info",
+        "topic of the camera's calibration (sensor_msgs/CameraInfo), for bearings",
     ),
-    DeclareLaunchArgument(
-        "depth",
-        default_value="depth",
-        description="topic of the aligned depth (sensor_msgs/Image), for positions",
-    ),
-    DeclareLaunchArgument(
-        "imu",
-        default_value="imu",
-        description="topic of what turns with the camera (sensor_msgs/Imu); parameter imu",
-    ),
-    DeclareLaunchArgument(
+    argument("depth", "depth", "topic of the aligned depth (sensor_msgs/Image), for positions"),
+    argument("imu", "imu", "topic of what turns with the camera (sensor_msgs/Imu); parameter imu"),
+    argument(
         "camera_pose",
-        default_value="camera_pose",
-        description="topic of the optical frame's pose (geometry_msgs/PoseStamped); parameter "
-        "world_source",
+        "camera_pose",
+        "topic of the optical frame's pose (geometry_msgs/PoseStamped); parameter world_source",
     ),
-    DeclareLaunchArgument(
-        "range",
-        default_value="range",
-        description="topic of a range finder (sensor_msgs/Range); parameter world_source",
+    argument(
+        "range", "range", "topic of a range finder (sensor_msgs/Range); parameter world_source"
     ),
-    DeclareLaunchArgument(
+    argument(
         "autostart",
-        default_value="true",
-        choices=["true", "false"],
-        description="configure and activate at start; false leaves it to a lifecycle manager",
+        "true",
+        "configure and activate at start; false leaves it to a lifecycle manager",
+        SWITCH,
     ),
-    DeclareLaunchArgument(
+    argument(
         "params_file",
-        default_value=PathJoinSubstitution([CONFIG, "duml_tracker.yaml"]),
-        description="parameter file; the default lists every parameter",
+        PathJoinSubstitution([CONFIG, "duml_tracker.yaml"]),
+        "parameter file; the default lists every parameter",
     ),
-    DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
-    DeclareLaunchArgument("name", default_value="duml_tracker", description="name of the node"),
+    argument("namespace", "", "namespace of the node"),
+    argument("name", "duml_tracker", "name of the node"),
     *(
-        DeclareLaunchArgument(
-            name, default_value="", description=f"{text}; empty: as params_file says"
-        )
+        argument(name, "", f"{text}; empty: as params_file says")
         for name, (_, text) in PARAMETERS.items()
     ),
-    DeclareLaunchArgument(
+    argument(
         "respawn",
-        default_value="false",
-        choices=["true", "false"],
-        description="start the node again when it ends, and console and bridge; the target must "
-        "be selected again, or see reselect_after. Without it console and bridge end with the node",
+        "false",
+        "start the node again when it ends, and console and bridge; the target must be selected "
+        "again, or see reselect_after. Without it console and bridge end with the node",
+        SWITCH,
     ),
-    DeclareLaunchArgument(
-        "rviz",
-        default_value="false",
-        choices=["true", "false"],
-        description="show the annotated image, the heatmap and the markers in RViz",
+    argument(
+        "rviz", "false", "show the annotated image, the heatmap and the markers in RViz", SWITCH
     ),
-    DeclareLaunchArgument(
+    argument(
         "console",
-        default_value="false",
-        choices=["true", "false"],
-        description="serve a page to watch the tracker and select targets; it prints its address",
+        "false",
+        "serve a page to watch the tracker and select targets; it prints its address",
+        SWITCH,
     ),
-    DeclareLaunchArgument(
+    argument(
         "console_host",
-        default_value="127.0.0.1",
-        description="address the console serves on; 0.0.0.0 is all, browsers need a token then",
+        "127.0.0.1",
+        "address the console serves on; 0.0.0.0 is all, browsers need a token then",
     ),
-    DeclareLaunchArgument(
-        "console_port", default_value="8090", description="port the console serves on"
-    ),
-    DeclareLaunchArgument(
+    argument("console_port", "8090", "port the console serves on"),
+    argument(
         "mavlink",
-        default_value="",
-        description="be a MAVLink camera: udp:ADDRESS:PORT listens, udpout:HOST:PORT and "
-        "tcp:HOST:PORT speak to one; empty: no MAVLink. More in params_file, as of duml_mavlink",
+        "",
+        "be a MAVLink camera: udp:ADDRESS:PORT listens, udpout:HOST:PORT and tcp:HOST:PORT speak "
+        "to one; empty: no MAVLink. More in params_file, as of duml_mavlink",
     ),
-    DeclareLaunchArgument(
-        "log_level",
-        default_value="info",
-        choices=["debug", "info", "warn", "error", "fatal"],
-        description="log level of the node",
+    argument(
+        "log_level", "info", "log level of the node", ("debug", "info", "warn", "error", "fatal")
     ),
-    DeclareLaunchArgument(
+    argument(
         "dds_profile",
-        default_value="auto",
-        description="profile of Fast DDS for all nodes of this launch: a file, none, or auto: "
-        "config/fastdds_large_images.xml of this package, as the default of Fast DDS drops camera "
-        "images, unless FASTDDS_DEFAULT_PROFILES_FILE or FASTDDS_BUILTIN_TRANSPORTS is set. The "
-        "camera's process needs the same setting",
+        "auto",
+        "profile of Fast DDS for all nodes of this launch: a file, none, or auto: "
+        "config/fastdds_large_images.xml of this package, as the default of Fast DDS drops "
+        "camera images, unless FASTDDS_DEFAULT_PROFILES_FILE or FASTDDS_BUILTIN_TRANSPORTS is "
+        "set. The camera's process needs the same setting",
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""ROS messages of the tracker as what a browser is told. Messages are taken by their fields."""
+"""Turns ROS messages of the tracker into what is sent to browsers; reads them by their fields."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TargetReading:
         ended: it tells the end of a target, or that there is none.
         dropped: images that the tracker skipped before this one.
         latency, processing: milliseconds; None when they are not known.
-        header: what a browser is told of the target.
+        header: the target as it is sent to browsers.
     """
 
     followed: int

@@ -133,7 +133,7 @@ class Joiner:
             self._settle(answer)
 
     def tick(self) -> None:
-        """To be called now and then: tells how things are while nothing comes."""
+        """Emit a scene while nothing comes, so that browsers see why; call it now and then."""
         if self._clock() - self._emitted > PATIENCE:
             self._tell(None)
 

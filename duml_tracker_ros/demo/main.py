@@ -292,7 +292,9 @@ def report(folder: Path) -> int:
         told = json.loads(station.read_text(encoding="utf-8"))
         print(f"  {'MAVLink':<9} {station_line(told)}")
         if not (told["active"] and told["stopped"]):
-            summary["failures"].append("the ground station was not told of it")
+            summary["failures"].append(
+                "the ground station got no status with the target, or none without it"
+            )
     print(f"  {'results':<9} {', '.join(str(folder / f) for f in summary['files'].values())}")
     if summary["failures"]:
         print(

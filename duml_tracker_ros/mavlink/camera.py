@@ -349,7 +349,7 @@ class CameraComponent:
     def _video(
         self, make: Callable[[MavlinkSettings, tuple[int, int]], list[Any]], stream: float
     ) -> Any:
-        """What is told of a video stream: 0 is all of them, 1 the only one."""
+        """Make the messages about a video stream: 0 is all of them, 1 the only one."""
         if stream not in (0, 1):
             raise Denied(f"video stream {stream:g}: there is only 1")
         return make(self._set, self.tracking.size)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 USAGE = """\
 usage: mavlink_node [--ros-args ...]   (duml-tracker mavlink has options for the same)
 
-Makes the tracker a MAVLink camera: ground stations select targets on it and are told of them.
+Makes the tracker a MAVLink camera: ground stations select targets and get their status.
 Examples:
   --ros-args -p connection:=udp:127.0.0.1:14560
   --ros-args -p connection:=udpout:10.0.0.5:14550 -p system_id:=1 -p gimbal:=true

@@ -74,7 +74,7 @@ class Steering:
         self._turn(self._pointer.see(error_x, error_y, taken, now))
 
     def mind(self, now: float) -> None:
-        """Hold when the target has gone, or nothing is heard of it. To be called often."""
+        """Hold when the target has gone, or nothing is heard of it; call it often."""
         if self._holds:
             self._turn(self._pointer.hold(now))
             self._holds -= 1

@@ -96,7 +96,7 @@ class Tracking:
         else:
             self._failed = False
             self._sights[sight.target_id] = sight
-        # One that another took the place of is not told of again.
+        # A replaced target has no message of its end.
         while len(self._sights) > sight.followed:
             oldest = min(self._sights.values(), key=lambda one: one.stamp_ns)
             del self._sights[oldest.target_id]

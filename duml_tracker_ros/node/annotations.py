@@ -31,10 +31,7 @@ def annotations_message(outcome: FrameOutcome) -> Any:
     # Newer ones have a stamp of their own, which tells of an image without targets, too.
     if hasattr(message, "timestamp"):
         message.timestamp = stamp
-    for sighting in outcome.sightings:
-        result = sighting.result
-        if result is None:
-            continue
+    for sighting, result in outcome.tracked:
         message.points.append(_rectangle(stamp, result.search_region, REGION, 1.0))
         colour = state_colour(sighting.status.value)
         if sighting.status is not Status.LOST:

@@ -10,7 +10,7 @@ from .parameters import NodeSettings
 
 
 class GuidanceError(RuntimeError):
-    """Why nothing can be told of a target's place in space."""
+    """Raised where a target's place in space is not known; the text says why."""
 
 
 class CameraSource:

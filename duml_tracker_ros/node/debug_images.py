@@ -71,41 +71,36 @@ def score_image(outcome: FrameOutcome, name: str) -> np.ndarray:
 
     Of several targets the highest score.
     """
-    width, height = outcome.view.width, outcome.view.height
     found = [
-        sighting.result.score_maps.to_image(name, width, height)
-        for sighting in outcome.sightings
-        if sighting.result is not None and name in sighting.result.score_maps
+        result.score_maps.to_image(name, *outcome.size)
+        for _, result in outcome.tracked
+        if name in result.score_maps
     ]
-    return np.maximum.reduce(found) if found else np.zeros((height, width), np.float32)
+    return np.maximum.reduce(found) if found else np.zeros(outcome.size[::-1], np.float32)
 
 
 def mask_image(outcome: FrameOutcome) -> np.ndarray:
     """The pixels of all targets that are seen, uint8 [H, W], 255 on a target."""
-    width, height = outcome.view.width, outcome.view.height
-    mask = np.zeros((height, width), np.uint8)
-    for sighting in outcome.sightings:
-        if sighting.result is not None and sighting.result.mask is not None:
-            mask[sighting.result.mask.to_image(width, height)] = 255
+    mask = np.zeros(outcome.size[::-1], np.uint8)
+    for _, result in outcome.tracked:
+        if result.mask is not None:
+            mask[result.mask.to_image(*outcome.size)] = 255
     return mask
 
 
 def annotated_image(outcome: FrameOutcome) -> np.ndarray:
     """The image with every target's box, state, search region and mask, uint8 [H, W, 3] RGB."""
     picture = to_rgb(outcome.view)
-    width, height = outcome.view.width, outcome.view.height
-    for sighting in outcome.sightings:
-        result = sighting.result
-        if result is not None:
-            picture = draw_target(
-                picture,
-                result.box,  # drawn dashed while lost: for people it is a hint
-                sighting.status.value,
-                result.confidence,
-                label=f"#{sighting.target_id}",
-                region=result.search_region,
-                mask=result.mask.to_image(width, height) if result.mask is not None else None,
-            )
+    for sighting, result in outcome.tracked:
+        picture = draw_target(
+            picture,
+            result.box,  # drawn dashed while lost: for people it is a hint
+            sighting.status.value,
+            result.confidence,
+            label=f"#{sighting.target_id}",
+            region=result.search_region,
+            mask=result.mask.to_image(*outcome.size) if result.mask is not None else None,
+        )
     if not outcome.followed:
         picture = draw_target(picture, None, outcome.sightings[-1].status.value, 0.0)
     return picture

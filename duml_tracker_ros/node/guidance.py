@@ -170,10 +170,10 @@ class Guidance:
     # -- on the worker's thread ---------------------------------------------------------------
 
     def publish(self, outcome: FrameOutcome) -> None:
-        """Publish all that is watched and can be told of the targets in one image."""
-        seen = [s for s in outcome.sightings if s.result is not None and s.status.seen]
+        """Publish what somebody subscribes to and what is known of the targets in one image."""
+        seen = [(s, result.box) for s, result in outcome.tracked if s.status.seen]
         if seen and self.bearing.get_subscription_count():
-            problems = [self._publish_bearing(outcome, sighting) for sighting in seen]
+            problems = [self._publish_bearing(outcome, *one) for one in seen]
             self._tell("bearing", next(filter(None, problems), ""))
         if self.markers.get_subscription_count():
             lens = self._lens("markers", outcome) if seen else None
@@ -187,21 +187,12 @@ class Guidance:
             self.motion.forget()
         if self.world.source:
             self.world.publish(outcome)
-        box = next(
-            (
-                s.result.box
-                for s in seen
-                if s.result is not None
-                and s.target_id == outcome.selected
-                and s.status is Status.TRACKING
-            ),
-            None,
-        )
+        chosen = outcome.selected, Status.TRACKING
+        box = next((box for s, box in seen if (s.target_id, s.status) == chosen), None)
         if box is None:
             self._pairing.clear_left()
         elif "depth" in self._subscriptions:
-            size = (outcome.view.width, outcome.view.height)
-            waiting = _Waiting(outcome.frame.header, outcome.selected, box, size)
+            waiting = _Waiting(outcome.frame.header, outcome.selected, box, outcome.size)
             self._pair(outcome.frame.stamp_ns, waiting)
 
     def _pair(self, stamp_ns: int, sighting: _Waiting) -> None:
@@ -239,12 +230,11 @@ class Guidance:
     def _tolerance(self) -> float:
         return self._host.settings.depth_tolerance * 1e9
 
-    def _publish_bearing(self, outcome: FrameOutcome, sighting: Sighting) -> str:
+    def _publish_bearing(self, outcome: FrameOutcome, sighting: Sighting, box: Box) -> str:
         """Publish the bearing of one target, or say why there is none."""
-        assert sighting.result is not None
-        x, y, w, h = sighting.result.box
+        x, y, w, h = box
         try:
-            camera = self._camera(outcome.frame.header, outcome.view.width, outcome.view.height)
+            camera = self._camera(outcome.frame.header, *outcome.size)
             cx, cy = x + w / 2, y + h / 2
             points = np.array([[cx, cy], [x, cy], [x + w, cy], [cx, y], [cx, y + h]])
             directions = camera.directions(points)
@@ -268,7 +258,7 @@ class Guidance:
         """The lens of an image, where what is called so can do without; it is told then."""
         camera, problem = None, ""
         try:
-            camera = self._camera(outcome.frame.header, outcome.view.width, outcome.view.height)
+            camera = self._camera(outcome.frame.header, *outcome.size)
         except (GuidanceError, CameraModelError) as error:
             problem = f"{error}{without}"
         self._tell(name, problem)

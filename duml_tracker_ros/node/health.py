@@ -19,7 +19,7 @@ class Health:
         self._short_of_ring = False
 
     def begin(self) -> None:
-        """To be told of an activation: images are waited for anew."""
+        """Start waiting for images anew; call it on activate."""
         self._silence = ""
 
     def report(

@@ -95,16 +95,16 @@ class LastSeen:
     def take(self, outcome: FrameOutcome) -> None:
         """Take note of the targets in an image; those that have ended are forgotten."""
         with self._lock:
-            followed = {s.target_id for s in outcome.sightings if s.result is not None}
+            followed = {sighting.target_id for sighting, _ in outcome.tracked}
             self._new |= bool(self._seen.keys() - followed)
             self._seen = {i: seen for i, seen in self._seen.items() if i in followed}
-            for sighting in outcome.sightings:
-                if sighting.result is None or not sighting.status.seen:
+            for sighting, result in outcome.tracked:
+                if not sighting.status.seen:
                     continue
                 entry = {
                     "id": sighting.target_id,
-                    "box": [float(v) for v in sighting.result.box],
-                    "size": [outcome.view.width, outcome.view.height],
+                    "box": [float(v) for v in result.box],
+                    "size": list(outcome.size),
                     "source": outcome.frame.source,
                     "time": time.time(),
                     "class_id": sighting.class_id,

@@ -10,6 +10,7 @@ from rclpy.duration import Duration
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker
 
+from ..tracker import TrackResult
 from ..viz import state_colour
 from ..viz.colours import REGION, Rgb
 from .camera_model import CameraModel
@@ -43,9 +44,9 @@ class TargetMarkers:
         header = outcome.frame.header
         made: list[Marker] = []
         if camera is not None:
-            for sighting in outcome.sightings:
-                if sighting.result is not None and sighting.status.seen:
-                    made += _markers(header, sighting, outcome, camera, length)
+            for sighting, result in outcome.tracked:
+                if sighting.status.seen:
+                    made += _markers(header, sighting, result, outcome.size, camera, length)
         shown = {(marker.ns, marker.id): marker for marker in made}
         gone = [
             # The image's frame_id may have changed; that of the marker must be its own.
@@ -58,13 +59,17 @@ class TargetMarkers:
 
 
 def _markers(
-    header: Any, sighting: Sighting, outcome: FrameOutcome, camera: CameraModel, length: float
+    header: Any,
+    sighting: Sighting,
+    result: TrackResult,
+    size: tuple[int, int],
+    camera: CameraModel,
+    length: float,
 ) -> list[Marker]:
-    assert sighting.result is not None
-    x, y, w, h = sighting.result.box
-    left, top, side, _ = sighting.result.search_region
+    x, y, w, h = result.box
+    left, top, side, _ = result.search_region
     # The lens model has no answer far outside the image.
-    right, bottom = min(left + side, outcome.view.width), min(top + side, outcome.view.height)
+    right, bottom = min(left + side, size[0]), min(top + side, size[1])
     left, top = max(left, 0.0), max(top, 0.0)
     corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
     directions = camera.directions(np.array([(x + w / 2, y + h / 2), *corners]))

@@ -73,27 +73,26 @@ class MotionOutput:
         Args:
             camera: the lens; without it there is no angular velocity.
         """
-        followed = [s for s in outcome.sightings if s.result is not None]
-        for target_id in self._filters.keys() - {sighting.target_id for sighting in followed}:
+        for target_id in self._filters.keys() - {s.target_id for s, _ in outcome.tracked}:
             del self._filters[target_id]
-        for sighting in followed:
+        for sighting, result in outcome.tracked:
             motion = self._filters.setdefault(sighting.target_id, ImageMotion())
-            message = self._message(outcome, sighting, camera, motion)
+            message = self._message(outcome, sighting, result.box, camera, motion)
             self._send(partial(self.publisher.publish, message))
 
     def _message(
         self,
         outcome: FrameOutcome,
         sighting: Sighting,
+        box: Box,
         camera: CameraModel | None,
         motion: ImageMotion,
     ) -> Motion:
-        assert sighting.result is not None
         moment, ray = image_time(outcome), None
         if sighting.status.seen:
             if camera is not None:
-                ray = ray_to(sighting.result.box, camera, outcome.attitude)
-            sight = motion.see(moment, sighting.result.box, ray)
+                ray = ray_to(box, camera, outcome.attitude)
+            sight = motion.see(moment, box, ray)
         else:
             sight = motion.ahead(moment) or NOTHING
         message = Motion(header=outcome.frame.header, target_id=sighting.target_id)

@@ -64,9 +64,19 @@ class FrameOutcome:
     attitude: Attitude | None = None
 
     @property
+    def tracked(self) -> list[tuple[Sighting, TrackResult]]:
+        """The targets that are followed in this frame, each with its result."""
+        return [(s, s.result) for s in self.sightings if s.result is not None]
+
+    @property
     def followed(self) -> int:
-        """How many targets are followed in this frame."""
-        return sum(sighting.result is not None for sighting in self.sightings)
+        """How many that are."""
+        return len(self.tracked)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the image in pixels."""
+        return self.view.width, self.view.height
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class PacketThread:
     Args:
         accept: gets a packet's message, its arrival and its image, on this thread.
         refuse: gets the reason for each packet that is none, on this thread.
-        warn: gets what is to be told of gaps.
+        warn: gets a line for the log about each gap.
         most: pixels that an image may have; None for the limit of this process.
     """
 

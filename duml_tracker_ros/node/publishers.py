@@ -40,7 +40,7 @@ def target_message(outcome: FrameOutcome, sighting: Sighting, now: float) -> Tar
     message = Target(header=outcome.frame.header)
     message.target_id, message.targets = sighting.target_id, outcome.followed
     message.class_id = sighting.class_id
-    message.image_width, message.image_height = outcome.view.width, outcome.view.height
+    message.image_width, message.image_height = outcome.size
     result, state = sighting.result, sighting.status.value
     if result is None:
         fill_target(message, state, None, 0.0, 0)
@@ -55,27 +55,13 @@ def target_message(outcome: FrameOutcome, sighting: Sighting, now: float) -> Tar
 def detections_message(outcome: FrameOutcome) -> Any:
     """vision_msgs/Detection2DArray with the targets whose state is TRACKING."""
     message = Detection2DArray(header=outcome.frame.header)
-    for sighting in outcome.sightings:
-        if sighting.result is not None and sighting.status is Status.TRACKING:
-            message.detections.append(_detection(outcome, sighting))
+    for sighting, result in outcome.tracked:
+        if sighting.status is Status.TRACKING:
+            detection, hypothesis = Detection2D(), ObjectHypothesisWithPose()
+            about = sighting.target_id, result.box, outcome.size, result.confidence
+            fill_detection(detection, hypothesis, outcome.frame.header, *about, sighting.class_id)
+            message.detections.append(detection)
     return message
-
-
-def _detection(outcome: FrameOutcome, sighting: Sighting) -> Any:
-    assert sighting.result is not None
-    detection, hypothesis = Detection2D(), ObjectHypothesisWithPose()
-    result, view = sighting.result, outcome.view
-    fill_detection(
-        detection,
-        hypothesis,
-        outcome.frame.header,
-        sighting.target_id,
-        result.box,
-        (view.width, view.height),
-        result.confidence,
-        sighting.class_id,
-    )
-    return detection
 
 
 class Publishers:

@@ -86,7 +86,7 @@ class Schedule:
         return self._next_command(now) or self._next_job(now)
 
     def selected(self, now: float) -> None:
-        """To be told when a selection has been worked."""
+        """Note when a selection is done."""
         self._selected_at = now
 
     def _next_command(self, now: float) -> Command | None:
@@ -99,7 +99,7 @@ class Schedule:
             if late is None or now - self._selected_at < PATIENCE:
                 return None
             if self._registry.limit == 1 or command.place == late.target_id:
-                # What catches up is about to be given up, but once it shall be told of.
+                # The target that catches up is about to be replaced; publish it once before.
                 assert late.behind is not None
                 late.behind.hurry(now)
                 return None
@@ -121,7 +121,7 @@ class Schedule:
         late.behind = None
         if frame is None:
             return None
-        # It stands for the frame that waits, unless the others have been told of it already.
+        # It stands for the frame that waits, unless that was published for the others already.
         self._newest = None
         told = any(target.seq >= frame.seq for target in present)
         return self._job(frame, [*present, late], not told)

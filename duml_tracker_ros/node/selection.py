@@ -92,6 +92,10 @@ class Selector:
                     )
                 )
 
+    def tell(self, text: str) -> None:
+        """Take note of a selection that was made otherwise."""
+        self.last = text
+
     # -- services -----------------------------------------------------------------------------
 
     async def _on_init(self, request: Init.Request, response: Init.Response) -> Init.Response:

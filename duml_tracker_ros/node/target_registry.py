@@ -65,7 +65,7 @@ class TargetRegistry:
 
     Attributes:
         next_id: the lowest id that was not used yet.
-        keep_ids: told the next id whenever it changes, before anybody is told of the target.
+        keep_ids: called with the next id whenever it changes, before the target is published.
     """
 
     def __init__(self, limit: int, logger: Logger) -> None:

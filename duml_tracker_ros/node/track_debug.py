@@ -21,9 +21,8 @@ VOTES = 10
 
 def debug_messages(outcome: FrameOutcome) -> Iterator[Any]:
     """A TrackDebug of each target that is followed."""
-    for sighting in outcome.sightings:
-        if sighting.result is not None:
-            yield _message(outcome.frame.header, sighting.target_id, sighting.result)
+    for sighting, result in outcome.tracked:
+        yield _message(outcome.frame.header, sighting.target_id, result)
 
 
 def _message(header: Any, target_id: int, result: TrackResult) -> Any:

@@ -61,7 +61,7 @@ class TrackRecorder:
             self._end()
 
     def _record(self, outcome: FrameOutcome) -> None:
-        seen = {s.target_id: s.result for s in outcome.sightings if s.result is not None}
+        seen = {s.target_id: result for s, result in outcome.tracked}
         for target_id in self._writers.keys() - seen.keys():
             self._writers.pop(target_id).flush()
         for target_id, result in seen.items():

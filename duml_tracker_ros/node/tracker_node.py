@@ -24,13 +24,12 @@ from ..tracker import create_tracker
 from . import diagnostics
 from .answers import answer_all
 from .attitude import AttitudeSource
-from .boxes import pixel_box
-from .command import Command, WorkerError
+from .command import WorkerError
 from .ending import Ending
 from .frame_ring import CameraFrame, FrameRing
 from .guidance import Guidance
 from .health import Health
-from .last_seen import LastSeen, Remembered, too_old
+from .last_seen import LastSeen
 from .lifecycle_services import LifecycleServices
 from .memory import available_memory
 from .outcome import FrameOutcome, Status
@@ -38,12 +37,12 @@ from .parameter_table import CONFIGURE, START
 from .parameters import TABLE, NodeSettings, scaling, tracker_overrides
 from .phases import Active, Configured
 from .publishers import Publishers
+from .reselection import Reselection
 from .selection import STEADY, Selector
 from .statistics import Statistics
 from .stream import ImageStream
 from .subscriptions import reliable
 from .target_ids import TargetIds, state_file
-from .target_registry import PROOF
 from .texts import cut
 from .track_recorder import TrackRecorder
 from .worker import TrackerWorker
@@ -115,12 +114,7 @@ class TrackerNode(LifecycleNode):
         self._stuck = False
         self._ids = TargetIds(self._state_file("id"), self.get_logger())
         self._next_id = self._ids.first
-        self._last_seen = (
-            LastSeen(self._state_file("seen"), self.get_logger())
-            if self.settings.reselect_after
-            else None
-        )
-        self._remembered = self._last_seen.read() if self._last_seen is not None else []
+        self._last_seen: LastSeen | None = None
         # Nothing is published once the gate is shut: the worker may still be at a frame then.
         self._gate = threading.Lock()
         self._open = False
@@ -130,6 +124,11 @@ class TrackerNode(LifecycleNode):
         self._selector = Selector(self)
         self._answers = answer_all(self)
         self._selector.take_clicks(self.settings.mouse_left)
+        self._reselection: Reselection | None = None
+        if longest := self.settings.reselect_after:
+            log, tell = self.get_logger(), self._selector.tell
+            self._last_seen = LastSeen(self._state_file("seen"), log)
+            self._reselection = Reselection(self._last_seen, longest, log, tell)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", reliable(10))
         self.create_timer(self.settings.diagnostics_period, self._diagnose, clock=STEADY)
         self.create_timer(GUIDANCE_PERIOD, self._refresh_guidance, clock=STEADY)
@@ -408,38 +407,9 @@ class TrackerNode(LifecycleNode):
             )
         self._statistics.add_image(frame.stamp_ns, frame.arrival)
         active.ring.append(frame)
-        if self._remembered:
-            self._take_up(configured.worker, frame)
+        if self._reselection is not None:
+            self._reselection.take_up(configured.worker, frame)
         configured.worker.submit(frame)
-
-    def _take_up(self, worker: TrackerWorker, live: CameraFrame) -> None:
-        """Select what a process that was killed followed, in the first image after it."""
-        remembered, self._remembered = self._remembered, []
-        if worker.registry.selected:
-            return
-        for target in remembered[: worker.registry.limit]:
-            if reason := too_old(target, self.settings.reselect_after):
-                self.get_logger().warning(
-                    f"target {target.target_id} of the former process is not selected: {reason}"
-                )
-                continue
-            command = worker.init(
-                target.frame(live), pixel_box(*target.box), class_id=target.class_id, proof=PROOF
-            )
-            command.when_done(functools.partial(self._taken_up, target, command))
-
-    def _taken_up(self, target: Remembered, command: Command) -> None:
-        former = f"target {target.target_id} of the former process"
-        try:
-            selection = command.result(0.0)
-        except Exception as error:
-            self._selector.last = f"{former} is not selected: {error}"
-            self.get_logger().warning(self._selector.last)
-            return
-        self._selector.last = (
-            f"{former} is looked for where it was seen last, as target {selection.target_id}"
-        )
-        self.get_logger().info(self._selector.last)
 
     def _on_refused(self, reason: str) -> None:
         self._statistics.rejected += 1

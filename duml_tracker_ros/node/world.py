@@ -146,23 +146,18 @@ class WorldOutput:
 
     def publish(self, outcome: FrameOutcome) -> None:
         """Publish where the targets are that are seen in an image."""
-        boxes = {
-            s.target_id: s.result.box
-            for s in outcome.sightings
-            if s.result is not None and s.status.seen
-        }
-        followed = {s.target_id for s in outcome.sightings if s.result is not None}
+        boxes = {s.target_id: result.box for s, result in outcome.tracked if s.status.seen}
         with self._lock:
-            for target_id in self._filters.keys() - followed:
+            for target_id in self._filters.keys() - {s.target_id for s, _ in outcome.tracked}:
                 del self._filters[target_id]
         if not boxes:
             self._pairing.clear_left()
             return
-        frame, size = outcome.frame, (outcome.view.width, outcome.view.height)
+        frame = outcome.frame
         if frame.stamp_ns == 0:
             self._tell("images without a stamp cannot be matched with the camera's pose")
             return
-        scene = _Scene(frame.header, frame.stamp_ns, size, boxes)
+        scene = _Scene(frame.header, frame.stamp_ns, outcome.size, boxes)
         if self._settings().world_source != "depth":
             self._estimate(scene, None)
             return

@@ -217,12 +217,18 @@ def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
     """IoU of corner boxes [..., 4], broadcast; 0 where a box is empty."""
+    inter, union = _areas(a, b)
+    return inter / union
+
+
+def _areas(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Intersection and union of corner boxes; the union is above 0."""
     low = torch.maximum(a[..., :2], b[..., :2])
     high = torch.minimum(a[..., 2:], b[..., 2:])
     inter = (high - low).clamp_min(0).prod(-1)
     area_a = (a[..., 2:] - a[..., :2]).clamp_min(0).prod(-1)
     area_b = (b[..., 2:] - b[..., :2]).clamp_min(0).prod(-1)
-    return inter / (area_a + area_b - inter).clamp_min(1e-9)
+    return inter, (area_a + area_b - inter).clamp_min(1e-9)
 
 
 def overlap(a: Box, b: Box) -> float:
@@ -236,12 +242,7 @@ def overlap(a: Box, b: Box) -> float:
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
     """Generalised IoU of corner boxes [..., 4] (Rezatofighi et al. 2019), in [-1, 1]."""
-    low = torch.maximum(a[..., :2], b[..., :2])
-    high = torch.minimum(a[..., 2:], b[..., 2:])
-    inter = (high - low).clamp_min(0).prod(-1)
-    area_a = (a[..., 2:] - a[..., :2]).clamp_min(0).prod(-1)
-    area_b = (b[..., 2:] - b[..., :2]).clamp_min(0).prod(-1)
-    union = (area_a + area_b - inter).clamp_min(1e-9)
+    inter, union = _areas(a, b)
     hull_low = torch.minimum(a[..., :2], b[..., :2])
     hull_high = torch.maximum(a[..., 2:], b[..., 2:])
     hull = (hull_high - hull_low).clamp_min(0).prod(-1).clamp_min(1e-9)

@@ -349,7 +349,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         return numbers(window.to_cells(track.box, cells, stride), self.device)
 
     def result(self, seen: Observation[T, L], diagnostics: FrameDiagnostics) -> TrackResult:
-        """What is told of a frame; the target's ``track`` has moved already."""
+        """Make the result of a frame; the target's ``track`` has moved already."""
         track, found = seen.search.target.track, seen.located
         window, finding = diagnostics.window, diagnostics.finding
         region = map_region(window, found.maps["fused"].shape[-1], found.stride)
