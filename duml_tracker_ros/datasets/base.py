@@ -149,12 +149,6 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return as_bgr(pixels)
 
 
-def natural_key(path: Path) -> tuple[tuple[int, int | str], ...]:
-    """Sort key that puts ``img2`` before ``img10``."""
-    parts = re.split(r"(\d+)", path.name)
-    return tuple((0, int(p)) if p.isdigit() else (1, p) for p in parts if p)
-
-
 def list_images(folder: Path, name: str = "") -> tuple[Path, ...]:
     """The frames of a folder in the order that their names mean; see `media.folder`.
 
@@ -293,8 +287,8 @@ def first_only(truth: Array, count: int) -> Array:
 
 
 def last_number(path: Path) -> int:
-    """The number at the end of a file name; -1 without one."""
-    found = [part for kind, part in natural_key(Path(path.stem)) if kind == 0]
+    """Return the last number in a file's name; -1 without one."""
+    found = re.findall(r"\d+", path.stem)
     return int(found[-1]) if found else -1
 
 

@@ -45,7 +45,10 @@ def serve(name: str = "duml", *, origin: float = ORIGIN, **options: Any) -> None
             request = server.wait()
             if request.type in (trax.TraxStatus.QUIT, trax.TraxStatus.ERROR):
                 return
-            image = read_image(Path(_color(request.image).path()))
+            # Newer versions of the protocol bring images of several kinds.
+            given = request.image
+            shown = given["color"] if isinstance(given, dict) else given
+            image = read_image(Path(shown.path()))
             if request.type == trax.TraxStatus.INITIALIZE:
                 region = request.objects[0][0]
                 x, y, w, h = region.bounds()
@@ -58,11 +61,6 @@ def serve(name: str = "duml", *, origin: float = ORIGIN, **options: Any) -> None
                 answer = trax.Rectangle.create(x + origin, y + origin, w, h)
                 values = {"confidence": seen.confidence} if seen.confidence >= 0 else {}
                 server.status([(answer, {**values, "state": seen.state})])
-
-
-def _color(images: Any) -> Any:
-    """The colour image of a request, whatever the protocol version wraps it in."""
-    return images["color"] if isinstance(images, dict) else images
 
 
 def build_parser() -> Parser:
