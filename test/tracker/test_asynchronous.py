@@ -13,6 +13,7 @@ from generated_sequence import render
 
 from duml_tracker_ros.tracker import TrackState, create_tracker
 from duml_tracker_ros.tracker.compute.background import BackgroundUpdates, processors_to_spare
+from duml_tracker_ros.tracker.engine.base import Compiled
 from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.online.localizer import OnlineLocalizer
 
@@ -205,3 +206,58 @@ def test_work_is_done_in_turn_and_in_inference_mode():
                 if job is not None:
                     job.result(WAIT)
     assert seen == [(i, True) for i in range(3)] * 2
+
+
+class Turn:
+    """A graph that doubles crops; each thread of it waits until another has computed one."""
+
+    def __init__(self, done: dict[str, threading.Event], own: str) -> None:
+        self.done, self.own = done, own
+
+    def load(self, *_):
+        return self
+
+    def twin(self):
+        self.done["twin"] = threading.Event()
+        return Turn(self.done, "twin")
+
+    def __call__(self, arrays):
+        (other,) = self.done.keys() - {self.own}
+        self.done[self.own].set()
+        assert self.done[other].wait(WAIT)
+        return [2.0 * arrays[0].astype(np.float32)]
+
+
+def test_the_thread_for_learning_takes_crops_of_a_batch():
+    helper, crops = BackgroundUpdates(True), torch.arange(5 * 12, dtype=torch.uint8)
+    crops = crops.view(5, 2, 2, 3).permute(0, 3, 1, 2)
+    graph = Compiled(Turn({"own": threading.Event()}, "own"), None, (crops[:1],), None, helper)
+    (found,) = graph(crops)
+    assert torch.equal(found, 2.0 * crops.permute(0, 2, 3, 1))
+
+
+def test_a_thread_that_learns_takes_no_crops():
+    helper, crops, go = BackgroundUpdates(True), torch.ones(3, 3, 2, 2), threading.Event()
+    learning = helper.run(go.wait, WAIT)
+    ready = threading.Event()
+    ready.set()
+    engine = Turn({"own": ready, "twin": ready}, "own")
+    engine.twin = lambda: pytest.fail  # nobody gets to run it
+    (found,) = Compiled(engine, None, (crops[:1],), None, helper)(crops)
+    assert found.unique().tolist() == [2.0]
+    assert not learning.done()
+    go.set()
+    assert learning.result(WAIT) is None
+
+
+def test_what_goes_wrong_in_a_batch_is_told():
+    def wrong(arrays):
+        raise RuntimeError("broken")
+
+    engine = Turn({}, "own")
+    engine.load = lambda *_: wrong
+    wrong.twin = lambda: wrong
+    crops = torch.ones(3, 3, 2, 2)
+    for helper in (None, BackgroundUpdates(True)):
+        with pytest.raises(RuntimeError, match="broken"):
+            Compiled(engine, None, (crops[:1],), None, helper)(crops)

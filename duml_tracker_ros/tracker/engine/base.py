@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -9,9 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..compute.background import BackgroundUpdates
 from ..network.graphs import Graph
 
-Run = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
+
+class Run(Protocol):
+    """A graph on one crop; may reuse the memory of what it returns."""
+
+    def __call__(self, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]: ...
+
+    def twin(self) -> Run:
+        """The same graph for another thread, at the same time."""
+        ...
 
 
 class Engine(Protocol):
@@ -26,7 +36,7 @@ class Engine(Protocol):
     def load(self, graph: Graph, example: Sequence[Tensor], quantised: bytes | None = None) -> Run:
         """Compile for the shapes of an example, and for other crop sizes if the graph takes them.
 
-        The result takes one crop as [1, S, S, 3] and may reuse the memory of what it returns.
+        The result takes one crop as [1, S, S, 3].
 
         Args:
             quantised: ONNX with these inputs and outputs, and maybe more, to be run instead.
@@ -35,7 +45,12 @@ class Engine(Protocol):
 
 
 class Compiled:
-    """A graph by an engine, one crop after the other: a batch saves nothing on a few threads."""
+    """A graph by an engine, one crop after the other: a batch saves nothing on a few threads.
+
+    Args:
+        helper: its thread takes crops of a batch, too, if it has nothing to learn: one that comes
+            to it later ends with its first crop when the caller could have ended with the last.
+    """
 
     def __init__(
         self,
@@ -43,9 +58,12 @@ class Compiled:
         plain: Graph,
         example: Sequence[Tensor],
         quantised: bytes | None = None,
+        helper: BackgroundUpdates | None = None,
     ) -> None:
         self._dtypes = [x.dtype for x in example]
         self._run = engine.load(plain, example, quantised)
+        self._helper = helper
+        self._twin: Run | None = None
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         crops, *rest = inputs
@@ -56,13 +74,34 @@ class Compiled:
         if len(crops) == 1:
             # Frames are remembered; the engine writes to the same memory on the next one.
             return tuple(torch.from_numpy(np.array(out)) for out in self._run(arrays))
-        batch: list[np.ndarray] = []
-        for i in range(len(crops)):
-            one = self._run([a[i : i + 1] for a in arrays])
-            batch = batch or [np.empty((len(crops), *out.shape[1:]), out.dtype) for out in one]
-            for place, out in zip(batch, one, strict=True):
-                place[i] = out[0]
-        return tuple(map(torch.from_numpy, batch))
+        found = self._each(arrays, len(crops))
+        return tuple(torch.from_numpy(np.concatenate(out)) for out in zip(*found, strict=True))
+
+    def _each(self, arrays: Sequence[np.ndarray], count: int) -> list[list[np.ndarray]]:
+        """What the graph gives for each crop of a batch."""
+        left, found = deque(range(count)), [list[np.ndarray]() for _ in range(count)]
+
+        def work(run: Run, take: Callable[[], int]) -> None:
+            while left:
+                try:
+                    i = take()
+                except IndexError:  # the other thread took it
+                    return
+                found[i] = [np.array(out) for out in run([a[i : i + 1] for a in arrays])]
+
+        help_ = None
+        if self._helper is not None and self._helper.active:
+            # Also where it is not wanted now: a tracker is warmed up for what may come.
+            self._twin = self._twin or self._run.twin()
+            if self._helper.idle:
+                help_ = self._helper.run(work, self._twin, left.pop)
+        try:
+            work(self._run, left.popleft)
+        finally:
+            # It may not have begun.
+            if help_ is not None and not help_.cancel():
+                help_.result()
+        return found
 
 
 def compile_graph(
@@ -71,9 +110,10 @@ def compile_graph(
     graph: Graph,
     example: Sequence[Tensor],
     quantised: bytes | None = None,
+    helper: BackgroundUpdates | None = None,
 ) -> Callable[..., tuple[Tensor, ...]]:
-    """The graph by an engine; torch's own without one."""
+    """The graph by an engine; torch's own without one. ``helper`` as for ``Compiled``."""
     if engine is None or plain is None:
         return graph
     with torch.no_grad():
-        return Compiled(engine, plain, example, quantised)
+        return Compiled(engine, plain, example, quantised, helper)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,15 +33,23 @@ class OnnxRuntimeEngine:
         else:
             model = part_of(quantised, graph)
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        names = graph.inputs
-        kind = np.uint8 if session.get_inputs()[0].type == "tensor(uint8)" else np.float32
+        return Session(session, graph.inputs)
 
-        def run(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-            crops, *rest = arrays
-            planes = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), kind)
-            found: list[np.ndarray] = session.run(
-                None, dict(zip(names, (planes, *rest), strict=True))
-            )
-            return found
 
-        return run
+class Session:
+    """A session of ONNX Runtime, which any number of threads may run."""
+
+    def __init__(self, session: Any, names: Sequence[str]) -> None:
+        self._session, self._names = session, names
+        pixels = session.get_inputs()[0].type
+        self._kind = np.uint8 if pixels == "tensor(uint8)" else np.float32
+
+    def twin(self) -> Session:
+        return self
+
+    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        crops, *rest = arrays
+        planes = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), self._kind)
+        feed = dict(zip(self._names, (planes, *rest), strict=True))
+        found: list[np.ndarray] = self._session.run(None, feed)
+        return found

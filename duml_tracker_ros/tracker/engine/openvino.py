@@ -107,6 +107,7 @@ class Requests:
         model: Any,
         shapes: Sequence[Sequence[int]],
     ) -> None:
+        self._made_of = openvino, core, settings, model, shapes
         self._core, self._settings, self._model = core, settings, model
         self._tensor = openvino.Tensor
         usual = model.clone()
@@ -116,6 +117,9 @@ class Requests:
         # Filled in place: a tensor for each input of a frame costs more than the copy.
         self._inputs = [self._usual.get_input_tensor(i).data for i in range(len(shapes))]
         self._other: Any = None
+
+    def twin(self) -> Requests:
+        return Requests(*self._made_of)
 
     def _compile(self, model: Any) -> Any:
         return self._core.compile_model(model, "CPU", self._settings).create_infer_request()

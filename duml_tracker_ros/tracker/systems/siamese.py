@@ -97,7 +97,7 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget, SiameseLocated]):
         own = FeaturesGraph(self._graph)
         other = None if plain is None else FeaturesGraph(self.graphs(plain)[1])
         crop = self._blank(self.config.network.search_size)
-        self.features = compile_graph(engine, other, own, crop, quantised)
+        self.features = compile_graph(engine, other, own, crop, quantised, self.background)
 
     def begin(self, track: TargetTrack, frame: FrameImage, samples: int) -> SiameseTarget:
         n = self.config.network
