@@ -135,7 +135,7 @@ def _follow(tracker: SiameseTracker[Any], clip: Clip, on_frame: Any) -> dict[flo
         peaks, observation = _look(tracker, target, frame, usual, truth)
         seen[1.0].append(peaks)
         finding = dataclasses.replace(
-            verdict(observation, tracker.config.localize), state=TrackState.TRACKING
+            verdict(observation, tracker.config), state=TrackState.TRACKING
         )
         target.track.box = former = truth
         tracker.learn(observation, finding, True)

@@ -21,6 +21,8 @@ SOON = 30
 """Frames after a return in which the target is to be found again: one second."""
 GRACE = 3
 """Frames after it has gone in which nothing is held against a tracker."""
+ENOUGH = 10
+"""Frames that must be left after a return for it to count: nobody can be found in a clip's last."""
 ON, OFF = 0.3, 0.1
 """Overlap from which a box is on the target, and below which it is on something else."""
 HALF = 0.5
@@ -32,7 +34,7 @@ class Returns:
     """How the returns of targets went; of several runs they are added up.
 
     Attributes:
-        absences: after which the target came back.
+        absences: after which the target came back, not only in the last frames of the clip.
         found: of those, after which it was seen on its place within `SOON` frames.
         wrong: of those, in or soon after which something else was told TRACKING.
         true_positives, with_target, true_negatives, without_target: frames, see above.
@@ -76,7 +78,7 @@ def returns_of(run: Run, sequence: Sequence) -> Returns:
     told = np.array(run.states)
     seen = told != "lost"
     wrong = (told == "tracking") & (overlap < OFF)
-    pairs = absences(sequence.truth)
+    pairs = [(g, b) for g, b in absences(sequence.truth) if len(there) - b >= ENOUGH]
     found = [bool((seen & (overlap >= ON))[back : back + SOON].any()) for _, back in pairs]
     taken = [bool(wrong[gone + GRACE : back + SOON].any()) for gone, back in pairs]
     rest = slice(1, None)

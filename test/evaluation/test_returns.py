@@ -42,6 +42,8 @@ def test_an_absence_ends_with_a_return_in_time_or_not() -> None:
     assert found.true_negative_rate == 1.0
     # The best of any share of frames told LOST at random: none here.
     assert found.geometric_mean == pytest.approx(math.sqrt(40 / 90))
+    run, clip = told([seen, lost, prompt, seen, lost, (5, "lost", HERE, HERE)])
+    assert returns_of(run, clip).absences == 1, "of five frames nobody can tell"
     both = add_returns([found, found])
     assert (both.absences, both.found, both.with_target) == (4, 2, 180)
     assert math.isnan(add_returns([]).true_positive_rate)

@@ -66,3 +66,5 @@ def test_another_colour_is_not_found_again_but_a_change_in_sight_is_followed() -
         assert (lost.state is TrackState.LOST) == strange
         seen = judge(0.9, 0.9, 0.0, TrackState.TRACKING, 0.9, rule, strange)
         assert seen.state is TrackState.TRACKING
+        trial = judge(0.9, 0.9, 0.0, TrackState.UNCERTAIN, 0.9, rule, strange, trial=3)
+        assert (trial.state is TrackState.LOST) == strange

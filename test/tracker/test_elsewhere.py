@@ -7,10 +7,11 @@ import pytest
 
 from duml_tracker_ros.scene import AerialScene
 from duml_tracker_ros.tracker import TrackState, create_tracker
-from duml_tracker_ros.tracker.config import LocalizeConfig, ReacquireConfig
-from duml_tracker_ros.tracker.geometry import overlap
+from duml_tracker_ros.tracker.config import LocalizeConfig, PostprocessConfig, ReacquireConfig
+from duml_tracker_ros.tracker.geometry import overlap, search_window
 from duml_tracker_ros.tracker.motion.egomotion import Motion
 from duml_tracker_ros.tracker.motion.elsewhere import Elsewhere, tiles
+from duml_tracker_ros.tracker.motion.target import TargetTrack
 from duml_tracker_ros.tracker.network_config import NetworkConfig
 
 NETWORK, SEARCH, RULE = NetworkConfig(), LocalizeConfig(), ReacquireConfig(active=True)
@@ -99,6 +100,28 @@ def test_a_target_that_returns_far_away_is_found(
         assert memory.shares() == known, "nothing is learned before"
     truth = (*map(float, FAR), w, h)
     assert (overlap(target.track.box, truth) > 0.5) == active
+
+
+def test_what_left_as_a_sliver_is_expected_to_come_back_whole() -> None:
+    track, network, rule = TargetTrack(BOX, (0.0, 0.0, 0.0)), NetworkConfig(), PostprocessConfig()
+    size = 320, 240
+
+    def seen(box: tuple[float, float, float, float]) -> None:
+        window = search_window(track.box, network.template_size, network.search_size)
+        x, y = (box[0] + box[2] / 2, box[1] + box[3] / 2)
+        cx, cy = ((c - m) * window.scale for c, m in ((x, window.cx), (y, window.cy)))
+        middle = window.size / 2
+        sides = box[2] * window.scale, box[3] * window.scale
+        track.move((middle + cx, middle + cy, *sides), 1.0, window, size, rule)
+
+    for left in range(100, 310, 10):
+        seen((float(left), 90.0, min(40.0, 320.0 - left), 30.0))
+    assert track.box[2] < 30
+    track.state = TrackState.LOST
+    middle = track.box[0] + track.box[2] / 2
+    track.restore_size()
+    assert track.box[2:] == pytest.approx((40.0, 30.0), rel=0.05)
+    assert track.box[0] + track.box[2] / 2 == pytest.approx(middle)
 
 
 def test_another_target_that_is_followed_is_not_taken(images: dict[str, np.ndarray]) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 
 from duml_tracker_ros.scene import AerialScene
 from duml_tracker_ros.tracker import TrackState, create_tracker
+from duml_tracker_ros.tracker.config import load_config
 from duml_tracker_ros.tracker.frame.palette import PATIENCE, UsualPalette, likeness, palette
+from duml_tracker_ros.tracker.motion.target import TargetTrack
+from duml_tracker_ros.tracker.systems.records import Frame
+from duml_tracker_ros.tracker.systems.verdict import verdict
 
 BOX = (20.0, 30.0, 40.0, 20.0)
 TOLERANCE = 0.08
@@ -69,6 +75,41 @@ def test_strange_colours_are_doubted_and_not_learned() -> None:
     assert usual.recent is before
     assert not usual.doubts(palette(picture(seed=99), "rgb", BOX), TOLERANCE)
     assert not usual.doubts(None, TOLERANCE), "out of the image nothing is said"
+
+
+def test_less_is_granted_to_what_was_lost() -> None:
+    usual, other = known(), palette(picture((180, 90, 40), seed=3), "rgb", BOX)
+    assert other is not None
+    assert usual.first is not None
+    assert usual.recent is not None
+    alike = max(likeness(other, usual.first), likeness(other, usual.recent))
+    # As like as usual less the tolerance and one and a half deviations.
+    usual.mean, usual.variance, usual.frames = alike + TOLERANCE + 1.5 * 0.05, 0.05**2, 10**6
+    before = usual.recent
+    assert usual.differs(other, TOLERANCE)
+    assert not usual.differs(other, TOLERANCE + 0.05)
+    assert not usual.differs(other, 0.0)
+    assert not usual.differs(None, TOLERANCE)
+    assert usual.recent is before, "nothing is learned"
+    assert not usual.doubts(other, TOLERANCE), "what was followed is granted more"
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_what_was_lost_needs_its_colours_where_the_whole_image_is_searched(active: bool) -> None:
+    track = TargetTrack(BOX, (0.0, 0.0, 0.0), TrackState.LOST, usual=0.9, usual_accurate=0.9)
+    track.palette = known()
+    window = SimpleNamespace(box_in_image=lambda *box: BOX)
+    search = SimpleNamespace(target=SimpleNamespace(track=track), window=window)
+    peak = SimpleNamespace(robust=0.9, accurate=0.9, second=0.0, box=BOX)
+    config = load_config("lite", {"reacquire.active": active})
+
+    def told(image: np.ndarray) -> TrackState:
+        frame = Frame(image, "rgb")
+        seen = SimpleNamespace(search=search, peak=peak, frame=frame, chroma=(0.0, 0.0))
+        return verdict(seen, config).state  # type: ignore[arg-type]
+
+    assert told(picture(seed=40)) is TrackState.TRACKING
+    assert (told(picture((60, 160, 60))) is TrackState.LOST) == active
 
 
 def test_what_stays_strange_for_long_is_believed() -> None:

@@ -99,7 +99,7 @@ def judge(
 
     Args:
         usual: mean score of this target while it is tracked.
-        strange: it has another colour than the target: not what was lost.
+        strange: it has other colours than the target: not what was lost, or what is on trial.
         trial: frames of proof that are still wanted of what was found again, this one included.
         usual_accurate: mean offline score of this target while it is tracked.
         claim: whose the place is.
@@ -110,7 +110,7 @@ def judge(
     share = config.found_share if again else config.lost_share
     score = 0.5 * (robust + accurate)
     lost = robust < bar or accurate < accurate_bar or score < share * usual
-    lost = lost or (again and strange) or claim is Claim.OTHERS
+    lost = lost or ((again or trial > 0) and strange) or claim is Claim.OTHERS
     weak = robust < config.found_above or score < config.unsure_share * usual
     plain = min(config.proof_accurate, config.proof_share * usual_accurate)
     proof = accurate >= plain and score >= config.found_share * usual

@@ -117,6 +117,17 @@ class UsualPalette:
         self.recent = np.asarray(self.recent + FOLLOW * (seen - self.recent), np.float32)
         return False
 
+    def differs(self, seen: Histogram | None, tolerance: float) -> bool:
+        """Are these not the colours of what was lost? Nothing is learned.
+
+        Who was not followed from frame to frame is granted one deviation, not more.
+        """
+        if tolerance <= 0 or seen is None or self.first is None or self.recent is None:
+            return False
+        alike = max(likeness(seen, self.first), likeness(seen, self.recent))
+        variance = self.variance + UNKNOWN**2 / max(self.frames, 1)
+        return alike < self.mean - tolerance - math.sqrt(variance)
+
     def interrupt(self) -> None:
         """The target was not seen: what is strange begins anew."""
         self.doubted = 0

@@ -27,6 +27,8 @@ ZOOMED = 2.0
 """How much larger or smaller a lost target may be taken to be as the camera zooms."""
 RECENT = 8
 """Frames whose median size says how large the target was lately."""
+BORDER = 2.0
+"""Pixels that a box must be away from the image's border to hold all of its target."""
 SAME = 0.3
 """Overlap from which two boxes are of the same thing."""
 LOOSE, TIGHT = 0.5, 0.98
@@ -65,6 +67,7 @@ class TargetTrack:
         palette: its colours, of which strange ones raise doubt.
         box_bias: width and height of the box that was drawn, as shares of those that the network
             gave in the same frame: whoever drew it had the arms in it, or not. Later boxes keep it.
+        whole: its width and height when it was last surely seen with all of it in the image.
         elsewhere: the search of the whole image while it is lost.
         look_alikes: what is like it and not it.
         view, prediction: the image it was last looked for in, and how it moves; used only where the
@@ -82,6 +85,7 @@ class TargetTrack:
     colour: UsualColour = field(default_factory=UsualColour)
     palette: UsualPalette = field(default_factory=UsualPalette)
     box_bias: tuple[float, float] = (1.0, 1.0)
+    whole: Sides = (0.0, 0.0)
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     look_alikes: LookAlikes = field(default_factory=LookAlikes)
     view: View | None = None
@@ -90,6 +94,7 @@ class TargetTrack:
 
     def __post_init__(self) -> None:
         self._sizes = [math.sqrt(self.box[2] * self.box[3])] * RECENT
+        self.whole = self.box[2:]
 
     def refine(self, seen: Box, share: float) -> bool:
         """Move a drawn box a share of the way to what the network sees; False where that is another
@@ -102,7 +107,7 @@ class TargetTrack:
         cy = y + h / 2 + share * (seen[1] + seen[3] / 2 - y - h / 2)
         w, h = w * (seen[2] / w) ** share, h * (seen[3] / h) ** share
         self.box = (cx - w / 2, cy - h / 2, w, h)
-        self._sizes = [math.sqrt(w * h)] * RECENT
+        self._sizes, self.whole = [math.sqrt(w * h)] * RECENT, (w, h)
         return True
 
     def learn_box_bias(self, seen: Box, share: float) -> None:
@@ -207,6 +212,14 @@ class TargetTrack:
         self.unseen = self.unseen + 1 if finding.state is TrackState.LOST else 0
         self.state = finding.state
 
+    def restore_size(self) -> None:
+        """Expect a lost target as large as it was in the image as a whole: what left over a border
+        was seen as a sliver last."""
+        x, y, w, h = self.box
+        wide, high = self.whole
+        self.box = (x + (w - wide) / 2, y + (h - high) / 2, wide, high)
+        self._sizes = [math.sqrt(wide * high)] * RECENT
+
     def return_to(self, box: Box) -> None:
         """Go on searching around a box (x, y, w, h) of the network's that is far from the last."""
         x, y, w, h = box
@@ -251,6 +264,9 @@ class TargetTrack:
         self.box = (x - w / 2, y - h / 2, w, h)
         if self.state is TrackState.TRACKING:
             self.prediction.learn(self.box)
+            left, top = self.box[:2]
+            if min(left, top, width - left - w, height - top - h) > BORDER:
+                self.whole = w, h
         self._sizes = [*self._sizes[1:], math.sqrt(w * h)]
 
 

@@ -220,6 +220,9 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         self._anticipate(frame, [t.track for t in targets])
         c = self.config
         elsewhere = [t for t in targets if t.track.looks_elsewhere(c.reacquire)]
+        for target in elsewhere:
+            if target.track.unseen == c.reacquire.after:
+                target.track.restore_size()
         windows = [t.track.search(c.network, c.localize, c.reacquire) for t in targets]
         results: dict[int, TrackResult] = {}
         # Lost targets search larger crops; those of one size share a batch.
@@ -251,7 +254,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         track, c = target.track, self.config
         window = track.elsewhere.window(track.box, frame.size, c.network, c.localize, c.reacquire)
         (seen,) = self.look(frame, [self._search(target, window)])
-        finding = verdict(seen, c.localize)
+        finding = verdict(seen, c)
         box: Box | None = None
         if finding.proof and finding.state is not TrackState.LOST:
             box = window.box_in_image(*seen.peak.box)

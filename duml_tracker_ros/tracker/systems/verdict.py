@@ -24,7 +24,7 @@ def settle(seen: Observation[T, L], config: TrackerConfig) -> tuple[Observation[
     if chosen:
         peak, shade = seen.others[chosen - 1]
         seen = dataclasses.replace(seen, peak=peak, chroma=shade)
-    finding = _doubt(seen, verdict(seen, config.localize, claim), config.localize)
+    finding = _doubt(seen, verdict(seen, config, claim), config.localize)
     if places:
         track.look_alikes.learn(places, chosen, claim, finding.state)
     track.observe(finding, config.localize, seen.chroma)
@@ -46,9 +46,24 @@ def _doubt(seen: Observation[Any, Any], finding: Finding, rule: LocalizeConfig) 
     return dataclasses.replace(finding, state=TrackState.UNCERTAIN, weak=True)
 
 
-def verdict(seen: Observation[Any, Any], rule: LocalizeConfig, claim: Claim = Claim.OWN) -> Finding:
+def _strange(seen: Observation[Any, Any], config: TrackerConfig) -> bool:
+    """Has the candidate other colours than what was lost?"""
+    track, rule = seen.search.target.track, config.localize
+    if track.colour.differs(seen.chroma, rule.colour_tolerance):
+        return True
+    # Where all of the image is searched more is like the target than around its place.
+    if not (config.reacquire.active and (track.state is TrackState.LOST or track.trial)):
+        return False
+    box = seen.search.window.box_in_image(*seen.peak.box)
+    colours = palette(seen.frame.image, seen.frame.order, box)
+    return track.palette.differs(colours, rule.palette_tolerance)
+
+
+def verdict(
+    seen: Observation[Any, Any], config: TrackerConfig, claim: Claim = Claim.OWN
+) -> Finding:
     """The verdict on a candidate."""
-    track, peak = seen.search.target.track, seen.peak
+    track, peak, rule = seen.search.target.track, seen.peak, config.localize
     return judge(
         peak.robust,
         peak.accurate,
@@ -56,7 +71,7 @@ def verdict(seen: Observation[Any, Any], rule: LocalizeConfig, claim: Claim = Cl
         track.state,
         track.usual,
         rule,
-        track.colour.differs(seen.chroma, rule.colour_tolerance),
+        _strange(seen, config),
         track.trial,
         track.usual_accurate,
         claim,
