@@ -13,7 +13,7 @@ from duml_tracker_ros.tracker import TrackState, create_tracker
 from duml_tracker_ros.tracker.config import load_config
 from duml_tracker_ros.tracker.frame.palette import PATIENCE, UsualPalette, likeness, palette
 from duml_tracker_ros.tracker.motion.target import TargetTrack
-from duml_tracker_ros.tracker.systems.records import Frame
+from duml_tracker_ros.tracker.systems.records import FrameImage
 from duml_tracker_ros.tracker.systems.verdict import verdict
 
 BOX = (20.0, 30.0, 40.0, 20.0)
@@ -104,7 +104,7 @@ def test_what_was_lost_needs_its_colours_where_the_whole_image_is_searched(activ
     config = load_config("lite", {"reacquire.active": active})
 
     def told(image: np.ndarray) -> TrackState:
-        frame = Frame(image, "rgb")
+        frame = FrameImage(image, "rgb")
         seen = SimpleNamespace(search=search, peak=peak, frame=frame, chroma=(0.0, 0.0))
         return verdict(seen, config).state  # type: ignore[arg-type]
 
