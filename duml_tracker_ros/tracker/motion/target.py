@@ -85,7 +85,7 @@ class TargetTrack:
     colour: UsualColour = field(default_factory=UsualColour)
     palette: UsualPalette = field(default_factory=UsualPalette)
     box_bias: tuple[float, float] = (1.0, 1.0)
-    whole: Sides = (0.0, 0.0)
+    whole: tuple[float, float] = (0.0, 0.0)
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
     look_alikes: LookAlikes = field(default_factory=LookAlikes)
     view: View | None = None
