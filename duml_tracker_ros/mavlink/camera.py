@@ -1,7 +1,4 @@
-"""The camera component: announces itself, obeys commands, tells where the targets are.
-
-One file above 400 lines: the handlers of the commands are methods of one class.
-"""
+"""The camera component: announces itself, obeys commands, tells where the targets are."""
 
 from __future__ import annotations
 
