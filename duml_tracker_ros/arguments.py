@@ -27,6 +27,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help)\n")
 
 
+def named(text: str) -> str:
+    """argparse type: a name that is not empty. An empty path is this folder, which nobody means."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; a variable of the shell may not be set")
+    return text
+
+
 @dataclass(frozen=True)
 class Whole:
     """argparse type: a whole number from ``least`` to ``most``, both included."""

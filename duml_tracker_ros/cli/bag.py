@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import positive, shown
+from ..arguments import named, positive, shown
 from . import common
 from .common import DEFAULT_TRACKER, CliError
 
@@ -43,7 +43,9 @@ duml-tracker bag flight/ --topic /camera/image/compressed --start 1763712000.25 
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bag", metavar="BAG", help="folder of a bag, or a .mcap or .db3 file")
+    parser.add_argument(
+        "bag", type=named, metavar="BAG", help="folder of a bag, or a .mcap or .db3 file"
+    )
     parser.add_argument("--topic", required=True, help="of the images (Image or CompressedImage)")
     target = parser.add_argument_group("target")
     target.add_argument(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import Whole, positive, shown
+from ..arguments import Whole, named, positive, shown
 from ..outputs import STANDARD_OUTPUT, Outputs
 
 if TYPE_CHECKING:
@@ -169,7 +169,9 @@ def add_threads(parser: argparse._ActionsContainer, otherwise: str = "processors
 def add_clips(parser: argparse._ActionsContainer, needed: bool = True) -> None:
     """Options of commands that run trackers over clips: which clips, and how."""
     parser.add_argument("--dataset", default="folder", metavar="KIND", help="as in eval (folder)")
-    parser.add_argument("--root", required=needed, metavar="DIR", help="folder of the clips")
+    parser.add_argument(
+        "--root", type=named, required=needed, metavar="DIR", help="folder of the clips"
+    )
     parser.add_argument("--sequences", metavar="GLOB", help="only these; commas between several")
     parser.add_argument("--jobs", type=PROCESSES, default=1, metavar="N", help="clips at a time")
     add_threads(parser)

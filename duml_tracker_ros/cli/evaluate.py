@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import Whole
+from ..arguments import Whole, named
 from . import common
 from .common import DEFAULT_TRACKER, CliError
 
@@ -64,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="KIND",
         help="layout of the data set (default: folder; an unknown one lists all)",
     )
-    data.add_argument("--root", metavar="DIR", help="folder of the data set")
+    data.add_argument("--root", type=named, metavar="DIR", help="folder of the data set")
     data.add_argument(
         "--scenes",
         type=Whole(1, 10000),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import Number
+from ..arguments import Number, named
 from ..outputs import open_text, together, unused, write_text
 from . import common
 from .common import DEFAULT_TRACKER, CliError
@@ -53,7 +53,10 @@ CSV_HEADER = ("frame", "x", "y", "w", "h", "confidence", "state", "ms")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "source", metavar="SOURCE", help="video file, folder of images, camera number or address"
+        "source",
+        type=named,
+        metavar="SOURCE",
+        help="video file, folder of images, camera number or address",
     )
     target = parser.add_argument_group("target")
     target.add_argument("--box", type=common.parse_box, metavar="X,Y,W,H", help="target in pixels")

@@ -112,6 +112,31 @@ def test_passwords_of_addresses_in_any_option_are_told_to_nobody(
     assert "hush" not in out.err + out.out
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("track", "", "--box", "1,2,30,40"),
+        ("explain", " "),
+        ("eval", "--root", ""),
+        ("compare", "--root", ""),
+        ("bag", "", "--topic", "/i", "--box", "1,2,30,40", "--out", "o"),
+    ],
+)
+def test_an_empty_name_is_not_this_folder(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cv2.imwrite(str(tmp_path / "0.png"), np.zeros((64, 64, 3), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main([*words])
+    assert stop.value.code == 2
+    assert "it is empty; a variable of the shell may not be set" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["0.png"]
+
+
 def test_what_exists_is_no_camera_and_no_keyword(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
