@@ -131,14 +131,13 @@ def network_cost(tracker: Any) -> tuple[float, float]:
 def online_cost(tracker: Any) -> tuple[float, float]:
     """FLOP and bytes of one step on a full memory: two products with all samples.
 
-    0 for trackers that do not learn on a line of samples.
+    0 for trackers that do not learn on padded samples.
     """
     online: Any = getattr(getattr(tracker, "_target", None), "online", None)
     memory = getattr(online, "memory", None)
     if memory is None or tracker.config.online.update != "every_frame":
         return 0.0, 0.0
-    line = memory.line
-    block = line.features[: memory.used]
+    block = memory.padded.features[: memory.used]
     cells = block[:, 0].numel()
     taps = online.filter.numel() // block.shape[1]
     return 2 * 2.0 * cells * block.shape[1] * taps, 2.0 * block.numel() * block.element_size()

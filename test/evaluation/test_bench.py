@@ -244,3 +244,15 @@ def test_bench_command_prints_and_writes(
     assert "memory" in printed
     assert main(["bench", "--tracker", "opencv_kcf", "--sweep", "weather"]) == 2
     assert "weather" in capsys.readouterr().err
+
+
+def test_profile_sets_the_online_step_against_its_floor() -> None:
+    from duml_tracker_ros.evaluation.profile import profile_update
+
+    spec = TrackerSpec("duml", device="cpu", overrides={"online.update": "every_frame"})
+    found = profile_update(spec, (320, 240), frames=2, threads=None)
+    stages = {stage.name: stage for stage in found.stages}
+    assert {"crop", "network", "localize", "online"} <= set(stages)
+    # Two products of 25 taps of 64 channels with at most 30 samples of 25 x 25 cells.
+    assert 0 < stages["online"].flops <= 2 * 2 * 25 * 64 * 30 * 25 * 25
+    assert all(stages[name].floor > 0 for name in ("network", "online"))
