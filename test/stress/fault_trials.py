@@ -27,7 +27,9 @@ LIGHT = {"weights": "random", "overrides": SEEN, "num_threads": 1}
 def _heeds_signals(process):
     """Wait until the process has taken over SIGTERM, which its first lines do."""
     bit = 1 << (signal.SIGTERM - 1)
+    deadline = time.monotonic() + 60
     while process.running():
+        assert time.monotonic() < deadline, f"SIGTERM is not taken over: {process.log()}"
         status = Path(f"/proc/{process.pid}/status").read_text()
         caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
         if int(caught.split()[1], 16) & bit:
