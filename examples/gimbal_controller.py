@@ -45,9 +45,9 @@ class GimbalController(Node):
             "kp": 3.0,
             "kd": 1.0,
             # The target's rate is measured from image to image; this takes out its noise.
-            "smoothing": 0.07,
+            "smoothing": 0.15,
             # A lost target is looked for where it was going; the turning fades in this time.
-            "coast": 0.8,
+            "coast": 0.5,
             "max_rate": 0.7,
             # Without news of the target for this long the vehicle holds.
             "timeout": 0.5,

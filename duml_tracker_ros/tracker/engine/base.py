@@ -14,12 +14,12 @@ from ..compute.background import BackgroundUpdates
 from ..network.graphs import Graph
 
 
-class Run(Protocol):
+class GraphRunner(Protocol):
     """A graph on one crop; may reuse the memory of what it returns."""
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]: ...
 
-    def twin(self) -> Run:
+    def twin(self) -> GraphRunner:
         """The same graph for another thread, at the same time."""
         ...
 
@@ -33,7 +33,9 @@ class Engine(Protocol):
 
     precision: str
 
-    def load(self, graph: Graph, example: Sequence[Tensor], quantised: bytes | None = None) -> Run:
+    def load(
+        self, graph: Graph, example: Sequence[Tensor], quantised: bytes | None = None
+    ) -> GraphRunner:
         """Compile for the shapes of an example, and for other crop sizes if the graph takes them.
 
         The result takes one crop as [1, S, S, 3].
@@ -63,7 +65,7 @@ class Compiled:
         self._dtypes = [x.dtype for x in example]
         self._run = engine.load(plain, example, quantised)
         self._helper = helper
-        self._twin: Run | None = None
+        self._twin: GraphRunner | None = None
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         crops, *rest = inputs
@@ -81,7 +83,7 @@ class Compiled:
         """What the graph gives for each crop of a batch."""
         left, found = deque(range(count)), [list[np.ndarray]() for _ in range(count)]
 
-        def work(run: Run, take: Callable[[], int]) -> None:
+        def work(run: GraphRunner, take: Callable[[], int]) -> None:
             while left:
                 try:
                     i = take()

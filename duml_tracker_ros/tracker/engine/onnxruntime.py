@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..network.graphs import Graph
-from .base import Run
+from .base import GraphRunner
 from .onnx_graph import part_of, to_onnx
 
 
@@ -19,7 +19,9 @@ class OnnxRuntimeEngine:
 
     precision = "fp32"
 
-    def load(self, graph: Graph, example: Sequence[Tensor], quantised: bytes | None = None) -> Run:
+    def load(
+        self, graph: Graph, example: Sequence[Tensor], quantised: bytes | None = None
+    ) -> GraphRunner:
         import onnxruntime  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
         options = onnxruntime.SessionOptions()

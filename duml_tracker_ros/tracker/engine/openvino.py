@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...vector_units import vector_units
 from ..network.graphs import Graph
-from .base import Run
+from .base import GraphRunner
 
 
 class PixelGraph(nn.Module):
@@ -59,7 +59,9 @@ class OpenVinoEngine:
             "ENABLE_CPU_PINNING": False,
         }
 
-    def load(self, graph: Graph, example: Sequence[Tensor], quantised: bytes | None = None) -> Run:
+    def load(
+        self, graph: Graph, example: Sequence[Tensor], quantised: bytes | None = None
+    ) -> GraphRunner:
         crops, *rest = example
         inputs = (crops.permute(0, 2, 3, 1).contiguous(), *rest)
         shapes = [list(x.shape) for x in inputs]
