@@ -43,6 +43,7 @@ HEATMAP_LOOKS = ((0.12, 4), (0.45, 2), (0.8, 2))
 HEATMAP_SECONDS = 1.2
 OWN = (TRACKER, "camera", "recorder")
 LOOK_AROUND = 0.5  # seconds between two looks at who else is there
+DISCOVERY_S = 3.0  # after a failure: DDS may not have told yet who else is there
 
 
 class RecorderError(RuntimeError):
@@ -107,7 +108,10 @@ class Recorder:
             return self._run(by_others)
         except RecorderError as error:
             # Whatever went wrong, two demos that hear each other are reason enough.
-            self._look_around()
+            end = time.monotonic() + DISCOVERY_S
+            while not self.intruder and time.monotonic() < end:
+                self._look_around()
+                time.sleep(0.1)
             if self.intruder:
                 raise RecorderError(f"{error}; {self.intruder}") from None
             raise

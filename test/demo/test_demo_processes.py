@@ -186,10 +186,14 @@ def test_another_tracker_in_the_domain_is_told(tmp_path: Path) -> None:
 
     node = rclpy.create_node("duml_tracker", context=shared_context())
     try:
-        run = demo(tmp_path, "--frames", "10", "--set", "weights=/nowhere", domain=DOMAIN)
+        # On a busy machine the failure may come long before the other one is discovered.
+        for _ in range(4):
+            run = demo(tmp_path, "--frames", "10", "--set", "weights=/nowhere", domain=DOMAIN)
+            assert run.returncode == 1
+            if "twice" in run.stderr:
+                break
     finally:
         node.destroy_node()
-    assert run.returncode == 1
     assert f"ROS domain {DOMAIN} has /duml_tracker twice" in run.stderr
     assert "unset ROS_DOMAIN_ID" in run.stderr
 
