@@ -192,15 +192,21 @@ def absent(path: Path) -> str:
     return "is no file" if os.path.lexists(path) else "does not exist"
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a weight file and check it. Raises WeightsError that says what is wrong with it."""
+def _present(path: str | Path) -> Path:
+    """The path of a weight file that is there. Raises WeightsError."""
     address, path = str(path), Path(path)
-    if not path.is_file() and re.match(r"\w{2,}:/", address):
+    if path.is_file():
+        return path
+    if re.match(r"\w{2,}:/", address):
         raise WeightsError(
             f"weights file {without_passwords(address)} is an address: fetch the file and name it"
         )
-    if not path.is_file():
-        raise WeightsError(f"weights file {path} {absent(path)}")
+    raise WeightsError(f"weights file {path} {absent(path)}")
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a weight file and check it. Raises WeightsError that says what is wrong with it."""
+    path = _present(path)
     try:
         digest, wanted = file_sha256(path), _checksums(path)
     except OSError as error:
@@ -341,13 +347,7 @@ def load_imagenet(backbone: nn.Module, path: str | Path) -> list[str]:
             "for the backbones resnet50 and efficientnet_lite0"
         )
     public_name = getattr(backbone, "public_name", str)
-    address, path = str(path), Path(path)
-    if not path.is_file() and re.match(r"\w{2,}:/", address):
-        raise WeightsError(
-            f"weights file {without_passwords(address)} is an address: fetch the file and name it"
-        )
-    if not path.is_file():
-        raise WeightsError(f"weights file {path} {absent(path)}")
+    path = _present(path)
     try:
         if path.suffix == ".safetensors":
             with safe_open(str(path), framework="pt") as file:
