@@ -28,6 +28,8 @@ def test_traces_are_written_while_asked_for(recording, tmp_path):
     second = talker.init((310.0, 230.0, 40.0, 30.0)).target_id
     talker.fresh_target(lambda t: t.target_id == second)
     assert talker.set_parameter("record_debug", "").successful
+    # A trace is written behind the target of its frame: it is there with the next one.
+    talker.fresh_target()
     talker.fresh_target()
     found = {int(path.name.rpartition("_")[2]): path for path in tmp_path.iterdir()}
     assert set(found) == {first, second}
