@@ -21,7 +21,8 @@ Run the rows of the papers' own comparisons with the weights at hand: settings w
 table a tracker. `plug_on` is DROL's claim: each Siamese tracker of this package alone, with DROL's
 online classifier, and with classifier and short-term template, none of them trained again. Rows
 that need another network are listed with the command that makes it. A data set's own measures are
-printed: A, R and EAO of VOT, AO and SR of GOT-10k.
+printed: A, R and EAO of VOT, AO and SR of GOT-10k. With --validation the clips that settings were
+chosen on are told apart from the others.
 
 Finished rows under --out are not run again. --docs writes the tables into a Markdown page.
 """
@@ -30,11 +31,20 @@ EXAMPLES = """\
 duml-tracker ablation --root sequences --tracker fcot
 # all, into the documentation
 duml-tracker ablation --root sequences --docs docs/comparison.md
+# over four runs of each clip, those that settings were chosen on in columns of their own
+duml-tracker ablation --root sequences --starts 4 --validation 'davis/*,tinytlp/*'
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     common.add_clips(parser)
+    common.add_starts(parser)
+    parser.add_argument(
+        "--validation",
+        metavar="GLOB",
+        help="clips that settings or weights were chosen on, e.g. 'davis/*,tinytlp/*': they have "
+        "columns of their own, beside those of the others",
+    )
     parser.add_argument(
         "--tracker", nargs="+", metavar="NAME", help="trackers, or plug_on (default: all of it)"
     )
@@ -57,10 +67,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..datasets import load_dataset
     from ..evaluation.ablations import ablation_names, ablation_rows, run_row, variants_of
-    from ..evaluation.comparison import own_contestants
+    from ..evaluation.comparison import own_contestants, split_clips
     from ..evaluation.measures import CORRELATION, measures
     from ..evaluation.participants import TrackerSpec
     from ..evaluation.sections import check_sections, fill_sections
+    from ..evaluation.starts import more_starts
     from ..tracker import TRACKERS
     from ..tracker.checkpoint import usual_size
 
@@ -73,6 +84,12 @@ def run(args: argparse.Namespace) -> int:
         check_sections(Path(args.docs).expanduser(), [f"ablation {n}" for n in names])
     clips = load_dataset(args.dataset, args.root, args.sequences)
     shown = measures(clips)
+    if args.starts > 1:
+        clips = more_starts(clips, args.starts)
+    parts = {"": clips}
+    if args.validation:
+        chosen, others = split_clips(clips, args.validation)
+        parts = {"": others, "validation": chosen}
     size = args.size or usual_size()
     there, _ = own_contestants(TRACKERS, common.parse_files(args.weights, size), args.device)
     files = {c.spec.name: c.spec.weights for c in there if c.spec.size == size}
@@ -86,15 +103,19 @@ def run(args: argparse.Namespace) -> int:
         columns = shown
         if name == "siamrcr" and clips.protocol not in ("supervised", "anchors"):
             columns = (*shown, CORRELATION)
-        variants = variants_of(rows, spec, clips=clips, out=out / name, **options)
-        done: list[tuple[Row, VariantScores]] = []
+        variants = {
+            part: variants_of(rows, spec, clips=some, out=out / name, **options)
+            for part, some in parts.items()
+        }
+        done: list[tuple[Row, dict[str, VariantScores]]] = []
         lacking: dict[str, str] = {}
         for row in rows:
-            found = run_row(row, variants, files, size)
-            if isinstance(found, str):
-                lacking[row.name] = found
+            found = {part: run_row(row, some, files, size) for part, some in variants.items()}
+            scores = {part: one for part, one in found.items() if not isinstance(one, str)}
+            if scores:
+                done.append((row, scores))
             else:
-                done.append((row, found))
+                lacking[row.name] = str(found[""])
         text = _table(done, lacking, columns)
         write_text(out / f"{name}.md", text + "\n")
         if args.docs:
@@ -118,22 +139,32 @@ def _networks(pairs: list[str]) -> dict[str, str]:
 
 
 def _table(
-    done: list[tuple[Row, VariantScores]], lacking: dict[str, str], shown: tuple[Measure, ...]
+    done: list[tuple[Row, dict[str, VariantScores]]],
+    lacking: dict[str, str],
+    shown: tuple[Measure, ...],
 ) -> str:
-    """Scores of the rows; better and worse count clips against the first row of the group."""
-    parts = []
+    """Scores of the rows; better and worse count clips against the first row of the group.
+
+    Of all clips but those that nothing was chosen on, the main measure alone is told.
+    """
+    tables = []
     if done:
-        header = ["row", *(m.title for m in shown)]
-        by_clip = any(outcome.auc for _, outcome in done)
-        first: dict[str, VariantScores] = {}
-        lines = []
-        for row, outcome in done:
-            better, worse = outcome.against(first.setdefault(row.group, outcome))
+        first: dict[str, dict[str, VariantScores]] = {}
+        lines: list[list[str]] = []
+        for row, outcomes in done:
             name = f"{row.name} ({row.paper})" if row.paper else row.name
-            line = [name, *(m.cell(outcome.mean) for m in shown)]
-            lines.append([*line, f"{better}, {worse}"] if by_clip else line)
-        parts.append(common.table([*header, "better, worse"] if by_clip else header, lines))
+            line, header = [name], ["row"]
+            for part, outcome in outcomes.items():
+                columns = shown[:1] if part else shown
+                line += [m.cell(outcome.mean) for m in columns]
+                header += [f"{part}: {m.title}" if part else m.title for m in columns]
+                if outcome.auc:
+                    better, worse = outcome.against(first.setdefault(row.group, outcomes)[part])
+                    line.append(f"{better}, {worse}")
+                    header.append("better, worse")
+            lines.append(line)
+        tables.append(common.table(header, lines))
     if lacking:
         lines = [[name, f"`{command}`"] for name, command in lacking.items()]
-        parts.append(common.table(["needs a network first", "how to make it"], lines))
-    return "\n\n".join(parts)
+        tables.append(common.table(["needs a network first", "how to make it"], lines))
+    return "\n\n".join(tables)

@@ -178,6 +178,18 @@ def add_clips(parser: argparse._ActionsContainer, needed: bool = True) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
+def add_starts(parser: argparse._ActionsContainer) -> None:
+    """`--starts`: more runs of each clip than one."""
+    parser.add_argument(
+        "--starts",
+        type=Whole(1, 1000),
+        default=1,
+        metavar="N",
+        help="runs of each sequence, from different frames, every other one backwards: one pass "
+        "from the first frame is a small sample (default: 1)",
+    )
+
+
 def run_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `evaluation.runner.evaluate` that `add_clips` asks for."""
     return {"jobs": args.jobs, "threads": args.threads, "progress": not args.quiet}

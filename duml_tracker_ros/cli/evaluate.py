@@ -77,14 +77,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         help="only sequences whose name, or its last part, matches; commas between several",
     )
-    data.add_argument(
-        "--starts",
-        type=Whole(1, 1000),
-        default=1,
-        metavar="N",
-        help="runs of each sequence, from different frames, every other one backwards: one pass "
-        "from the first frame is a small sample (default: 1)",
-    )
+    common.add_starts(data)
     data.add_argument(
         "--jitter",
         type=Whole(1, 1000),

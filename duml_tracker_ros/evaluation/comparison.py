@@ -138,14 +138,28 @@ def split(entries: Sequence[Entry], pattern: str) -> tuple[list[Entry], list[Ent
     pattern: globs of the first kind, as `datasets.matches` takes them. Raises DatasetError when one
     of the two is empty.
     """
-    names = list(entries[0].scores.scores)
+    chosen, others = split_names(list(entries[0].scores.scores), pattern)
+    return _on(entries, chosen), _on(entries, others)
+
+
+def split_clips(clips: Dataset, pattern: str) -> tuple[Dataset, Dataset]:
+    """The same of the clips themselves."""
+    names = split_names([clip.name for clip in clips], pattern)
+    chosen, others = (
+        dataclasses.replace(clips, sequences=[c for c in clips if c.name in part]) for part in names
+    )
+    return chosen, others
+
+
+def split_names(names: Sequence[str], pattern: str) -> tuple[list[str], list[str]]:
+    """The same of names of clips."""
     chosen = [n for n in names if matches(n, pattern)]
     if not chosen or len(chosen) == len(names):
         raise DatasetError(
             f"--validation {pattern!r} matches {len(chosen)} of {len(names)} clips: some must "
             "match and some not"
         )
-    return _on(entries, chosen), _on(entries, [n for n in names if n not in chosen])
+    return chosen, [n for n in names if n not in chosen]
 
 
 def _on(entries: Sequence[Entry], names: Sequence[str]) -> list[Entry]:

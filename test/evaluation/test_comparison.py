@@ -147,6 +147,47 @@ def test_ablation_tells_what_needs_a_network(clips: Path, tmp_path: Path, capsys
     assert main([*command, "--weights", "duml=none.safetensors", "--tracker", "duml"]) == 2
 
 
+def test_ablation_tells_clips_that_choices_were_made_on_apart(
+    clips: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    """Columns of their own, of the same runs that the whole table has; several runs of each."""
+    (clip,) = clips.iterdir()
+    for name in ("first", "second"):
+        shutil.copytree(clip, tmp_path / "clips" / name)
+    # The second one moves: its scores are others.
+    truth = tmp_path / "clips" / "second" / "groundtruth_rect.txt"
+    boxes = [[float(v) for v in line.split(",")] for line in truth.read_text().splitlines()]
+    moved = [f"{x + 5 * i},{y},{w},{h}" for i, (x, y, w, h) in enumerate(boxes)]
+    truth.write_text("\n".join(moved) + "\n")
+    rows = {"duml": [{"row": "as shipped"}, {"row": "never", "set": {"online.update": "never"}}]}
+    table = {"systems": rows, "networks": {}, "plug_on": [], "plug_on_rows": []}
+    monkeypatch.setattr(ablations, "_table", lambda: table)
+    command = ["ablation", "--root", str(tmp_path / "clips"), "--device", "cpu", "--quiet"]
+    command += ["--threads", "1", "--tracker", "duml", "--out", str(tmp_path / "out")]
+    command += ["--starts", "2"]
+
+    def table_of(*options: str) -> list[list[str]]:
+        assert main([*command, *options]) == 0
+        out = capsys.readouterr().out.splitlines()
+        lines = [r for r in out if r.startswith("| ") and "---" not in r]
+        return [[c.strip() for c in line.strip("| ").split("|")] for line in lines]
+
+    whole, parted = table_of(), table_of("--validation", "first*")
+    runs = {p.parent.name for p in (tmp_path / "out").rglob("run.json")}
+    assert {n[:-2] for n in runs} == {"first", "second"}
+    assert len(runs) == 4
+    header = ["row", "AUC", "P@20", "nP@0.20", "lost", "lost frames", "better, worse"]
+    assert whole[0] == header
+    assert parted[0] == [*header, "validation: AUC", "better, worse"]
+    for all_of, row in zip(whole[1:], parted[1:], strict=True):
+        assert row[0] == all_of[0]
+        unseen, chosen = float(row[1]), float(row[7])
+        assert unseen != chosen
+        assert abs((unseen + chosen) / 2 - float(all_of[1])) < 0.0011
+    assert main([*command, "--validation", "third"]) == 2
+    assert "some must match and some not" in capsys.readouterr().err
+
+
 def test_base_alone_and_with_the_online_module(clips: Path, tmp_path: Path) -> None:
     """DuML's offline branch without and with DROL's classifier: two trackers, not one twice."""
     rows = [r for r in ablations.ablation_rows(ablations.PLUG_ON) if r.weights == "duml"][:2]
