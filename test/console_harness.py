@@ -17,14 +17,6 @@ from duml_tracker_ros.scene import AerialScene
 FRAMES = 32  # before anything hides the target
 
 
-def overlap(a, b):
-    """Intersection over union of two boxes (x, y, w, h)."""
-    w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    inter = max(w, 0.0) * max(h, 0.0)
-    return inter / (a[2] * a[3] + b[2] * b[3] - inter)
-
-
 class Feed(threading.Thread):
     """A camera that shows the scene there and back, at a steady rate; it remembers the truth.
 

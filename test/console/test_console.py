@@ -3,8 +3,6 @@
 import asyncio
 import dataclasses
 import json
-import subprocess
-import sys
 import time
 import zlib
 from pathlib import Path
@@ -563,26 +561,6 @@ def test_an_unreadable_image_leaves_the_others_alone():
 # -- starting ---------------------------------------------------------------------------------
 
 
-def python(code):
-    return subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=120
-    )
-
-
-@pytest.mark.parametrize(("missing", "remedy"), [("rclpy", "make setup"), ("aiohttp", "apt-get")])
-def test_what_is_not_installed_is_named_with_the_remedy(missing, remedy):
-    if missing != "rclpy":
-        pytest.importorskip("rclpy")
-    done = python(
-        f"import sys; sys.modules[{missing!r}] = None\n"
-        "from duml_tracker_ros.cli.main import main; sys.exit(main(['console']))"
-    )
-    assert done.returncode == 1
-    assert missing in done.stderr
-    assert remedy in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_options_become_parameters():
     args = build_parser().parse_args(
         ["console", "--port", "8091", "--image", "/a/image", "--compressed", "--tracker", "t1"]
@@ -594,12 +572,3 @@ def test_options_become_parameters():
         *("-p", "image_transport:=compressed"),
         *("-r", "image:=/a/image"),
     ]
-
-
-def test_the_console_does_without_torch():
-    pytest.importorskip("rclpy")
-    done = python(
-        "import sys, duml_tracker_ros.console.bridge, duml_tracker_ros.console.server\n"
-        "import duml_tracker_ros.console.picture; sys.exit('torch' in sys.modules)"
-    )
-    assert done.returncode == 0, done.stderr

@@ -14,8 +14,10 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("aiohttp", reason="the console needs aiohttp")
 
 import aiohttp
-from console_harness import Watcher, console, overlap, tracking
+from console_harness import Watcher, console, tracking
 from node_harness import IMAGE, NODE, WAIT, stamp_of
+
+from duml_tracker_ros.tracker.geometry import overlap
 
 TOKEN = "correct-horse-battery-staple"
 

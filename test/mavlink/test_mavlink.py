@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -401,31 +399,6 @@ def test_options_become_parameters():
         *("-p", "video_latency:=0.2"),
         *("-p", "gimbal:=true"),
     ]
-
-
-def python(code):
-    return subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=120
-    )
-
-
-def test_the_bridge_does_without_torch():
-    done = python(
-        "import sys, duml_tracker_ros.mavlink.bridge, duml_tracker_ros.mavlink.camera\n"
-        "import duml_tracker_ros.mavlink.transport; sys.exit('torch' in sys.modules)"
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_without_pymavlink_it_says_what_to_install():
-    done = python(
-        "import sys; sys.modules['pymavlink'] = None\n"
-        "from duml_tracker_ros.mavlink.main import main; sys.exit(main([]))"
-    )
-    assert done.returncode == 1
-    assert done.stderr == (
-        "duml_mavlink: the MAVLink bridge needs pymavlink: pip install pymavlink\n"
-    )
 
 
 def test_messages_of_the_tracker_become_shares_of_the_image():

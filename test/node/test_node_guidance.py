@@ -75,7 +75,7 @@ class Rig:
     def values(self):
         self.talker.reports.clear()
         self.talker.spin_until(lambda: self.talker.reports, "diagnostics", meanwhile=self.publish)
-        return {pair.key: pair.value for pair in self.talker.reports[-1].status[0].values}
+        return self.talker.values()
 
     def silent(self, reason):
         """Nothing is told of the bearing any more, and diagnostics say why."""

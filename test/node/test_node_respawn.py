@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from node_harness import DOMAIN, NAMESPACE, NodeProcess, Talker, scene
-from test_node_selection import overlap
 
 from duml_tracker_ros.msg import Target
+from duml_tracker_ros.tracker.geometry import overlap
 
 OWN = f"{NAMESPACE}_respawn"
 PLAIN = np.full((480, 640, 3), 100, np.uint8)

@@ -9,18 +9,11 @@ from node_harness import NODE, TARGET, nanoseconds, scene, stamp_of
 
 from duml_tracker_ros.msg import Box, Target
 from duml_tracker_ros.srv import InitPoint
+from duml_tracker_ros.tracker.geometry import overlap
 
 
 def true_box(x):
     return (float(x), 220.0, 40.0, 30.0)
-
-
-def overlap(a, b):
-    """IoU of two boxes (x, y, w, h)."""
-    w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    inside = max(w, 0.0) * max(h, 0.0)
-    return inside / (a[2] * a[3] + b[2] * b[3] - inside)
 
 
 def test_box_drawn_on_an_old_frame_finds_the_target_where_it_is_now(node):
@@ -92,9 +85,7 @@ def hand_over(talker, kind, topic, make, process):
     process.wait_for_log(f"~/{topic} refused")
 
     def last_selection():
-        reports = talker.reports[-1:]
-        values = {pair.key: pair.value for report in reports for pair in report.status[0].values}
-        return values.get("last selection", "")
+        return talker.values().get("last selection", "")
 
     talker.spin_until(lambda: f"~/{topic} refused: " in last_selection(), "the refusal")
     assert "outside" in last_selection()

@@ -16,22 +16,48 @@ sys.modules[{module!r}] = None
 from duml_tracker_ros.{program}.main import main
 sys.exit(main({arguments!r}))
 """
+TRACK = ("cli", ["track", "x.mp4", "--box", "1,2,30,40"])
+TORCH = ("torch", "safetensors")
+IS_MISSING = "the Python module {0} is missing: pip install {0}"
 
 
-@pytest.mark.parametrize("module", ["torch", "safetensors"])
-@pytest.mark.parametrize(
-    ("program", "arguments"), [("cli", ["track", "x.mp4", "--box", "1,2,30,40"]), ("node", [])]
-)
-def test_missing_module_is_one_line(program, arguments, module):
-    if program == "node":
-        pytest.importorskip("rclpy", reason="needs ROS 2")
-    code = WITHOUT.format(module=module, program=program, arguments=arguments)
-    done = subprocess.run(
+def python(code):
+    return subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=120
     )
+
+
+@pytest.mark.parametrize(
+    ("program", "module", "words"),
+    [
+        *((program, module, IS_MISSING) for program in (TRACK, ("node", [])) for module in TORCH),
+        (("cli", ["console"]), "rclpy", "the console needs ROS 2 .* or run make setup"),
+        (("console", []), "aiohttp", "the console needs aiohttp: apt-get install python3-aiohttp"),
+        (("mavlink", []), "pymavlink", "the MAVLink bridge needs pymavlink: pip install pymavlink"),
+    ],
+)
+def test_missing_module_is_one_line(program, module, words):
+    if program is not TRACK and module != "rclpy":
+        pytest.importorskip("rclpy", reason="needs ROS 2")
+    name, arguments = program
+    done = python(WITHOUT.format(module=module, program=name, arguments=arguments))
     assert done.returncode == 1, done.stderr
     (line,) = done.stderr.splitlines()
-    assert f"the Python module {module} is missing: pip install {module}" in line
+    assert re.search(words.format(module), line), line
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        ("console.bridge", "console.server", "console.picture"),
+        ("mavlink.bridge", "mavlink.camera", "mavlink.transport"),
+    ],
+)
+def test_processes_beside_the_node_do_without_torch(modules):
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    imports = ", ".join(f"duml_tracker_ros.{module}" for module in modules)
+    done = python(f"import sys, {imports}; sys.exit('torch' in sys.modules)")
+    assert done.returncode == 0, done.stderr
 
 
 def test_torch_that_is_too_old_is_told(monkeypatch):

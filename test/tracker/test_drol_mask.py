@@ -12,7 +12,6 @@ from train_harness import warm_file
 
 from duml_tracker_ros.scene import AerialScene
 from duml_tracker_ros.tracker import (
-    BoxError,
     ConfigError,
     TrackState,
     WeightsError,
@@ -231,26 +230,6 @@ def test_a_mask_that_says_nothing_leaves_the_regressed_box(warm: str) -> None:
         result = strict.update(image, "bgr")
         assert result.mask is None
         assert result.box == strict._target.track.box
-
-
-def test_contract_of_several_targets(warm: str) -> None:
-    images, boxes = render(6, size=(320, 240), seed=2)
-    options = {**QUICK, "mask.overlap": 0.05}
-    tracker = create_tracker("drol_mask", weights=warm, device="cpu", **options)
-    with pytest.raises(BoxError, match="finite"):
-        tracker.init(images[0], (float("nan"), 0, 5, 5))
-    starts = (tuple(boxes[0]), (200, 100, 40, 60))
-    targets = [tracker.start(images[0], box) for box in starts]
-    together = [tracker.track(image, targets) for image in images[1:4]]
-    for i, box in enumerate(starts):
-        tracker.init(images[0], box)
-        for frame, image in enumerate(images[1:4]):
-            result, other = tracker.update(image), together[frame][i]
-            assert other.box == pytest.approx(result.box, abs=0.02)
-            assert (other.mask is None) == (result.mask is None)
-            if result.mask is not None:
-                alike = np.abs(result.mask.probability - other.mask.probability)
-                assert alike.max() < 0.02
 
 
 def test_a_lost_target_has_no_mask(warm: str) -> None:

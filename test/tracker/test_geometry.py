@@ -22,6 +22,7 @@ from duml_tracker_ros.tracker.geometry import (
     giou,
     iou,
     map_region,
+    overlap,
     search_window,
     template_window,
 )
@@ -160,6 +161,8 @@ def test_iou_and_giou_on_known_boxes() -> None:
     far = torch.tensor([8.0, 0.0, 12.0, 2.0])
     assert iou(a, far).item() == 0
     assert giou(a, far).item() == pytest.approx(-8 / 24)
+    assert overlap((0, 0, 4, 2), (2, 0, 4, 2)) == pytest.approx(4 / 12)
+    assert overlap((0, 0, 4, 2), (8, 0, 4, 2)) == overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0
 
 
 def test_anchor_cells_are_row_by_y_and_column_by_x() -> None:

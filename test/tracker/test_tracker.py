@@ -25,7 +25,7 @@ from duml_tracker_ros.tracker.checkpoint import (
     usual_size,
 )
 from duml_tracker_ros.tracker.config import LocalizeConfig, PostprocessConfig, load_config
-from duml_tracker_ros.tracker.geometry import Window
+from duml_tracker_ros.tracker.geometry import Window, overlap
 from duml_tracker_ros.tracker.motion.target import TargetTrack
 from duml_tracker_ros.tracker.network.backbone import ResNet50
 from duml_tracker_ros.tracker.network.dual_modal import DualModalNet
@@ -37,13 +37,6 @@ from duml_tracker_ros.tracker.systems.records import FrameImage
 def clip() -> tuple[list[np.ndarray], np.ndarray]:
     images, boxes = render(40, size=(320, 240), seed=2)
     return [np.ascontiguousarray(i[..., ::-1]) for i in images], boxes
-
-
-def overlap(a: tuple, b: np.ndarray) -> float:
-    w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    inter = max(w, 0) * max(h, 0)
-    return inter / (a[2] * a[3] + b[2] * b[3] - inter)
 
 
 def run(tracker, clip, order: str = "rgb") -> list:
@@ -124,27 +117,6 @@ def test_vanished_target_is_lost_and_teaches_nothing(clip) -> None:
     back = [tracker.update(image) for image in images[6:12]]
     assert back[-1].state is TrackState.TRACKING
     assert overlap(back[-1].box, boxes[11]) > 0.4
-
-
-def test_targets_tracked_together_are_those_tracked_alone(clip) -> None:
-    """Random boxes in one image: one batch gives what one tracker each gives."""
-    images, boxes = clip
-    tracker = create_tracker(device="cpu")
-    rng = np.random.default_rng(3)
-    chosen = [tuple(boxes[0])]
-    for _ in range(4):
-        w, h = rng.uniform(18, 50, 2)
-        chosen.append((rng.uniform(0, 320 - w), rng.uniform(0, 240 - h), w, h))
-    targets = [tracker.start(images[0], box) for box in chosen]
-    together = [tracker.track(image, targets) for image in images[1:4]]
-    for i, box in enumerate(chosen):
-        alone = create_tracker(device="cpu")
-        alone.init(images[0], box)
-        for frame, image in enumerate(images[1:4]):
-            result = alone.update(image)
-            assert together[frame][i].box == pytest.approx(result.box, abs=0.02)
-            assert together[frame][i].state is result.state
-    assert tracker.track(images[4], []) == []
 
 
 @pytest.mark.parametrize("offline", ["OFC-5s", "OFC-1s", "OFR", "none"])
