@@ -17,6 +17,7 @@ from duml_tracker_ros.tracker.checkpoint.store import load_fitting
 from duml_tracker_ros.tracker.config import load_config
 from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.training.config import TrainConfig
+from duml_tracker_ros.training.loop import train_from_config
 
 TINY: dict[str, Any] = {
     "backbone": {"widths": [8, 8, 16, 16], "blocks": [1, 1, 1]},
@@ -84,6 +85,22 @@ def warm_file(
     path = folder / "warm.safetensors"
     save_checkpoint(path, net, config, {"tracker": name})
     return str(path), taken
+
+
+def resumes_exactly(recipe: str, folder: Path, options: dict) -> tuple[Path, Path]:
+    """Train at once, and with a stop after two steps: the weights are the same.
+
+    Returns the file of the former and the folder of the latter.
+    """
+    whole = train_from_config(recipe, out=folder / "whole", overrides=options)
+    part = folder / "part"
+    train_from_config(recipe, out=part, overrides={**options, "stop_after": 2})
+    assert torch.load(part / "last.pt", weights_only=True)["step"] == 2
+    resumed = train_from_config(recipe, resume=True, out=part, overrides=options)
+    a, b = load_checkpoint(whole).state, load_checkpoint(resumed).state
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    return whole, part
 
 
 def write_data(root: Path) -> Path:

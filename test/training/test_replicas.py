@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from train_harness import settings, write_data
+from train_harness import resumes_exactly, settings, write_data
 
 from duml_tracker_ros.tracker import ConfigError
 from duml_tracker_ros.training.data.sampler import Part
@@ -64,12 +64,7 @@ def test_parts_resume_exactly_and_must_be_equal(tmp_path: Path) -> None:
     data = write_data(tmp_path / "data")
     options = {**settings(data, tmp_path / "cache"), "batch": 4, "steps": 4, "accumulate": 2}
     options |= {"optimiser": "sgd", "lr": 0.05}
-    whole = train_from_config("duml_compact", out=tmp_path / "whole", overrides=options)
-    part = tmp_path / "part"
-    train_from_config("duml_compact", out=part, overrides={**options, "stop_after": 2})
-    resumed = train_from_config("duml_compact", resume=True, out=part, overrides=options)
-    a, b = load_file(str(whole)), load_file(str(resumed))
-    assert all(torch.equal(a[k], b[k]) for k in a)
+    resumes_exactly("duml_compact", tmp_path, options)
     with pytest.raises(ConfigError, match=r"batch = 4: must be a multiple of 3.*accumulate = 3"):
         train_from_config(
             "duml_compact", out=tmp_path / "x", overrides={**options, "accumulate": 3}
