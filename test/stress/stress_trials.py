@@ -250,7 +250,8 @@ def several(count, seconds):
     rate = 30.0
     with Bench("several", max_targets=count) as (talker, _):
         talker.bring_to("active")
-        with Camera(talker, 640, 480, rate, 2 * seconds + 20):
+        # On a busy machine all takes longer; the end of the block ends the camera.
+        with Camera(talker, 640, 480, rate, 2 * seconds + 120):
             talker.spin_until(lambda: talker.targets, "images")
 
             def follow(number):
@@ -263,10 +264,14 @@ def several(count, seconds):
                 talker.spin_for(2.0)
                 talker.targets.clear()
                 talker.spin_for(seconds)
-                own = {stamp_of(t): t.processing_time for t in talker.targets}
-                messages.append(len(talker.targets) / len(own))
-                seen.append(sum(t.frames_since_seen == 0 for t in talker.targets))
-                seen[-1] /= len(talker.targets)
+                stamps = lambda: sorted({stamp_of(t) for t in talker.targets})  # noqa: E731
+                talker.spin_until(lambda: len(stamps()) > 4, "images with targets")
+                # Of the first and the last image some messages may not have been heard.
+                inner = set(stamps()[1:-1])
+                whole = [t for t in talker.targets if stamp_of(t) in inner]
+                own = {stamp_of(t): t.processing_time for t in whole}
+                messages.append(len(whole) / len(own))
+                seen.append(sum(t.frames_since_seen == 0 for t in whole) / len(whole))
                 return 1e3 * float(np.median(list(own.values())))
 
             boxes, messages, seen = [], [], []
