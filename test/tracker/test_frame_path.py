@@ -21,6 +21,7 @@ from duml_tracker_ros.tracker.network.packed import (
 )
 from duml_tracker_ros.tracker.online import memory
 from duml_tracker_ros.tracker.systems import frame_loop
+from duml_tracker_ros.tracker.systems.siamese import SiameseTracker
 
 WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "unique2"}
 """Operations whose result the host needs before it can go on: on CUDA each of them waits."""
@@ -60,6 +61,8 @@ def test_a_frame_neither_waits_nor_sends_numbers_one_by_one(name: str, monkeypat
     rules |= {"online.asynchronous": "never"}
     rules |= {"online.init_iterations": 1, "classifier.first_steps": 1}
     tracker = create_tracker(name, weights="random", device="cpu", **rules)
+    if isinstance(tracker, SiameseTracker):
+        tracker.on_host = False  # as on a device
     tracker.init(images[0], tuple(boxes[0]))
     tracker.update(images[1])
     sent.clear()

@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from duml_tracker_ros.tracker.config import PostprocessConfig
+from duml_tracker_ros.tracker.frame.localize import second_peak
 from duml_tracker_ros.tracker.frame.peak import Peak
 from duml_tracker_ros.tracker.frame.voting import Ballot, Votes
 from duml_tracker_ros.tracker.geometry import Window
+from duml_tracker_ros.tracker.host_choice import choose
+from duml_tracker_ros.tracker.motion.target import Expectation
 from duml_tracker_ros.tracker.network.anchors import anchor_grid, anchor_shapes, encode
 from duml_tracker_ros.tracker.network.heads import OfflineOutput
 from duml_tracker_ros.tracker.postprocess import hann_window, select, size_change
@@ -136,3 +139,61 @@ def test_window_is_symmetric_and_never_zero() -> None:
     assert hann.min() > 0
     assert torch.equal(hann, hann.T)
     assert torch.allclose(hann, hann.flip(0))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        PostprocessConfig(),
+        PostprocessConfig(voting=False, penalise="offline", mu=0.5),
+        PostprocessConfig(fusion="product", window="closed"),
+    ],
+    ids=["sum", "offline", "product"],
+)
+@pytest.mark.parametrize("branches", ["both", "one scale", "no cls", "no online"])
+def test_the_choice_of_the_host_is_that_of_the_device(rule: PostprocessConfig, branches) -> None:
+    shape, generator = (1, 3, 25, 25), torch.Generator().manual_seed(5)
+    anchors = anchor_grid(anchor_shapes(48.0, (0.5, 1.0, 2.0)), 25, 8, 193)
+    hann = hann_window(25, rule.window == "closed")
+    for frame in range(4):
+        cls, iou, deltas = (
+            torch.randn(s, generator=generator) for s in (shape, shape, (*shape, 4))
+        )
+        robust: torch.Tensor | None = torch.randn(shape[1:], generator=generator)
+        if branches == "one scale":
+            cls, robust = cls[:, :1], torch.randn(1, 25, 25, generator=generator)
+        robust = None if branches == "no online" else robust
+        if frame == 3:  # nothing of any worth, and sides that would overflow
+            deltas, robust = 60 * deltas, None if robust is None else -robust.abs()
+        out = OfflineOutput(
+            None if branches == "no cls" and robust is not None else cls, deltas, iou
+        )
+        expected = Expectation((40.0 + frame, 55.0), 0.35 * (frame % 2), (2.5, 3.0))
+        theirs = select(out, robust, anchors, expected.last, hann, rule, expected.influence)
+        ours = choose(out, robust, anchors, hann, expected, rule)
+        assert ours.cell == theirs.cell.item()
+        assert ours.box == pytest.approx(theirs.box.numpy(), rel=1e-5)
+        for name in ("penalty", "fused", "robust", "accurate"):
+            assert getattr(ours, name) == pytest.approx(getattr(theirs, name).item(), rel=1e-5)
+        for name in ("fused_map", "robust_map", "accurate_map"):
+            assert getattr(ours, name) == pytest.approx(getattr(theirs, name).numpy(), rel=1e-5)
+        second = second_peak(theirs.robust_map, theirs.cell, expected.near)
+        assert ours.second == pytest.approx(second.item(), rel=1e-5)
+        assert (ours.ballot is None) == (theirs.ballot is None)
+        if ours.ballot is not None and theirs.ballot is not None:
+            weights = theirs.ballot.weights().numpy()
+            assert ours.ballot.weights().numpy() == pytest.approx(weights, rel=1e-4, abs=1e-9)
+
+
+def test_the_host_takes_what_has_no_number_as_the_device_does() -> None:
+    out, robust, anchors = dense((150.0, 44.0, 48.0, 48.0), (5, 18), 1)
+    out.iou[0, 1, 20, 4] = math.nan
+    robust[0, 20, 4] = math.nan
+    expected = Expectation((48.0, 48.0), 0.35, (2.0, 2.0))
+    hann, rule = hann_window(25), PostprocessConfig()
+    theirs = select(out, robust, anchors, expected.last, hann, rule, expected.influence)
+    ours = choose(out, robust, anchors, hann, expected, rule)
+    assert ours.cell == theirs.cell.item() == 20 * 25 + 4
+    assert math.isnan(ours.fused)
+    assert math.isnan(theirs.fused.item())
+    assert ours.box.tolist() == pytest.approx(theirs.box.tolist(), nan_ok=True)

@@ -63,6 +63,8 @@ class CudaGraphDuml(DumlTracker):
                 "engine = 'cuda_graph' needs network.crop = 'exact' and an online branch; "
                 "take engine=torch"
             )
+        # Tests record on a CPU; there, too, nothing may need the host.
+        self.on_host = False
         with torch.inference_mode():
             self._prepare()
 

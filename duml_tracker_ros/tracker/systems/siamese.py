@@ -17,6 +17,7 @@ from ..engine import Engine, compile_graph
 from ..frame.localize import Finding, second_peak
 from ..frame.peak import Peak
 from ..geometry import box_cells, template_window
+from ..host_choice import choose
 from ..motion.target import Expectation, TargetTrack
 from ..network.correlation import centre
 from ..network.graphs import FeaturesGraph, SiameseGraph, TemplateGraph
@@ -83,11 +84,15 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget, SiameseLocated]):
 
     Per frame: offline heads, online scores, fusion, size penalty and window, peak, score voting,
     peak analysis, and then learning when the frame is sure enough.
+
+    Attributes:
+        on_host: is the box chosen by numpy instead of on the device?
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._grids: dict[int, tuple[Tensor, Tensor]] = {}
+        self.on_host = self.device.type == "cpu"
 
     def _compile(self, engine: Engine | None, plain: Net | None, quantised: bytes | None) -> None:
         super()._compile(engine, plain, quantised)
@@ -191,6 +196,8 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget, SiameseLocated]):
         size: int,
     ) -> SiameseLocated:
         """The best candidate of one search region, a crop of ``size`` pixels."""
+        if self.on_host and not self.config.lookalikes.active:
+            return self._choose(out, scores, expected, size)
         anchors, hann = self._grid(size)
         # Without padding the score map is smaller than the features.
         cells = hann.shape[-1]
@@ -217,6 +224,29 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget, SiameseLocated]):
             scores=scores,
             ballot=best.ballot,
             others=others,
+        )
+
+    def _choose(
+        self,
+        out: OfflineOutput,
+        scores: tuple[Tensor, Tensor] | None,
+        expected: Expectation,
+        size: int,
+    ) -> SiameseLocated:
+        """``_locate`` on a CPU, where no look-alikes are followed."""
+        anchors, hann = self._grid(size)
+        now, first = (centre(s, len(hann)) for s in scores) if scores is not None else (None, None)
+        best = choose(out, now, anchors, hann, expected, self.config.postprocess)
+        start = best.robust if first is None else highest(first).flatten()[best.cell].item()
+        told = best.penalty, best.fused, best.robust, best.accurate, best.second, start
+        maps = {"fused": best.fused_map, "robust": best.robust_map, "accurate": best.accurate_map}
+        return SiameseLocated(
+            torch.from_numpy(np.array((*best.box, *told), np.float32)),
+            {name: torch.from_numpy(scores) for name, scores in maps.items()},
+            self.config.network.stride,
+            cell=torch.from_numpy(np.array([best.cell])),
+            scores=scores,
+            ballot=best.ballot,
         )
 
     def learn(
