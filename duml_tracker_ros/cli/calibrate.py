@@ -27,13 +27,14 @@ cards; what to set goes into their configurations.
 EXAMPLES = """\
 # on clips nothing is judged on
 duml-tracker calibrate --root validation
-# all trackers that have new weights
-duml-tracker calibrate --root validation --tracker duml drol_rpn siamrcr
+# all trackers that have new weights, over six runs of each clip
+duml-tracker calibrate --root validation --starts 6 --tracker duml drol_rpn siamrcr
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     common.add_clips(parser)
+    common.add_starts(parser)
     parser.add_argument(
         "--tracker",
         nargs="+",
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation import calibration
     from ..evaluation.baselines import BASELINES
     from ..evaluation.participants import OwnTracker
+    from ..evaluation.starts import more_starts
 
     specs = common.tracker_specs(args, args.tracker)
     for spec in specs:
@@ -60,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     clips = load_dataset(args.dataset, args.root, args.sequences)
     if clips.protocol in ("supervised", "anchors") or clips.submission is not None:
         raise DatasetError(f"{clips.name}: calibration needs a data set of one pass with its truth")
+    if args.starts > 1:
+        clips = more_starts(clips, args.starts)
     out = common.out_folder(args.out, "calibrate", args.root)
     out.mkdir(parents=True, exist_ok=True)
     rows = []

@@ -241,3 +241,6 @@ def test_calibrate_says_what_to_set_and_the_tracker_takes_it(
     )
     curve = Calibration(*overrides.values())
     assert np.allclose(high.confidence[1:], curve(low.confidence[1:]), atol=2e-3)
+    assert main([*command, "--quiet", "--starts", "2"]) == 0
+    starts = {f"{sequence.name}+0", f"{sequence.name}-{len(sequence) - 1}"}
+    assert starts < {p.parent.name for p in tmp_path.rglob("run.json")}
