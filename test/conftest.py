@@ -111,6 +111,17 @@ def active(talker, process):
 
 
 @pytest.fixture
+def patient(node):
+    """The running node, active, which keeps frames as long as a busy machine may need."""
+    assert node.set_parameter("ring_seconds", 60.0).successful
+    node.bring_to("active")
+    node.fresh_target()
+    yield node
+    node.bring_to("unconfigured")
+    assert node.set_parameter("ring_seconds", 2.0).successful
+
+
+@pytest.fixture
 def run():
     """Starts workers (see worker_harness.py), and ends them with the test."""
     from worker_harness import WAIT, Box

@@ -42,8 +42,11 @@ class Feed(threading.Thread):
         index, first, due = 0, 0, time.monotonic()
         while not self._ended.is_set():
             frame = self._shown[index % len(self._shown)]
-            stamp = self._talker.publish(pixels=frame.image, encoding="rgb8")
+            message = self._talker.image(pixels=frame.image, encoding="rgb8")
+            stamp = stamp_of(message)
+            # Watchers ask for it as soon as they have seen the image.
             self.truth[stamp] = frame.box
+            self._talker.images.publish(message)
             first = first or stamp
             due = max(due + self._period, time.monotonic())
             while time.monotonic() < due:

@@ -13,12 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 STEPS = frozenset({"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"})
 WRITING = os.O_WRONLY | os.O_RDWR
 
 
 def in_child(action: Callable[[], Any], prepare: Callable[[], Any]) -> tuple[int, str]:
     """Run an action in a copy of this process: the signal that ended it (or 0), and its error."""
+    # A copy has none of the threads of this process, which OpenCV would wait for.
+    cv2.setNumThreads(0)
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
@@ -26,7 +30,7 @@ def in_child(action: Callable[[], Any], prepare: Callable[[], Any]) -> tuple[int
         try:
             os.close(reader)
             # Nothing of the parent's is to be flushed by a child.
-            signal.alarm(60)
+            signal.alarm(240)
             prepare()
             action()
         except BaseException as error:

@@ -7,20 +7,30 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import sys
 from pathlib import Path
 
+import torch
 from kill_harness import kills, put, tree
 
 from duml_tracker_ros.cli.main import main
+from duml_tracker_ros.evaluation import bench as measuring
+
+RUNS = itertools.count(1)
+
+
+def unmeasured(*_: object) -> tuple[list[object], dict[str, str]]:
+    """Stands for the measuring of `bench`: what is written of it counts."""
+    return [], {f"a case of run {next(RUNS)}": "it failed"}
 
 
 def command(argv: list[str]) -> None:
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         status = main(argv)
-    assert status == 0, said.getvalue()
+    assert status == (argv[0] == "bench"), said.getvalue()
 
 
 def found(folder: Path, before: dict[str, bytes]) -> dict[str, list[str]]:
@@ -33,8 +43,10 @@ def found(folder: Path, before: dict[str, bytes]) -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
+    measuring.bench = unmeasured  # type: ignore[assignment]
     folder, first, second = Path(sys.argv[1]), *map(json.loads, sys.argv[2:4])
     # Loads what the copies need, on one thread: others would not be in them.
+    torch.set_num_threads(1)
     command(first)
     before = tree(folder)
     steps = []

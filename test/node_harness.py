@@ -51,6 +51,7 @@ class NodeProcess:
         # Two threads of torch that wait for each other crawl on a machine busy with other tests.
         parameters.setdefault("num_threads", 1)
         parameters.setdefault("init_timeout", 60.0)
+        parameters.setdefault("configure_timeout", WAIT)
         if parameters.get("weights") == "random":
             # Untrained, this size sees its target in nearly every picture.
             parameters.setdefault("size", "compact")
@@ -324,7 +325,7 @@ class Talker:
             nonlocal due
             if time.monotonic() >= due:
                 self.images.publish(message)
-                due = time.monotonic() + 1.0
+                due = time.monotonic() + 3.0
 
         self.spin_until(
             lambda: any(stamp_of(target) == stamp for target in self.targets[-9:]),

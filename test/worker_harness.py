@@ -15,7 +15,8 @@ from duml_tracker_ros.node.frame_ring import CameraFrame
 from duml_tracker_ros.node.worker import TrackerWorker
 from duml_tracker_ros.tracker import create_tracker
 
-WAIT = 30.0
+# Only failures take that long.
+WAIT = 120.0
 # The network is not trained: these limits make its answers certain, one way or the other.
 ALWAYS_LOST = {"localize.lost_below": 2.0, "localize.found_above": 2.0}
 ALWAYS_SEEN = {"localize.lost_below": -1.0, "localize.accurate_below": -1.0}

@@ -16,7 +16,6 @@ import pytest
 import torch
 from generated_sequence import write_sequence
 from kill_harness import killed_within, kills, on_full_disk, put, tree
-from killed_commands import found as state_of
 from torch import nn
 
 from duml_tracker_ros.cli import compare
@@ -24,7 +23,6 @@ from duml_tracker_ros.cli.main import build_parser, main
 from duml_tracker_ros.cli.study import write as write_study
 from duml_tracker_ros.datasets import Sequence, load_folder
 from duml_tracker_ros.datasets.region import rectangle
-from duml_tracker_ros.evaluation import bench as measuring
 from duml_tracker_ros.evaluation import comparison
 from duml_tracker_ros.evaluation.one_pass import Run, load_run, save_run
 from duml_tracker_ros.evaluation.vot_runs import Trajectory, VotRun, load_vot_run, save_vot_run
@@ -107,7 +105,7 @@ def killed_command(folder: Path, first: list[object], second: list[object]) -> d
     script = Path(__file__).parents[1] / "killed_commands.py"
     argv = [json.dumps([str(word) for word in words]) for words in (first, second)]
     done = subprocess.run(
-        [sys.executable, script, folder, *argv], capture_output=True, text=True, timeout=600
+        [sys.executable, script, folder, *argv], capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -142,7 +140,7 @@ def test_files_of_one_command_are_the_old_or_the_new(tmp_path: Path) -> None:
 
 
 def test_pages_of_explain_and_bench_are_the_old_or_the_new_with_what_lies_beside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     clip = write_sequence(tmp_path / "data" / "glide", 6)
     folder = tmp_path / "out"
@@ -155,18 +153,10 @@ def test_pages_of_explain_and_bench_are_the_old_or_the_new_with_what_lies_beside
         assert main([*follow, f"--trace={trace}", f"--out={tmp_path / 'first'}"]) == 0
         tell.append(["explain", trace, *into])
     results = [killed_command(folder, *tell)]
-    # Nothing is measured here; what is written of it counts.
-    monkeypatch.setattr(measuring, "bench", lambda *_: ([], {"a case": "it failed"}))
     folder = tmp_path / "bench"
-    argv = ["bench", "--sweep=none", "--device=cpu", "--threads=1"]
+    argv: list[object] = ["bench", "--tracker=opencv_kcf", "--sweep=none", "--threads=1"]
     argv += [f"--report={folder}", f"--json={folder / 'all.json'}"]
-    main(argv)
-    before, steps = tree(folder), []
-    monkeypatch.setattr(measuring, "bench", lambda *_: ([], {"another": "it failed"}))
-    for _ in kills(lambda: main(argv), folder):
-        steps.append(state_of(folder, before))
-        put(folder, before)
-    results.append({"steps": steps, "end": state_of(folder, before)})
+    results.append(killed_command(folder, argv, argv))
     for result in results:
         assert len(result["end"]["new"]) == 2
         assert len(result["steps"]) > 4

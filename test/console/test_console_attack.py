@@ -251,7 +251,7 @@ def test_addresses_of_one_network_count_as_one():
 
 
 def test_who_has_the_token_stays_and_who_has_none_goes(monkeypatch):
-    monkeypatch.setattr(doors, "GUEST_TIMEOUT", 0.5)
+    monkeypatch.setattr(doors, "GUEST_TIMEOUT", 2.0)
 
     async def scenario():
         hub = Hub(encode, encode_mask, 1.0, lambda *audience: None, print)

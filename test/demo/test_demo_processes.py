@@ -14,11 +14,12 @@ from pathlib import Path
 import generated_sequence
 import numpy as np
 import pytest
-from node_harness import DOMAIN, shared_context
+from node_harness import DOMAIN, shared_context, stamp_of
 
 from duml_tracker_ros.demo.main import environment
 
 MODULE = [sys.executable, "-m"]
+WAIT = 240.0  # seconds; only failures take that long
 
 
 def demo(
@@ -31,7 +32,7 @@ def demo(
         env=os.environ | variables,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=WAIT,
         check=False,
     )
 
@@ -60,7 +61,7 @@ def test_camera_holds_the_first_image_then_plays_all(tmp_path: Path) -> None:
     node.create_subscription(Image, "image", seen.append, 50)
     client = node.create_client(SetParameters, "/camera/set_parameters")
     try:
-        end = time.monotonic() + 30
+        end = time.monotonic() + WAIT
         while (len(seen) < 5 or not client.service_is_ready()) and time.monotonic() < end:
             executor.spin_once(timeout_sec=0.1)
         value = ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=False)
@@ -68,6 +69,11 @@ def test_camera_holds_the_first_image_then_plays_all(tmp_path: Path) -> None:
         while camera.poll() is None and time.monotonic() < end:
             executor.spin_once(timeout_sec=0.1)
         assert camera.poll() == 0
+        # What it sent may still be on its way.
+        last = json.loads(log.read_text())["sent"][-1][1]
+        while all(stamp_of(message) != last for message in seen):
+            assert time.monotonic() < end
+            executor.spin_once(timeout_sec=0.1)
     finally:
         if camera.poll() is None:
             camera.kill()
@@ -81,14 +87,15 @@ def test_camera_holds_the_first_image_then_plays_all(tmp_path: Path) -> None:
     for message in seen:
         assert message.encoding == "bgr8"
         assert message.header.frame_id == written["frame_id"]
-        stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
-        indices.append(index_of[stamp])
+        indices.append(index_of[stamp_of(message)])
         pixels = np.frombuffer(message.data, np.uint8).reshape(message.height, message.width, 3)
         assert np.array_equal(pixels, pictures[indices[-1]])
     assert indices[:5] == [0] * 5
     assert [i for i in indices if i] == list(range(1, 12)), "all frames, in order, once"
     steps = np.diff([stamp for index, stamp in written["sent"] if index]) / 1e9
-    assert np.median(steps) == pytest.approx(1 / 25, abs=0.008)
+    # A machine that is late, by its own count, shows them more slowly.
+    assert np.mean(steps) > 0.85 / 25
+    assert written["late"] or np.mean(steps) < 1.15 / 25
 
 
 def test_whole_run_answers_with_the_images_headers(tmp_path: Path) -> None:
@@ -160,13 +167,13 @@ def test_interrupt_ends_every_process(tmp_path: Path) -> None:
         pids = _descendants(run.pid)
         assert len(pids) >= 3
         run.send_signal(signal.SIGINT)
-        assert run.wait(20) == 130
+        assert run.wait(WAIT) == 130
     finally:
         if run.poll() is None:
             run.kill()
         run.wait()
         run.stdout.close()
-    end = time.monotonic() + 5
+    end = time.monotonic() + WAIT
     while (left := [p for p in pids if _alive(p)]) and time.monotonic() < end:
         time.sleep(0.1)
     assert left == []
@@ -216,12 +223,12 @@ def test_a_camera_that_dies_ends_the_run(tmp_path: Path) -> None:
         command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as run:
         try:
-            end = time.monotonic() + 120
+            end = time.monotonic() + WAIT
             while not (cameras := _named(run.pid, "duml_tracker_ros.demo.camera")):
                 assert time.monotonic() < end
                 time.sleep(0.1)
             os.kill(cameras[0], signal.SIGKILL)
-            _, said = run.communicate(timeout=120)
+            _, said = run.communicate(timeout=WAIT)
         finally:
             run.kill()
     assert run.returncode == 1, said

@@ -15,6 +15,7 @@ from duml_tracker_ros.msg import Bearing, Target
 
 NUMBERS = itertools.count()
 SCRIPT = str(Path(__file__).parents[2] / "examples" / "gimbal_controller.py")
+ON_END = 8
 ERRORS = {1: 0.1, 2: -0.1, 3: 0.05}
 
 
@@ -44,14 +45,19 @@ class Loop:
         if not followed and not ended:
             self.targets.publish(Target(header=header))
 
-    def show(self, followed):
-        """Rates and holds that come of half a second of such images, once they are heeded."""
+    def show(self, followed, rate, hold):
+        """Show such images until the controller says this, and this alone, for some on end."""
         self.talker.spin_for(0.3, lambda: self.image(followed))
         self.rates.clear()
         self.holds.clear()
-        self.talker.spin_for(0.5, lambda: self.image(followed))
-        assert self.holds
-        return set(self.rates), set(self.holds)
+        self.talker.spin_until(
+            lambda: (
+                [round(told, 2) for told in self.rates[-ON_END:]] == [rate] * ON_END
+                and self.holds[-ON_END:] == [hold] * ON_END
+            ),
+            f"{rate} rad/s, hold {hold}, with {followed}",
+            meanwhile=lambda: self.image(followed),
+        )
 
 
 @pytest.fixture
@@ -74,32 +80,16 @@ def loop():
         assert process.end() == 0, process.log()
 
 
-def turns(rates):
-    return {round(rate, 2) for rate in rates}
-
-
 def test_another_target_neither_distracts_nor_takes_over(loop):
-    rates, holds = loop.show([1])
-    assert turns(rates) == {0.3}
-    assert holds == {False}
-    rates, holds = loop.show([1, 2])
-    assert turns(rates) == {0.3}
-    assert holds == {False}
+    loop.show([1], 0.3, hold=False)
+    loop.show([1, 2], 0.3, hold=False)
     loop.image([2], ended=[1])
-    rates, holds = loop.show([2])
-    assert turns(rates) == {0.0}
-    assert holds == {True}
+    loop.show([2], 0.0, hold=True)
     # A new selection is meant.
-    rates, holds = loop.show([2, 3])
-    assert turns(rates) == {0.15}
-    assert holds == {False}
+    loop.show([2, 3], 0.15, hold=False)
 
 
 def test_selection_in_place_of_the_only_target_is_followed(loop):
-    loop.show([1])
-    rates, holds = loop.show([2])
-    assert turns(rates) == {-0.3}
-    assert holds == {False}
-    rates, holds = loop.show([])
-    assert turns(rates) == {0.0}
-    assert holds == {True}
+    loop.show([1], 0.3, hold=False)
+    loop.show([2], -0.3, hold=False)
+    loop.show([], 0.0, hold=True)

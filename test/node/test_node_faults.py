@@ -104,10 +104,11 @@ def test_damaged_weights_are_named_and_can_be_replaced(node, process, tmp_path):
 
 
 def test_camera_that_dies_and_returns_keeps_its_target(node, process):
-    assert node.set_parameter("max_image_age", 0.5).successful
     node.bring_to("active")
     node.fresh_target()
     answer = node.init(TARGET, meanwhile=node.publish)
+    assert answer.success, answer.message
+    assert node.set_parameter("max_image_age", 0.5).successful
     node.fresh_target(lambda t: t.target_id)
     node.node.destroy_publisher(node.images)
     node.spin_until(lambda: "nobody publishes" in node.summary(), "the missing camera")

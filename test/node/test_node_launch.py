@@ -241,7 +241,7 @@ def test_launched_node_is_active_in_its_namespace(tmp_path):
             assert talker.fresh_target().header.frame_id == "camera"
             assert talker.state() == "active"
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 0
+            assert process.wait(WAIT) == 0
         finally:
             talker.close()
             if process.poll() is None:

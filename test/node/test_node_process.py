@@ -16,6 +16,7 @@ from node_harness import (
     NODE,
     SEEN,
     TARGET,
+    WAIT,
     nanoseconds,
     scene,
     stamp_of,
@@ -51,7 +52,7 @@ def test_every_output_has_the_header_of_its_image(active):
         assert (target.image_width, target.image_height) == (640, 480)
         assert target.state in SEEN_STATES
         assert all(math.isfinite(v) for v in (target.x, target.y, target.width, target.height))
-        assert 0.0 < target.processing_time <= target.latency < 2.0
+        assert 0.0 < target.processing_time <= target.latency < WAIT
 
 
 def test_boxes_that_are_told_lie_in_the_image(active):
@@ -214,16 +215,21 @@ def test_transitions_are_told(node):
     def seen():
         return [(event.start_state.label, event.goal_state.label) for event in events]
 
-    node.spin_until(
-        lambda: (node.bring_to("inactive"), node.bring_to("unconfigured"), len(events) >= 4)[2],
-        "events",
-    )
+    def told():
+        """There and back once more: is all of it told? The first events may have no listener."""
+        node.bring_to("inactive")
+        node.bring_to("unconfigured")
+        node.spin_for(0.1)
+        return len(events) >= 4 and seen()[-1] == ("cleaningup", "unconfigured")
+
+    node.spin_until(told, "events")
     configured = [("unconfigured", "configuring"), ("configuring", "inactive")]
     assert seen()[-4:] == [*configured, ("inactive", "cleaningup"), ("cleaningup", "unconfigured")]
     node.node.destroy_subscription(subscription)
 
 
-def test_selection_on_an_old_frame(active):
+def test_selection_on_an_old_frame(patient):
+    active = patient
     stamps = [active.show() for _ in range(13)]
     answer = active.init(TARGET, stamp_ns=stamps[4])
     assert answer.success, answer.message
@@ -299,7 +305,7 @@ def test_change_of_size_or_camera_drops_the_target(active):
 
 
 def test_debug_images_come_only_while_watched_and_at_the_set_rate(active):
-    assert active.node.count_publishers(f"{NODE}/heatmap") == 1
+    active.spin_until(lambda: active.node.count_publishers(f"{NODE}/heatmap") == 1, "the topic")
     assert active.set_parameter("debug_rate", 10.0).successful
     active.init(TARGET)
     active.fresh_target(lambda t: t.target_id)

@@ -26,11 +26,12 @@ def test_traces_are_written_while_asked_for(recording, tmp_path):
     talker.stream_until(lambda: len(talker.targets) > 10, "targets of the first")
     # Another target has a trace of its own, which ends the first one's.
     second = talker.init((310.0, 230.0, 40.0, 30.0)).target_id
-    talker.fresh_target(lambda t: t.target_id == second)
-    assert talker.set_parameter("record_debug", "").successful
     # A trace is written behind the target of its frame: it is there with the next one.
-    talker.fresh_target()
-    talker.fresh_target()
+    for _ in range(2):
+        talker.fresh_target(lambda t: t.target_id == second)
+    assert talker.set_parameter("record_debug", "").successful
+    for _ in range(2):
+        talker.fresh_target()
     found = {int(path.name.rpartition("_")[2]): path for path in tmp_path.iterdir()}
     assert set(found) == {first, second}
     trace = read_trace(found[first])

@@ -16,8 +16,9 @@ def true_box(x):
     return (float(x), 220.0, 40.0, 30.0)
 
 
-def test_box_drawn_on_an_old_frame_finds_the_target_where_it_is_now(node):
+def test_box_drawn_on_an_old_frame_finds_the_target_where_it_is_now(node, patient):
     """With trained weights: the target has left the drawn box by more than its own width."""
+    node.bring_to("unconfigured")
     assert node.set_parameter("weights", "default").successful
     assert node.set_parameter("overrides", "").successful
     node.bring_to("active")

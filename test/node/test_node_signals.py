@@ -245,12 +245,10 @@ def test_incompatible_qos_is_named(own):
 def test_process_ends_in_time_though_a_library_hangs_with_the_interpreters_lock():
     hang = (
         "import ctypes; from duml_tracker_ros.node.exit_watchdog import end_within;"
-        "assert end_within(0.5, 7); ctypes.PyDLL(None).sleep(120)"
+        "assert end_within(0.5, 7); ctypes.PyDLL(None).sleep(100000)"
     )
-    began = time.monotonic()
-    done = subprocess.run([sys.executable, "-P", "-c", hang], timeout=60)
+    done = subprocess.run([sys.executable, "-P", "-c", hang], timeout=WAIT)
     assert done.returncode == 7
-    assert time.monotonic() - began < 50.0
 
 
 def test_help_needs_no_ros():
@@ -258,7 +256,7 @@ def test_help_needs_no_ros():
         [sys.executable, "-P", "-m", "duml_tracker_ros.node", "--help"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WAIT,
         check=True,
     )
     assert "--params-file" in done.stdout

@@ -3,7 +3,6 @@
 import logging
 import os
 import threading
-import time
 
 import cv2
 import numpy as np
@@ -280,7 +279,7 @@ def test_close_refuses_what_waits(run):
     command = box.worker.init(box.frame(), pixel_box(*TARGET))
     closer = threading.Thread(target=box.worker.close, args=(WAIT,))
     closer.start()
-    time.sleep(0.05)
+    box.wait(lambda: box.worker._closing)
     box.hold.set()
     closer.join(WAIT)
     with pytest.raises(WorkerError, match="out of service"):
