@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..media.plain_files import LARGEST_TEXT, read_bytes
 from ..node.addresses import is_loopback
 from .settings import ConsoleError, ConsoleSettings
 
@@ -27,7 +28,8 @@ def find_token(settings: ConsoleSettings) -> str:
         return "" if is_loopback(settings.host) else secrets.token_urlsafe(18)
     make = 'python3 -c "import secrets; print(secrets.token_urlsafe())" > FILE'
     try:
-        text = Path(settings.token_file).expanduser().read_text(encoding="utf-8")
+        data = read_bytes(Path(settings.token_file).expanduser(), LARGEST_TEXT)
+        text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConsoleError(
             f"token_file = {settings.token_file!r} cannot be read ({error}); make one: {make}"

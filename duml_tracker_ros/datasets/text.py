@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import errno
 import re
 from pathlib import Path
+
+from ..media.plain_files import read_bytes
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -20,10 +21,7 @@ def read_text(path: str | Path) -> str:
     Bytes that are no text become replacement characters, so that whoever reads the line can name
     it. Raises OSError.
     """
-    if Path(path).exists() and not Path(path).is_file():
-        # Reading a pipe would wait for ever.
-        raise OSError(errno.EINVAL, "it is no file")
-    data = Path(path).read_bytes()
+    data = read_bytes(path)
     code = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     text = data.decode(code, errors="replace").removeprefix("\ufeff")
     return text.replace("\r\n", "\n").replace("\r", "\n")

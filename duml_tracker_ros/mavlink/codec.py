@@ -9,6 +9,7 @@ from typing import Any
 
 from pymavlink.dialects.v20 import common as dialect
 
+from ..media.plain_files import LARGEST_TEXT, read_bytes
 from .settings import MavlinkError
 
 __all__ = ["Codec", "dialect", "read_key"]
@@ -29,7 +30,8 @@ def read_key(file: str) -> bytes | None:
     if not file:
         return None
     try:
-        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
+        data = read_bytes(Path(file).expanduser(), LARGEST_TEXT)
+        lines = data.decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise MavlinkError(

@@ -8,6 +8,7 @@ from ..arguments import shown
 from .addresses import without_password
 from .levels import Levels
 from .picture import kind_of, several
+from .plain_files import no_file
 from .source import CaptureSource, FolderSource, FrameSource, SourceError
 
 CAMERA_DIGITS = 4
@@ -29,6 +30,8 @@ def open_source(text: str, levels: Levels | None = None) -> FrameSource:
     if path.is_dir():
         return FolderSource(path, levels)
     if path.is_file():
+        if reason := no_file(path):
+            raise SourceError(f"{path} is no video: {reason}")
         return _open_file(path, levels)
     if text.isdecimal():
         if len(text) > CAMERA_DIGITS:

@@ -13,6 +13,7 @@ from .ballast import without_ballast
 from .claims import excess
 from .markers import SCAN, markers
 from .pages import pictures_in
+from .plain_files import read_bytes
 
 Pixels = NDArray[Any]
 
@@ -116,7 +117,7 @@ def read(path: str | Path) -> Pixels:
     if path.exists() and not path.is_file():
         raise PictureError(f"image {path} is no file")
     try:
-        return decode(path.read_bytes())
+        return decode(read_bytes(path))
     except PictureError as error:
         raise PictureError(f"image {path}: {error}") from None
     except FileNotFoundError:

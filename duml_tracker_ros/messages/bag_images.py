@@ -10,7 +10,7 @@ from typing import Any
 
 from ..arguments import shown
 from .bag_checks import Order, count_fault, database_faults, no_bag
-from .bag_chunks import bound_chunks
+from .bag_chunks import UnpackError, bound_unpacking
 from .definitions import FFMPEG, FOXGLOVE, typestore
 from .errors import CodecError
 from .image_codec import ImageReader, ImageView
@@ -101,7 +101,7 @@ class BagImages:
             from rosbags.rosbag2 import Reader
         except ImportError:
             raise BagError("reading bags needs the library rosbags: pip install rosbags") from None
-        bound_chunks()
+        bound_unpacking()
         self._store = typestore()
         try:
             self._reader = Reader(self.path)
@@ -230,6 +230,8 @@ class BagImages:
         return BagError(f"{self.path} {self._words(error)}")
 
     def _words(self, error: Exception) -> str:
+        if isinstance(error, UnpackError):
+            return f"holds what is not unpacked ({error})"
         if isinstance(error, OSError) and error.errno:
             return f"cannot be read: {error.strerror}"
         return (

@@ -27,6 +27,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 
 import yaml
 
+from ..media.plain_files import LARGEST_TEXT, read_bytes
 from .errors import ConfigError
 
 SHOWN = 80
@@ -252,7 +253,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping. Raises ConfigError that names the file."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.safe_load(read_bytes(path, LARGEST_TEXT).decode("utf-8"))
         if not isinstance(data, dict):
             raise ConfigError(f"{path}: a mapping of keys is expected")
         return merge(data, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from generated_sequence import render, write_sequence
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.evaluation.baselines import BaselineError, create_baseline
 from duml_tracker_ros.media.addresses import without_password, without_passwords
+from duml_tracker_ros.media.picture import PictureError, read
 
 ADDRESS = "rtsp://operator:hush@127.0.0.1:1/stream?channel=2&password=hush"
 
@@ -170,6 +172,33 @@ def test_a_pipe_a_device_or_a_folder_is_no_file(
     for place in (pipe, Path("/dev/zero")):
         assert main(["eval", "--root", str(place), "--tracker", "opencv_kcf"]) == 2
         assert str(place) in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/kmsg").is_file(), reason="not on this system")
+def test_what_the_system_makes_up_is_not_waited_for(tmp_path: Path) -> None:
+    """/proc/kmsg is a file by its kind, and never ends; only root is kept waiting."""
+    endless = "/proc/kmsg"
+    folder = write_sequence(tmp_path / "Seq", frames=3) / "img"
+    lines = (
+        (["track", endless, "--box", "1,2,9,9"], f"{endless} is no video: it is empty"),
+        (["explain", endless], f"{endless} is no video: it is empty"),
+        (["explain", folder, "--truth", endless], "there is no true box in that frame"),
+        (["track", folder, "--box", "1,2,9,9", "--weights", endless], f"{endless} is empty"),
+        (["import", "pysot", endless, "--out", "w.safetensors"], f"{endless} is empty"),
+    )
+    code = "import json, sys; from duml_tracker_ros.cli.main import main\n"
+    code += "for line in json.loads(sys.argv[1]): print(main(line), file=sys.stderr)"
+    command = [sys.executable, "-c", code, json.dumps([line for line, _ in lines], default=str)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=tmp_path)
+    for _, words in lines:
+        assert words in done.stderr
+    assert done.stderr.splitlines().count("2") == len(lines)
+    linked = tmp_path / "Linked"
+    linked.mkdir()
+    for name in ("0001.jpg", "0002.jpg"):
+        (linked / name).symlink_to(endless)
+    with pytest.raises(PictureError, match=r"0001.jpg: it is empty"):
+        read(linked / "0001.jpg")
 
 
 def test_a_camera_has_a_small_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,6 +119,9 @@ def test_a_token_file_that_is_no_secret_is_refused(tmp_path):
     short.write_text("1234\n")
     with pytest.raises(ConsoleError, match="at least 16"):
         find_token(ConsoleSettings(token_file=str(short)))
+    for place in ("/dev/zero", str(tmp_path)):
+        with pytest.raises(ConsoleError, match=r"it is no file"):
+            find_token(ConsoleSettings(token_file=place))
 
 
 @pytest.mark.parametrize(

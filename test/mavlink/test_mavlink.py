@@ -120,6 +120,8 @@ def test_a_key_is_made_of_a_passphrase_as_ground_stations_do(tmp_path):
     file.write_text("short\n")
     with pytest.raises(MavlinkError, match=r"signing_key_file.*5 characters; use at least 8"):
         read_key(str(file))
+    with pytest.raises(MavlinkError, match=r"'/dev/zero' cannot be read: it is no file"):
+        read_key("/dev/zero")
     with pytest.raises(MavlinkError, match=r"signing_key_file = .*nowhere.*No such file"):
         read_key(str(tmp_path / "nowhere"))
 

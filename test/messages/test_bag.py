@@ -4,9 +4,11 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 import sqlite3
 import struct
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -16,11 +18,13 @@ import pytest
 import yaml
 from generated_sequence import render
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+from rosbags.rosbag2.reader import zstd
 from rosbags.typesys import get_types_from_msg
 
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.evaluation.workers import limit_threads
-from duml_tracker_ros.messages.bag_chunks import _lz4
+from duml_tracker_ros.messages import bag_chunks
+from duml_tracker_ros.messages.bag_chunks import _Bounded, _lz4
 from duml_tracker_ros.messages.bag_images import BagError, BagImages
 from duml_tracker_ros.messages.definitions import DEFINITIONS, DETECTIONS, TARGET, empty, typestore
 from duml_tracker_ros.messages.scaling import ScalingRule
@@ -508,3 +512,50 @@ def test_chunks_are_not_unpacked_beyond_what_they_claim(tmp_path, claimed):
         assert any(words in problem for problem in bag.problems), bag.problems
     with pytest.raises(ValueError, match="more than the 1000 it claims"):
         _lz4(lz4.frame.compress(bytes(1 << 20)), 1000)
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize("mode", [CompressionMode.MESSAGE, CompressionMode.FILE])
+def test_packed_messages_and_files_are_unpacked_as_far_as_a_recording_goes(
+    tmp_path, monkeypatch, storage, mode
+):
+    bag, room = tmp_path / "bag", tmp_path / "room"
+    room.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(room))
+    writer = Writer(bag, version=9, storage_plugin=StoragePlugin[storage.upper()])
+    writer.set_compression(mode, CompressionFormat.ZSTD)
+    with writer:
+        kind = "sensor_msgs/msg/Image"
+        images = writer.add_connection("/camera/image", kind, typestore=STORE)
+        for index in range(2):
+            message = STORE.serialize_cdr(image_message(index, raw=True), kind)
+            writer.write(images, index, message)
+    assert (len(stamps(bag)[0]), stamps(bag)[1]) == (2, [])
+    if mode is CompressionMode.MESSAGE:
+        monkeypatch.setattr(bag_chunks, "MOST_BYTES", 1000)
+        found, problems = stamps(bag)
+        assert not found
+        assert "(a message unpacks to more than the 1000 that are read) after 0 of 2" in problems[0]
+        return
+    with monkeypatch.context() as patched:
+        patched.setattr(bag_chunks, "LEFT_FREE", 1 << 62)
+        with pytest.raises(BagError, match=f"than {room} has room for: name a larger folder in"):
+            stamps(bag)
+    (file,) = bag.glob("*.zstd")
+    file.write_bytes(zstd.compress(bytes(1 << 27)))
+    monkeypatch.setattr(bag_chunks, "MOST_BYTES", 1 << 16)
+    words = (
+        f"a file of {file.stat().st_size} bytes unpacks to more than the {file.stat().st_size}000 "
+    )
+    with pytest.raises(
+        BagError, match=f"{re.escape(str(bag))} holds what is not unpacked .{words}"
+    ):
+        stamps(bag)
+    assert not list(room.iterdir())
+
+
+def test_several_packed_parts_are_one_message_and_a_part_of_one_is_none():
+    whole = zstd.compress(b"one") + zstd.compress(b"two")
+    assert _Bounded(zstd).decompress(whole) == b"onetwo"
+    with pytest.raises(ValueError, match="cut off"):
+        _Bounded(zstd).decompress(whole[:-1])

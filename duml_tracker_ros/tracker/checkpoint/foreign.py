@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...media.plain_files import no_file
 from ..errors import WeightsError
 from .store import COUNTER, absent, check_tensor
 
@@ -28,7 +29,7 @@ def read_foreign(path: str | Path, allowed: Iterable[str] = ()) -> Any:
         WeightsError: no such file, a damaged one, or one with other classes, which are named.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.is_file() or no_file(path):
         raise WeightsError(f"weights file {path} {absent(path)}")
     try:
         with _stand_ins(allowed):

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ...media.addresses import without_passwords
+from ...media.plain_files import no_file
 from ..config import sizes
 from ..errors import WeightsError
 from ..network_config import NetworkConfig
@@ -188,14 +189,16 @@ def how_to_make(size: str, name: str) -> str:
 
 
 def absent(path: Path) -> str:
-    """Words for a path that is no file."""
+    """Words for a path that is no file, or an empty one."""
+    if path.is_file():
+        return "is empty"
     return "is no file" if os.path.lexists(path) else "does not exist"
 
 
 def _present(path: str | Path) -> Path:
     """The path of a weight file that is there. Raises WeightsError."""
     address, path = str(path), Path(path)
-    if path.is_file():
+    if path.is_file() and not no_file(path):
         return path
     if re.match(r"\w{2,}:/", address):
         raise WeightsError(
