@@ -169,17 +169,19 @@ class LookAlikesConfig(Group, path="lookalikes"):
 class ReacquireConfig(Group, path="reacquire"):
     """The search of the whole image for a target that is lost (``elsewhere``).
 
-    Off without ``active``. Every other frame from the ``after``-th lost one on a tile of the image
-    is searched, in crops as large as those the usual search grows to, which is of its first size in
-    those frames. Tiles come at each of the ``scales`` of the target's size in turn. What is found
-    there must be as plain as a trial asks (``localize.proof_share``) and hold for ``hold`` further
-    frames before the search goes on around it.
+    Off without ``active``. With it one crop of the usual size is searched in each frame of a lost
+    target: around where it is expected until it was lost for ``after`` frames, then there in one
+    of ``near`` frames, and elsewhere in the others: where its colours are (``palette``), or in the
+    next of the tiles that cover the image at each of the ``scales`` of the target's size. What is
+    found there must be as plain as a trial asks (``localize.proof_share``) and hold for ``hold``
+    further frames before the search goes on around it.
     """
 
     active: bool = False
     after: Annotated[int, Range(1, 1000)] = 8
     hold: Annotated[int, Range(1, 100)] = 3
-    scales: Annotated[tuple[Annotated[float, Range(0.1, 10)], ...], Length(1, 8)] = (1.0, 0.7, 1.4)
+    near: Annotated[int, Range(2, 100)] = 3
+    scales: Annotated[tuple[Annotated[float, Range(0.1, 10)], ...], Length(1, 8)] = (1.4, 1.0)
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,7 @@ class LocalizeConfig(Group, path="localize"):
     It is followed on trial then: UNCERTAIN, and nothing is learned of it, until it has been as
     plain as found again takes for ``proof_frames`` frames on end (0: no trial), with an offline
     score of ``proof_share`` of the usual one, of which no more than ``proof_accurate`` is asked.
+    What was lost for less than ``proof_after`` frames needs no trial: it is where it was.
 
     The confidence is a logistic curve of the mean score of both branches, with this slope and
     middle, fitted to the IoU on validation clips; slope 0 gives the mean score itself.
@@ -209,6 +212,7 @@ class LocalizeConfig(Group, path="localize"):
     proof_accurate: Score = 0.45
     proof_share: Score = 0.8
     proof_frames: Count = 0
+    proof_after: Count = 8
     usual_rate: Share = 0.02
     colour_tolerance: Annotated[float, Range(0, 1000)] = 0.15
     palette_tolerance: Share = 0.08

@@ -8,9 +8,11 @@ from duml_tracker_ros.tracker.frame.localize import judge
 from duml_tracker_ros.tracker.motion.target import TargetTrack
 
 
-def follow(scores: list[tuple[float, float]], frames: int) -> list[tuple[TrackState, bool]]:
+def follow(
+    scores: list[tuple[float, float]], frames: int, after: int = 1
+) -> list[tuple[TrackState, bool]]:
     """State and weakness of a target whose online and offline scores are these."""
-    rule = LocalizeConfig(proof_frames=frames, colour_tolerance=0.0)
+    rule = LocalizeConfig(proof_frames=frames, proof_after=after, colour_tolerance=0.0)
     track = TargetTrack((0.0, 0.0, 20.0, 20.0), (0.0, 0.0, 0.0))
     out = []
     for robust, accurate in scores:
@@ -36,3 +38,11 @@ def test_no_more_is_asked_of_a_target_that_never_was_plain() -> None:
     faint, gone = (0.8, 0.3), (0.0, 0.0)
     told = follow([faint] * 10 + [gone] + [faint] * 4, 3)
     assert [state for state, _ in told[-2:]] == [TrackState.TRACKING] * 2
+
+
+def test_what_was_gone_for_a_moment_needs_no_trial() -> None:
+    plain, gone, seen = (0.9, 0.7), (0.0, 0.0), TrackState.TRACKING
+    told = follow([plain] * 5 + [gone] * 7 + [plain], 3, after=8)
+    assert told[-1] == (seen, False)
+    told = follow([plain] * 5 + [gone] * 8 + [plain] * 4, 3, after=8)
+    assert [state for state, _ in told[-4:]] == [TrackState.UNCERTAIN] * 2 + [seen] * 2

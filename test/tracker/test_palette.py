@@ -94,12 +94,28 @@ def test_less_is_granted_to_what_was_lost() -> None:
     assert not usual.doubts(other, TOLERANCE), "what was followed is granted more"
 
 
+def test_of_what_was_hardly_seen_little_is_known() -> None:
+    """After few frames, all alike, other light is no other thing; after many it is."""
+    light = palette(picture((196, 76, 56), seed=70), "rgb", BOX)
+    green = palette(picture((60, 160, 60), seed=71), "rgb", BOX)
+    bars = []
+    for frames in (1, 4, 30, 300):
+        usual = known(frames)
+        mean, deviation = usual._likely()
+        bars.append(mean - TOLERANCE - deviation)
+        assert usual.differs(green, TOLERANCE)
+    assert bars == sorted(bars)
+    assert not known(1).differs(light, TOLERANCE)
+    assert known(300).differs(light, TOLERANCE)
+
+
 @pytest.mark.parametrize("active", [True, False])
 def test_what_was_lost_needs_its_colours_where_the_whole_image_is_searched(active: bool) -> None:
     track = TargetTrack(BOX, (0.0, 0.0, 0.0), TrackState.LOST, usual=0.9, usual_accurate=0.9)
-    track.palette = known()
+    track.palette = known(300)
+    track.unseen = 20
     window = SimpleNamespace(box_in_image=lambda *box: BOX)
-    search = SimpleNamespace(target=SimpleNamespace(track=track), window=window)
+    search = SimpleNamespace(target=SimpleNamespace(track=track), window=window, elsewhere=False)
     peak = SimpleNamespace(robust=0.9, accurate=0.9, second=0.0, box=BOX)
     config = load_config("lite", {"reacquire.active": active})
 
@@ -110,6 +126,8 @@ def test_what_was_lost_needs_its_colours_where_the_whole_image_is_searched(activ
 
     assert told(picture(seed=40)) is TrackState.TRACKING
     assert (told(picture((60, 160, 60))) is TrackState.LOST) == active
+    track.unseen = 2
+    assert told(picture((60, 160, 60))) is TrackState.TRACKING, "it was gone for a moment only"
 
 
 def test_what_stays_strange_for_long_is_believed() -> None:

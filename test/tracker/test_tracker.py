@@ -98,7 +98,9 @@ def test_channel_order_does_not_matter(clip) -> None:
 
 def test_vanished_target_is_lost_and_teaches_nothing(clip) -> None:
     images, boxes = clip
-    tracker = create_tracker(device="cpu", **{"online.update": "every_frame"})
+    # Without the search of the whole image the square around the last place grows.
+    grows = {"reacquire.active": False, "localize.proof_frames": 0}
+    tracker = create_tracker(device="cpu", **{"online.update": "every_frame"}, **grows)
     tracker.init(images[0], tuple(boxes[0]))
     for image in images[1:6]:
         seen = tracker.update(image)
@@ -366,7 +368,7 @@ def test_a_loose_selection_moves_to_what_the_network_is_sure_of() -> None:
 @pytest.mark.parametrize("name", ["duml", "fcot"])
 def test_a_warm_tracker_meets_no_new_size_when_it_loses_the_target(name, clip) -> None:
     images, boxes = clip
-    lost = {"localize.lost_below": 2.0, "localize.found_above": 2.0}
+    lost = {"localize.lost_below": 2.0, "localize.found_above": 2.0, "reacquire.active": False}
     tracker = create_tracker(name, weights="random", device="cpu", **lost)
     inner, shapes = tracker.search, []
 

@@ -8,6 +8,7 @@ tracker. It cannot make a target lost: who wears strange colours is UNCERTAIN an
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -26,6 +27,8 @@ BINS = (6, 10, 10)
 """Of lightness and of both colours (CIE Lab);"""
 COLOURS = (78.0, 178.0)
 """where the colours' bins begin and end: 128 is grey."""
+OVERVIEW = 160
+"""Pixels along the longer side of an image in which colours are looked for."""
 FOLLOW = 0.03
 """How fast the colours follow what is seen,"""
 USUAL = 0.02
@@ -34,10 +37,22 @@ DEVIATIONS = 2.0
 """Standard deviations of the usual likeness that are granted, beside the tolerance."""
 UNKNOWN = 0.08
 """Standard deviation that is reckoned with before any was seen; it counts as one frame does."""
+EXPECTED = 0.92
+"""Likeness that is usual of targets in general: what is expected of one that was hardly seen."""
+BETWEEN, WITHIN = 0.046, 0.054
+"""Standard deviations of it between targets, and from frame to frame of one (41 tracks of DAVIS's
+training clips)."""
+ALIKE = 10
+"""Frames on end that say no more of a target than one: they are alike."""
 PATIENCE = 90
 """Frames on end after which strange colours are believed: the light has changed."""
 
 Histogram = NDArray[np.float32]
+
+_LEVELS = np.arange(256)
+_OF_COLOUR = ((_LEVELS - COLOURS[0]) * BINS[1] // (COLOURS[1] - COLOURS[0])).clip(0, BINS[1] - 1)
+_BIN_OF = np.stack([_LEVELS * BINS[0] // 256, _OF_COLOUR, _OF_COLOUR], -1).astype(np.uint8)[None]
+_STRIDES = np.array([BINS[1] * BINS[2], BINS[2], 1])
 
 
 def palette(image: Pixels, order: str, box: Box) -> Histogram | None:
@@ -52,17 +67,58 @@ def palette(image: Pixels, order: str, box: Box) -> Histogram | None:
     if right <= left or bottom <= top:
         return None
     down, across = ((n - 1) // SAMPLES + 1 for n in (bottom - top, right - left))
-    some = np.ascontiguousarray(image[top:bottom:down, left:right:across])
-    lab = cv2.cvtColor(np.ascontiguousarray(to_rgb(some, order)), cv2.COLOR_RGB2LAB)
-    ranges = [0.0, 256.0, *COLOURS, *COLOURS]
-    found = cv2.calcHist([lab], [0, 1, 2], None, list(BINS), ranges).ravel()
-    total = found.sum()
-    return np.asarray(found / total, np.float32) if total > 0 else None
+    some = image[top:bottom:down, left:right:across]
+    return _shares(_bins(some, order))
+
+
+def _bins(image: Pixels, order: str) -> NDArray[np.intp]:
+    """The bin of each pixel's colour [H, W]; the strongest colours are in the outermost ones."""
+    rgb = np.ascontiguousarray(to_rgb(np.ascontiguousarray(image), order))
+    each = cv2.LUT(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB), _BIN_OF)
+    return each @ _STRIDES
+
+
+def _shares(bins: NDArray[np.intp]) -> Histogram:
+    return (np.bincount(bins.ravel(), minlength=math.prod(BINS)) / bins.size).astype(np.float32)
 
 
 def likeness(one: Histogram, other: Histogram) -> float:
     """Bhattacharyya coefficient of two histograms, in [0, 1]."""
     return float(np.sqrt(one * other).sum())
+
+
+def most_like(
+    image: Pixels,
+    order: str,
+    sides: tuple[float, float],
+    colours: Histogram,
+    seen: Sequence[tuple[float, float]] = (),
+    apart: float = 0.0,
+) -> tuple[float, float] | None:
+    """The centre (x, y) of the part of an image that has most of some colours.
+
+    What counts is by how much more of a colour there is in the target than in the image.
+
+    Args:
+        sides: (w, h) of the target in pixels.
+        seen: centres of squares with sides of ``apart`` pixels that are left out.
+
+    Returns:
+        None where nothing has any of them.
+    """
+    height, width = image.shape[:2]
+    step = max((max(height, width) - 1) // OVERVIEW + 1, 1)
+    bins = _bins(image[::step, ::step], order)
+    likely = (colours / (colours + _shares(bins) + 1e-6))[bins]
+    box = [max(round(n / step), 1) for n in sides]
+    mean = cv2.boxFilter(likely, cv2.CV_32F, box, borderType=cv2.BORDER_CONSTANT)
+    for x, y in seen:
+        left, right, top, bottom = (
+            max(round((c + d) / step), 0) for c in (x, y) for d in (-apart / 2, apart / 2)
+        )
+        mean[top:bottom, left:right] = 0
+    _, most, _, (column, row) = cv2.minMaxLoc(mean)
+    return ((column + 0.5) * step, (row + 0.5) * step) if most > 0 else None
 
 
 @dataclass
@@ -120,13 +176,24 @@ class UsualPalette:
     def differs(self, seen: Histogram | None, tolerance: float) -> bool:
         """Are these not the colours of what was lost? Nothing is learned.
 
-        Who was not followed from frame to frame is granted one deviation, not more.
+        Who was not followed from frame to frame is granted one deviation, not more: of what is
+        likely after the frames that were seen, which are little to go by while they are few.
         """
         if tolerance <= 0 or seen is None or self.first is None or self.recent is None:
             return False
         alike = max(likeness(seen, self.first), likeness(seen, self.recent))
-        variance = self.variance + UNKNOWN**2 / max(self.frames, 1)
-        return alike < self.mean - tolerance - math.sqrt(variance)
+        mean, deviation = self._likely()
+        return alike < mean - tolerance - deviation
+
+    def _likely(self) -> tuple[float, float]:
+        """Mean and standard deviation of the likeness in a frame to come.
+
+        Those of targets in general (normal prior of the mean) as far as few frames were seen.
+        """
+        known, prior = self.frames / ALIKE, (WITHIN / BETWEEN) ** 2
+        mean = (prior * EXPECTED + known * self.mean) / (prior + known)
+        within = (WITHIN**2 + known * self.variance) / (1 + known)
+        return mean, math.sqrt(within + WITHIN**2 / (prior + known))
 
     def interrupt(self) -> None:
         """The target was not seen: what is strange begins anew."""

@@ -7,14 +7,22 @@ learned meanwhile.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ..config import LocalizeConfig, ReacquireConfig
+from ...pixels import Pixels
+from ..config import ReacquireConfig
+from ..frame.palette import Histogram, most_like
 from ..geometry import Box, Window, search_window
 from ..network_config import NetworkConfig
 from .egomotion import Motion
 
+Picture = tuple[Pixels, str]
+TURNS = 3
+"""Of so many looks elsewhere all but one go where the target's colours are,"""
+PLACES = 6
+"""to so many places before the best of them are looked at again."""
 STEP = 0.6
 """Distance between tiles as a share of their side: a target at the border of one is well inside of
 the next."""
@@ -29,14 +37,20 @@ class Elsewhere:
     """How far the search of the whole image for one target has come.
 
     Attributes:
-        turn: number of the tile that is up next.
+        turn: how often was looked elsewhere;
+        tile: number of the tile that was looked at last;
+        seen: centres of what was looked at for its colours in this round.
         shadow: box of what may be the target, in image pixels.
         held: frames on end in which it was plain.
+        at_home: what was seen last is where the target is expected.
     """
 
     turn: int = 0
+    tile: int = 0
+    seen: list[tuple[float, float]] = field(default_factory=list)
     shadow: Box | None = None
     held: int = 0
+    at_home: bool = False
 
     def stand_still(self, motion: Motion | None) -> None:
         """Keep the shadow at its place in the world."""
@@ -45,30 +59,58 @@ class Elsewhere:
 
     def window(
         self,
+        frame: Picture,
         box: Box,
-        image_size: tuple[int, int],
+        colours: Histogram | None,
         network: NetworkConfig,
-        search: LocalizeConfig,
         rule: ReacquireConfig,
     ) -> Window:
-        """Where to look next: around the shadow, or the tile that is up.
+        """Where to look next: around the shadow, where its colours are, or the tile that is up.
 
         Args:
+            frame: image and order of its channels.
             box: where the target is expected.
-            image_size: (width, height).
+            colours: of the target; None where they are not known.
         """
+        usual = search_window(self.shadow or box, network.template_size, network.search_size)
         if self.shadow is not None:
-            return search_window(self.shadow, network.template_size, network.search_size)
-        found = tiles(box, image_size, network, search, rule)
-        self.turn = self.turn % len(found) + 1
-        return found[self.turn - 1]
+            return usual
+        self.turn += 1
+        if colours is not None and self.turn % TURNS:
+            place = self._coloured(frame, box, colours, usual)
+            if place is not None:
+                return dataclasses.replace(usual, cx=place[0], cy=place[1])
+        height, width = frame[0].shape[:2]
+        found = tiles(box, (width, height), network, rule)
+        self.tile = self.tile % len(found) + 1
+        return found[self.tile - 1]
 
-    def see(self, box: Box | None, rule: ReacquireConfig) -> Box | None:
+    def _coloured(
+        self, frame: Picture, box: Box, colours: Histogram, usual: Window
+    ) -> tuple[float, float] | None:
+        """The centre of what looks most like the target by its colours and was not looked at in
+        this round, nor is searched anyway; None, and a new round, after some."""
+        if len(self.seen) < PLACES:
+            known = [(usual.cx, usual.cy), *self.seen]
+            place = most_like(*frame, box[2:], colours, known, STEP * usual.side)
+            if place is not None:
+                self.seen.append(place)
+                return place
+        self.seen.clear()
+        return None
+
+    def see(self, box: Box | None, usual: Window, rule: ReacquireConfig) -> Box | None:
         """Take over what was found there; the target's box once it has held for long enough.
 
         Args:
             box: of what is plain enough to be the target; None where nothing is.
+            usual: what is searched around the place where the target is expected.
         """
+        self.at_home = box is not None and _well_inside(box, usual)
+        if self.at_home:
+            # The usual search sees it, too.
+            self.shadow, self.held = None, 0
+            return None
         same = box is not None and self.shadow is not None and _same(box, self.shadow)
         self.held = self.held + 1 if same else int(box is not None)
         # Another thing than the shadow is a shadow of its own.
@@ -80,24 +122,24 @@ class Elsewhere:
 
     def forget(self) -> None:
         """Begin anew: the target is seen."""
-        self.turn, self.shadow, self.held = 0, None, 0
+        self.turn, self.tile, self.shadow, self.held, self.at_home = 0, 0, None, 0, False
+        self.seen.clear()
 
 
 def tiles(
-    box: Box,
-    image_size: tuple[int, int],
-    network: NetworkConfig,
-    search: LocalizeConfig,
-    rule: ReacquireConfig,
+    box: Box, image_size: tuple[int, int], network: NetworkConfig, rule: ReacquireConfig
 ) -> list[Window]:
-    """Windows that cover the image at every scale, those near the box first."""
-    size = network.search_size + 32 * int(network.search_size * (search.max_search - 1) // 32)
+    """Windows that cover the image at every scale, those near the box first.
+
+    Args:
+        image_size: (width, height).
+    """
     usual = search_window(box, network.template_size, network.search_size)
     out = []
     for scale in rule.scales:
-        side = usual.side * size / network.search_size * scale
+        side = usual.side * scale
         columns, rows = (_places(extent, side) for extent in image_size)
-        level = [Window(x, y, side, size) for y in rows for x in columns]
+        level = [Window(x, y, side, usual.size) for y in rows for x in columns]
         out += sorted(level, key=lambda w: math.hypot(w.cx - usual.cx, w.cy - usual.cy))
     return out
 
@@ -109,6 +151,13 @@ def _places(extent: int, side: float) -> list[float]:
         return [extent / 2]
     first, last = min(side, extent) / 2, extent - min(side, extent) / 2
     return [first + (last - first) * i / (count - 1) for i in range(count)]
+
+
+def _well_inside(box: Box, window: Window) -> bool:
+    """Is the middle of a box so far inside of a window that it is surely found there?"""
+    x, y, w, h = box
+    far = max(abs(x + w / 2 - window.cx), abs(y + h / 2 - window.cy))
+    return far <= STEP / 2 * window.side
 
 
 def _same(box: Box, shadow: Box) -> bool:

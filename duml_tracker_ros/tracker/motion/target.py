@@ -134,10 +134,11 @@ class TargetTrack:
 
     def looks_elsewhere(self, rule: ReacquireConfig) -> bool:
         """Is a part of the image searched in the next frame that is far from the last box?"""
-        if not rule.active or self.unseen < rule.after:
+        if not rule.active or self.unseen < rule.after or self.elsewhere.at_home:
             return False
         # A shadow is followed in every frame.
-        return self.elsewhere.shadow is not None or (self.unseen - rule.after) % 2 == 0
+        turn = (self.unseen - rule.after) % rule.near
+        return self.elsewhere.shadow is not None or turn != rule.near - 1
 
     def search(
         self,
@@ -151,7 +152,7 @@ class TargetTrack:
             width, height = self.view.size
             cx, cy = min(max(window.cx, 0.0), width), min(max(window.cy, 0.0), height)
             window = dataclasses.replace(window, cx=cx, cy=cy)
-        if not self.unseen or self.looks_elsewhere(reacquire):
+        if not self.unseen or reacquire.active:
             return window
         # Beyond the step that reaches the limit, or after a minute the power has no number.
         steps = min(self.unseen, _steps_to_limit(rule))
@@ -161,12 +162,17 @@ class TargetTrack:
         size += 32 * int(size * (growth - 1) // 32)
         return dataclasses.replace(window, side=window.side * size / network.search_size, size=size)
 
-    def search_sizes(self, network: NetworkConfig, rule: LocalizeConfig) -> dict[int, int]:
+    def search_sizes(
+        self,
+        network: NetworkConfig,
+        rule: LocalizeConfig,
+        reacquire: ReacquireConfig = NOWHERE_ELSE,
+    ) -> dict[int, int]:
         """Crop sizes of a search that grows, with the frames unseen after which each comes."""
         full = _steps_to_limit(rule)
         tracks = [dataclasses.replace(self, unseen=unseen) for unseen in range(full + 1)]
         # The first frame of a size is that which stays.
-        return {t.search(network, rule).size: t.unseen for t in reversed(tracks)}
+        return {t.search(network, rule, reacquire).size: t.unseen for t in reversed(tracks)}
 
     def anticipate(self, motion: Motion | None, view: View) -> None:
         """Take the box to where it is expected in the next image.
@@ -203,13 +209,15 @@ class TargetTrack:
             self.usual += rate * (finding.score - self.usual)
             self.usual_accurate += rate * (finding.accurate - self.usual_accurate)
             self.colour.learn(chroma, rule.usual_rate)
-        if finding.state is TrackState.LOST or (self.trial and not finding.proof):
+        lost = finding.state is TrackState.LOST
+        self.unseen = self.unseen + 1 if lost else 0
+        if self.unseen >= max(rule.proof_after, 1) or (self.trial and not finding.proof):
             self.trial = rule.proof_frames
         else:
             self.trial = max(self.trial - 1, 0)
-        if finding.state is not TrackState.LOST:
+        if not lost:
             self.elsewhere.forget()
-        self.unseen = self.unseen + 1 if finding.state is TrackState.LOST else 0
+        self.elsewhere.at_home = False
         self.state = finding.state
 
     def restore_size(self) -> None:
@@ -227,6 +235,7 @@ class TargetTrack:
         self.box = (x + (w - wide) / 2, y + (h - high) / 2, wide, high)
         self._sizes = [math.sqrt(wide * high)] * RECENT
         self.prediction = Prediction()
+        self.elsewhere.at_home = True
 
     def move(
         self,

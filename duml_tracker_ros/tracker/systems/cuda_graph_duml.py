@@ -95,7 +95,9 @@ class CudaGraphDuml(DumlTracker):
         """Bytes for pixels. The frames, which read them, are recorded anew."""
         self._upload = UploadBuffer(NUMBERS + 8, room, self.device)
         n = self.config.network
-        most = n.search_size * (self.config.localize.max_search - 1) // 32
+        # A lost target is searched in larger crops, if not in the whole image.
+        grows = 0.0 if self.config.reacquire.active else self.config.localize.max_search - 1
+        most = n.search_size * grows // 32
         self._frames = {
             (size, samples): self._record(lambda s=size, k=samples: self._frame(s, k))
             for size in range(n.search_size, n.search_size + 32 * int(most) + 1, 32)

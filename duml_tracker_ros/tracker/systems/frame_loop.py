@@ -35,7 +35,7 @@ from ..motion.egomotion import between, view_of
 from ..motion.target import SAME, TargetTrack
 from ..network.base import CropNet
 from ..network.graphs import Graph
-from ..online.policy import Decision
+from ..online.policy import NOTHING, Decision
 from ..postprocess import best_views
 from ..results import ScoreMaps, TrackResult
 from .records import FrameImage, L, Observation, Search, T
@@ -119,8 +119,8 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
             for _ in range(WARM_FRAMES):
                 self.track(image, [target] * count)
         # The first crop of a size takes many times as long as the next one, when a target is lost.
-        n, rule = self.config.network, self.config.localize
-        for unseen in target.track.search_sizes(n, rule).values():
+        c = self.config
+        for unseen in target.track.search_sizes(c.network, c.localize, c.reacquire).values():
             target.track.unseen = unseen
             self.track(image, [target])
         self.reset()
@@ -218,21 +218,13 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         frame = FrameImage(image, order)
         self.clock.start()
         self._anticipate(frame, [t.track for t in targets])
-        c = self.config
-        elsewhere = [t for t in targets if t.track.looks_elsewhere(c.reacquire)]
-        for target in elsewhere:
-            if target.track.unseen == c.reacquire.after:
-                target.track.restore_size()
-        windows = [t.track.search(c.network, c.localize, c.reacquire) for t in targets]
+        regions = [self._region(frame, t) for t in targets]
         results: dict[int, TrackResult] = {}
-        # Lost targets search larger crops; those of one size share a batch.
-        for size in sorted({w.size for w in windows}):
-            members = [i for i, w in enumerate(windows) if w.size == size]
-            regions = [(targets[i], windows[i]) for i in members]
-            results.update(zip(members, self._track_batch(frame, regions), strict=True))
-        for target in elsewhere:
-            if target.track.state is TrackState.LOST:
-                self._look_elsewhere(frame, target, targets)
+        # Lost targets may search larger crops; those of one size share a batch.
+        for size in sorted({r.window.size for r in regions}):
+            members = [i for i, r in enumerate(regions) if r.window.size == size]
+            batch = [regions[i] for i in members]
+            results.update(zip(members, self._track_batch(frame, batch, targets), strict=True))
         return [results[i] for i in range(len(targets))]
 
     def _anticipate(self, frame: FrameImage, tracks: Sequence[TargetTrack]) -> None:
@@ -249,48 +241,46 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
                 track.anticipate(motion, view)
         self.clock.lap("motion")
 
-    def _look_elsewhere(self, frame: FrameImage, target: T, targets: Sequence[T]) -> None:
-        """Look for a lost target far from where it is expected; learn nothing."""
+    def _region(self, frame: FrameImage, target: T) -> Search[T]:
+        """Where a target is looked for: around where it is expected, or elsewhere."""
         track, c = target.track, self.config
-        window = track.elsewhere.window(track.box, frame.size, c.network, c.localize, c.reacquire)
-        (seen,) = self.look(frame, [self._search(target, window)])
-        finding = verdict(seen, c)
-        box: Box | None = None
-        if finding.proof and finding.state is not TrackState.LOST:
-            box = window.box_in_image(*seen.peak.box)
-            others = (t.track for t in targets if t is not target)
-            others = (o for o in others if o.state is not TrackState.LOST)
-            taken = any(overlap(o.box, box) > SAME for o in others)
-            if taken or track.look_alikes.is_known(box, SAME):
-                box = None
-        found = track.elsewhere.see(box, c.reacquire)
-        if found is not None:
-            track.return_to(found)
-        self.clock.lap("elsewhere")
+        if not track.looks_elsewhere(c.reacquire):
+            return self._search(target, track.search(c.network, c.localize, c.reacquire))
+        if track.unseen == c.reacquire.after:
+            track.restore_size()
+        colours = track.palette.recent
+        window = track.elsewhere.window(frame, track.box, colours, c.network, c.reacquire)
+        return self._search(target, window, elsewhere=True)
 
-    def _search(self, target: T, window: Window) -> Search[T]:
+    def _search(self, target: T, window: Window, elsewhere: bool = False) -> Search[T]:
         c = self.config
         expected = target.track.expect(window, c.network.stride, c.postprocess, c.localize)
-        return Search(target, window, expected)
+        return Search(target, window, expected, elsewhere)
+
+    def _scaled(self, region: Search[T]) -> list[Search[T]]:
+        """A region at each of the scales that a tracker without boxes of its own searches."""
+        window, scales = region.window, self.config.postprocess.scales
+        if scales == (1.0,):
+            return [region]
+        sides = [dataclasses.replace(window, side=window.side * s) for s in scales]
+        return [self._search(region.target, w, region.elsewhere) for w in sides]
 
     def _track_batch(
-        self, frame: FrameImage, regions: Sequence[tuple[T, Window]]
+        self, frame: FrameImage, regions: Sequence[Search[T]], targets: Sequence[T]
     ) -> list[TrackResult]:
         clock, rule = self.clock, self.config.postprocess
-        searches = [
-            self._search(t, dataclasses.replace(w, side=w.side * s))
-            for t, w in regions
-            for s in rule.scales
-        ]
-        views = self.look(frame, searches)
+        views = self.look(frame, [s for r in regions for s in self._scaled(r)])
         clock.lap("localize")
         results = []
         for chosen in best_views([v.peak.fused for v in views], rule):
             seen = views[chosen]
             target, window = seen.search.target, seen.search.window
-            usual = target.track.usual
-            seen, finding = settle(seen, self.config)
-            decision = self.learn(seen, finding, trusted(seen, finding, self.config))
+            usual, decision = target.track.usual, NOTHING
+            if seen.search.elsewhere:
+                finding = self._seen_elsewhere(seen, targets)
+            else:
+                seen, finding = settle(seen, self.config)
+                decision = self.learn(seen, finding, trusted(seen, finding, self.config))
             memory, pending = target.memory, target.pending_update
             diagnostics = FrameDiagnostics(
                 seen.peak, finding, decision, usual, window, memory, pending
@@ -298,6 +288,26 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
             results.append(self.result(seen, diagnostics))
         clock.lap("online")
         return results
+
+    def _seen_elsewhere(self, seen: Observation[T, L], targets: Sequence[T]) -> Finding:
+        """Judge what was found far from where a lost target is expected. It stays lost."""
+        target, c = seen.search.target, self.config
+        track, finding = target.track, verdict(seen, c)
+        box: Box | None = None
+        if finding.proof and finding.state is not TrackState.LOST:
+            box = seen.search.window.box_in_image(*seen.peak.box)
+            others = (t.track for t in targets if t is not target)
+            others = (o for o in others if o.state is not TrackState.LOST)
+            taken = any(overlap(o.box, box) > SAME for o in others)
+            if taken or track.look_alikes.is_known(box, SAME):
+                box = None
+        finding = dataclasses.replace(finding, state=TrackState.LOST)
+        track.observe(finding, c.localize, seen.chroma)
+        usual = track.search(c.network, c.localize, c.reacquire)
+        found = track.elsewhere.see(box, usual, c.reacquire)
+        if found is not None:
+            track.return_to(found)
+        return finding
 
     def look(self, frame: FrameImage, searches: Sequence[Search[T]]) -> list[Observation[T, L]]:
         """The candidate of each search region."""

@@ -82,11 +82,15 @@ class FrameImage(NamedTuple):
 
 @dataclass(frozen=True)
 class Search(Generic[T]):
-    """A region of the next image in which a target is looked for."""
+    """A region of the next image in which a target is looked for.
+
+    ``elsewhere``: far from where it is expected (``motion.elsewhere``).
+    """
 
     target: T
     window: Window
     expected: Expectation
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)

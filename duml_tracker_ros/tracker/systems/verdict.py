@@ -52,7 +52,8 @@ def _strange(seen: Observation[Any, Any], config: TrackerConfig) -> bool:
     if track.colour.differs(seen.chroma, rule.colour_tolerance):
         return True
     # Where all of the image is searched more is like the target than around its place.
-    if not (config.reacquire.active and (track.state is TrackState.LOST or track.trial)):
+    long = track.unseen >= rule.proof_after or track.trial > 0
+    if not (config.reacquire.active and (long or seen.search.elsewhere)):
         return False
     box = seen.search.window.box_in_image(*seen.peak.box)
     colours = palette(seen.frame.image, seen.frame.order, box)
