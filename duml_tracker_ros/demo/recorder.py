@@ -71,7 +71,6 @@ class Recorder:
         self.received: list[Received] = []
         self.heatmaps: list[Heatmap] = []
         self.diagnostics: dict[str, str] = {}
-        self._start_ns = 0
         self._watching: tuple[Any, float, int] | None = None
         self._looks = list(HEATMAP_LOOKS)
         self._state_names = {getattr(Target, f"STATE_{name}"): name for name in STATES}
@@ -174,7 +173,6 @@ class Recorder:
         answer = self._call(INIT, Init.Request(x=x, y=y, width=w, height=h), 30.0)
         if not answer.success:
             raise RecorderError(f"the tracker refused the target: {answer.message}")
-        self._target_id = answer.target_id
         self._progress.step(f"target {answer.target_id} selected: {answer.message}")
 
     def _play(self) -> None:

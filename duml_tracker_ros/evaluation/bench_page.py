@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .bench import BenchResult
-from .html_page import STYLE, html_table
+from .html_page import html_page, html_table, text_table
 from .svg import Axis, Bar, Series, axis_for, bar_chart, colour, line_chart
 
 
@@ -18,14 +18,11 @@ def render_bench(
     results: Sequence[BenchResult], problems: dict[str, str], environment: dict[str, Any]
 ) -> str:
     """One self-contained page: a table and a chart per sweep."""
-
     groups: dict[str, list[BenchResult]] = {}
     for result in results:
         groups.setdefault(result.case.group, []).append(result)
     bases = groups.get("base", [])
     parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
-        f"<title>Tracking speed</title><style>{STYLE}</style></head><body>",
         "<h1>Tracking speed</h1>",
         "<p class='note'>Milliseconds per update on frames in memory: median, and 5 to 95 %. Every "
         "case ran in a process of its own. The target's side is an eighth of the image's shorter "
@@ -39,11 +36,9 @@ def render_bench(
         )
         parts.append(f"<div class='plots'>{_chart(group, shown)}</div>")
     if problems:
-        rows = [[html.escape(n), html.escape(r)] for n, r in problems.items()]
-        parts += ["<h2 class='bad'>Not measured</h2>", html_table(["case", "reason"], rows)]
-    rows = [[html.escape(str(k)), html.escape(str(v))] for k, v in environment.items()]
-    parts += ["<h2>Environment</h2>", html_table(["", ""], rows), "</body></html>"]
-    return "\n".join(parts)
+        parts += ["<h2 class='bad'>Not measured</h2>", text_table(["case", "reason"], problems)]
+    parts += ["<h2>Environment</h2>", text_table(["", ""], environment)]
+    return html_page("Tracking speed", parts)
 
 
 REFERENCES = {"of csrt": "opencv_csrt", "of nano": "opencv_nano"}

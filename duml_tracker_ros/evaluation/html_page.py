@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,6 +31,21 @@ height:124px;border:1px solid #ccc}figcaption{font-size:12px;color:#666}
 vertical-align:-1px}.bad{color:#a40000}details{margin:6px 0}
 pre{background:#f6f6f6;padding:10px;overflow-x:auto;font-size:12px}
 """
+
+
+def html_page(title: str, parts: Iterable[str]) -> str:
+    """A page of parts that are HTML already; it loads nothing."""
+    head = (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>\n"
+        "<meta name='viewport' content='width=device-width'>\n"
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>"
+    )
+    return "\n".join([head, *parts, "</body></html>"])
+
+
+def text_table(header: Sequence[str], values: Mapping[str, Any]) -> str:
+    """An HTML table of names and values, escaped."""
+    return html_table(header, [[html.escape(str(part)) for part in row] for row in values.items()])
 
 
 def html_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..outputs import write_text
 from .calibration import reliability_chart
 from .honesty import FALSE, HONESTY_COLUMNS, honesty_cells, reliability_of
-from .html_page import STYLE, html_table
+from .html_page import html_page, html_table, text_table
 from .metrics import (
     LOST_FRAMES,
     NORM_PRECISION_THRESHOLDS,
@@ -44,24 +44,20 @@ def render_report(result: Evaluation, environment: dict[str, Any]) -> str:
     scored = {n: t for n, t in result.trackers.items() if t.scores}
     colours = {name: colour(i) for i, name in enumerate(result.trackers)}
     names = ", ".join(result.trackers)
+    title = f"Tracking report: {names}"
     parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
-        "<meta name='viewport' content='width=device-width'>",
-        f"<title>Tracking report: {html.escape(names)}</title><style>{STYLE}</style></head><body>",
         f"<h1>Tracking report</h1><p>{html.escape(names)} on {len(result.dataset)} sequences, "
         f"{sum(len(s) for s in result.dataset)} frames "
         f"({html.escape(result.dataset.name)} layout). One pass per sequence from the first true "
         "box.</p>",
     ]
     if result.problems:
-        rows = [[html.escape(n), html.escape(r)] for n, r in result.problems.items()]
         parts += [
             "<h2 class='bad'>Not scored</h2><p class='note'>These are left out of all means.</p>",
-            html_table(["sequence", "reason"], rows),
+            text_table(["sequence", "reason"], result.problems),
         ]
     if not scored:
-        parts.append("<p class='bad'>No sequence was scored.</p></body></html>")
-        return "\n".join(parts)
+        return html_page(title, [*parts, "<p class='bad'>No sequence was scored.</p>"])
     parts += [
         "<h2>Scores</h2>",
         _overall(scored),
@@ -85,13 +81,10 @@ def render_report(result: Evaluation, environment: dict[str, Any]) -> str:
         _keys(scored, colours),
         worst_frames(result, scored, colours),
         "<h2>Environment</h2>",
-        html_table(
-            ["", ""], [[html.escape(str(k)), html.escape(str(v))] for k, v in environment.items()]
-        ),
+        text_table(["", ""], environment),
         *(_description(n, t) for n, t in scored.items()),
-        "</body></html>",
     ]
-    return "\n".join(parts)
+    return html_page(title, parts)
 
 
 def _overall(scored: dict[str, TrackerScores]) -> str:

@@ -86,6 +86,16 @@ def number(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
+def opening(title: str, width: int, height: int, x: int) -> str:
+    """The ``<svg>`` tag of a picture, and its title, which begins at ``x``."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" role="img" aria-label="{html.escape(title)}" '
+        'font-family="system-ui, sans-serif" font-size="12" fill="#333">'
+        f'<text x="{x}" y="18" font-size="14" font-weight="600">{html.escape(title)}</text>'
+    )
+
+
 def line_chart(
     title: str,
     series: Sequence[Series],
@@ -109,12 +119,7 @@ def line_chart(
     def py(value: float) -> float:
         return top + plot_h * (1 - y.share(value))
 
-    out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {total}" '
-        f'width="{width}" height="{total}" role="img" aria-label="{html.escape(title)}" '
-        'font-family="system-ui, sans-serif" font-size="12" fill="#333">',
-        f'<text x="{left}" y="18" font-size="14" font-weight="600">{html.escape(title)}</text>',
-    ]
+    out = [opening(title, width, total, left)]
     for value in x.ticks():
         at = px(value)
         out.append(
@@ -200,12 +205,7 @@ def bar_chart(title: str, bars: Sequence[Bar], label: str, *, width: int = 560) 
     def px(value: float) -> float:
         return left + plot_w * x.share(value)
 
-    out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {bottom + 44}" '
-        f'width="{width}" height="{bottom + 44}" role="img" aria-label="{html.escape(title)}" '
-        'font-family="system-ui, sans-serif" font-size="12" fill="#333">',
-        f'<text x="8" y="18" font-size="14" font-weight="600">{html.escape(title)}</text>',
-    ]
+    out = [opening(title, width, bottom + 44, 8)]
     for value in x.ticks():
         out.append(
             f'<path d="M{px(value):.1f} {top}V{bottom}" stroke="#e4e4e4"/>'

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..evaluation.html_page import STYLE, data_url, html_table
-from ..evaluation.svg import PALETTE, Axis, Series, axis_for, line_chart
+from ..evaluation.html_page import data_url, html_page, html_table
+from ..evaluation.svg import PALETTE, Axis, Series, axis_for, line_chart, opening
 from ..outputs import write_text
 from ..viz import state_colour
 from .failure import BEFORE, CENTRED, FAILED, HEALTHY, LASTING, RESIZED, SUDDEN, Failure
@@ -36,15 +36,12 @@ def write_page(folder: Path, story: Story) -> Path:
 def render(story: Story) -> str:
     """The page as text. Raises TraceError when a picture of the trace is damaged."""
     trace = story.trace
-    title = html.escape(f"Track of {story.name}")
+    title = f"Track of {story.name}"
     failed = " class='bad'" if story.failures else ""
     counts = {state: trace.states.count(state) for state in dict.fromkeys(trace.states)}
     told = ", ".join(f"{count} {state}" for state, count in counts.items())
     parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
-        "<meta name='viewport' content='width=device-width'>",
-        f"<title>{title}</title><style>{STYLE}</style></head><body>",
-        f"<h1>{title}</h1><p{failed}><b>{html.escape(verdict(story))}</b></p>",
+        f"<h1>{html.escape(title)}</h1><p{failed}><b>{html.escape(verdict(story))}</b></p>",
         f"<p>{len(trace)} frames: {html.escape(told)}.</p>",
         "<p class='note'>Above: what was searched, the box in the colour of its state (dashed "
         "while lost), the truth in white. Below: the fused scores over it, with the highest "
@@ -58,9 +55,8 @@ def render(story: Story) -> str:
         _rules() if story.truth is not None else "",
         "<details><summary>About this track</summary>"
         f"<pre>{html.escape(json.dumps(trace.about, indent=1, default=str))}</pre></details>",
-        "</body></html>",
     ]
-    return "\n".join(parts)
+    return html_page(title, parts)
 
 
 def _strips(story: Story) -> list[str]:
@@ -127,13 +123,7 @@ def _bar(story: Story) -> str:
     trace = story.trace
     width, high = WIDTH - LEFT - RIGHT, 18
     step = width / max(1, len(trace))
-    out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} 84" width="{WIDTH}" '
-        'height="84" font-family="system-ui, sans-serif" font-size="12" fill="#333" role="img" '
-        'aria-label="states">',
-        f'<text x="{LEFT}" y="14" font-size="14" font-weight="600">State, and what was learned'
-        "</text>",
-    ]
+    out = [opening("State, and what was learned", WIDTH, 84, LEFT)]
     states, start = trace.states, 0
     for index in range(1, len(states) + 1):
         if index < len(states) and states[index] == states[start]:
