@@ -14,7 +14,6 @@ from ..evaluation.metrics import iou
 from ..pixels import Box
 
 STATES = ("IDLE", "TRACKING", "UNCERTAIN", "LOST", "ERROR")
-SEEN = ("TRACKING", "UNCERTAIN")
 MIN_MEAN_IOU = 0.3
 IOU_DEFINITION = (
     "mean over all frames after the first in which the target is truly visible (generated scene: "

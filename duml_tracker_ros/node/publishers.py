@@ -26,13 +26,7 @@ try:
 except ImportError:
     Detection2DArray = None
 
-STATES = {
-    Status.IDLE: Target.STATE_IDLE,
-    Status.TRACKING: Target.STATE_TRACKING,
-    Status.UNCERTAIN: Target.STATE_UNCERTAIN,
-    Status.LOST: Target.STATE_LOST,
-    Status.ERROR: Target.STATE_ERROR,
-}
+STATES = {status: getattr(Target, f"STATE_{status.name}") for status in Status}
 
 
 def target_message(outcome: FrameOutcome, sighting: Sighting, now: float) -> Target:
