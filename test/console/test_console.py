@@ -399,7 +399,7 @@ def encode_mask(view):
     return picture.encode_mask(view, 100)
 
 
-def handing_out(act, encode_mask=encode_mask):
+def handing_out(act, encode_mask=encode_mask, complain=pytest.fail):
     """Run `act(hub, offer)` beside a hub; what its audience was told."""
     audiences = []
 
@@ -409,7 +409,7 @@ def handing_out(act, encode_mask=encode_mask):
             encode_mask,
             0.001,
             lambda *audience: audiences.append(audience),
-            pytest.fail,
+            complain,
         )
         running = asyncio.create_task(hub.run())
         try:
@@ -536,27 +536,18 @@ def test_a_mask_is_encoded_once_and_only_for_those_who_want_it_and_are_ready():
 def test_an_unreadable_image_leaves_the_others_alone():
     complaints = []
 
-    async def go():
-        hub = Hub(
-            lambda frame: picture.encode(frame, 100, 80),
-            encode_mask,
-            0.001,
-            lambda *audience: None,
-            complaints.append,
-        )
-        running = asyncio.create_task(hub.run())
+    async def act(hub, offer):
         reader = Reader()
         hub.join(reader.client)
         broken = dataclasses.replace(make_frame(1), decode=lambda: 1 / 0)
         hub.offer(Scene(1, broken, ()))
         await until(lambda: reader.got)
         hub.acknowledge(reader.client, 1)
-        hub.offer(Scene(2, make_frame(2), ()))
+        offer(2)
         await until(lambda: len(reader.got) > 1)
-        running.cancel()
         assert reader.got == [1, 2]
 
-    asyncio.run(go())
+    handing_out(act, complain=complaints.append)
     assert len(complaints) == 1
     assert "ZeroDivisionError" in complaints[0]
 

@@ -35,15 +35,16 @@ def test_images_of_an_encoding_that_is_not_read_are_named_as_such(node):
 
     def publish():
         message = node.image()
-        message.encoding = "nonsense12"
+        message.encoding = "Mono12Packed"
         node.images.publish(message)
 
-    node.spin_until(lambda: "nonsense12" in node.summary(), "the encoding", meanwhile=publish)
+    node.spin_until(lambda: "Mono12Packed" in node.summary(), "the encoding", meanwhile=publish)
     assert f"images come on {IMAGE}, but none that can be used" in node.summary()
     assert "Fast DDS" not in node.summary()
     answer = node.init(TARGET, meanwhile=publish)
     assert not answer.success
-    assert "nonsense12" in answer.message
+    assert "Mono12Packed" in answer.message
+    assert "8 or 16 bits" in answer.message
     assert "Fast DDS" not in answer.message
     # Once one can be used, it is not a matter of the past.
     node.fresh_target()

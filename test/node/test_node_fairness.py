@@ -62,37 +62,6 @@ def test_selections_of_different_targets_are_all_worked(run):
             command.result(WAIT)
 
 
-@pytest.mark.parametrize("ring", [None, FrameRing(60.0, 10**9)])
-def test_a_frame_is_published_between_two_selections(run, ring):
-    """While the worker is at a selection, the next frame and the next selection come."""
-    box = run(**ALWAYS_SEEN)
-    told, commands = [], []
-
-    def select():
-        chosen = box.frame()
-        decode = chosen.decode
-
-        def come():
-            told.append(len(box.outcomes))
-            chosen.decode = decode
-            frame = box.frame()
-            if ring is not None:
-                ring.append(frame)
-            box.worker.submit(frame)
-            if len(told) < 6:
-                select()
-            return decode()
-
-        chosen.decode = come
-        commands.append(box.worker.init(chosen, BOX_OF, ring=ring))
-
-    select()
-    box.wait(lambda: len(box.outcomes) == 6)
-    assert told == [0, 1, 2, 3, 4, 5]
-    assert [command.result(WAIT).target_id for command in commands] == [1, 2, 3, 4, 5, 6]
-    assert [o.sightings[0].target_id for o in box.outcomes] == [1, 2, 3, 4, 5, 6]
-
-
 @pytest.mark.parametrize("age", [3, 60])
 def test_selections_on_old_frames_do_not_catch_up_for_ever(run, age):
     """Each needs longer to reach the newest frame than the next one takes to come."""

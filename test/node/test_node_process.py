@@ -2,7 +2,6 @@
 
 import array
 import math
-import random
 import re
 import time
 
@@ -281,19 +280,6 @@ def test_malformed_images_are_refused_and_the_target_kept(active, process):
     assert "image refused" in values["last error"]
 
 
-@pytest.mark.parametrize("encoding", ["rgb8", "rgba8", "bgra8", "mono8"])
-def test_encodings_may_change_in_mid_stream(active, encoding):
-    answer = active.init(TARGET)
-    pixels = scene()
-    if encoding == "mono8":
-        pixels = pixels[..., 1]
-    elif encoding.endswith("a8"):
-        pixels = pixels[..., [0, 1, 2, 2]]
-    target = active.fresh_target(lambda t: t.target_id, pixels=pixels, encoding=encoding)
-    assert target.target_id == answer.target_id
-    assert target.state in SEEN_STATES
-
-
 def test_change_of_size_or_camera_drops_the_target(active):
     active.init(TARGET)
     active.fresh_target(lambda t: t.target_id)
@@ -329,39 +315,6 @@ def test_debug_images_come_only_while_watched_and_at_the_set_rate(active):
     assert stamp_of(pictures[-1]) in active.published
     for subscription in watch:
         active.node.destroy_subscription(subscription)
-
-
-def test_detections_hold_the_target_only_while_it_is_tracked(active):
-    vision = pytest.importorskip("vision_msgs.msg", reason="vision_msgs is not installed")
-    detections = []
-    subscription = active.node.create_subscription(
-        vision.Detection2DArray, f"{NODE}/detections", detections.append, 50
-    )
-    active.stream_until(lambda: len(detections) > 2, "detections while idle")
-    assert not any(message.detections for message in detections)
-    answer = active.init(TARGET)
-    active.targets.clear()
-    active.stream_until(lambda: any(t.target_id for t in active.targets), "the target")
-    active.stream_until(lambda: len(active.targets) > 20, "targets")
-    active.spin_until(
-        lambda: {stamp_of(t) for t in active.targets} <= {stamp_of(d) for d in detections},
-        "the detections of each target",
-    )
-    by_stamp = {stamp_of(message): message for message in detections}
-    compared = 0
-    for target in active.targets:
-        message = by_stamp[stamp_of(target)]
-        assert message.header == target.header
-        assert len(message.detections) == (target.state == Target.STATE_TRACKING)
-        for found in message.detections:
-            compared += 1
-            assert found.id == str(answer.target_id)
-            assert found.bbox.center.position.x == pytest.approx(target.x + target.width / 2)
-            assert found.bbox.center.position.y == pytest.approx(target.y + target.height / 2)
-            assert found.bbox.size_x == pytest.approx(target.width)
-            assert 0.0 <= found.results[0].hypothesis.score <= 1.0
-    assert compared
-    active.node.destroy_subscription(subscription)
 
 
 def test_compressed_images(node):
@@ -435,33 +388,6 @@ def test_failed_configure_is_explained_and_may_be_repeated(node, process):
     process.wait_for_log("online.init_samples = 900")
     assert node.set_parameter("overrides", SEEN).successful
     node.bring_to("active")
-
-
-def test_transitions_in_any_order_with_selections_in_between(node):
-    rng = random.Random(2)
-    table = {
-        "unconfigured": {"configure": "inactive"},
-        "inactive": {"activate": "active", "cleanup": "unconfigured"},
-        "active": {"deactivate": "inactive"},
-    }
-    state = "unconfigured"
-    ids = []
-    for _ in range(20):
-        label = rng.choice(["configure", "activate", "activate", "deactivate", "cleanup"])
-        goal = table[state].get(label)
-        assert node.change(label, meanwhile=node.publish) is (goal is not None), (state, label)
-        state = goal or state
-        assert node.state() == state
-        answer = node.init(TARGET, meanwhile=node.publish)
-        assert answer.message
-        if answer.success:
-            ids.append(answer.target_id)
-        if state != "active":
-            assert state in answer.message
-    assert len(set(ids)) == len(ids)
-    node.bring_to("active")
-    node.fresh_target()
-    assert node.init(TARGET).success
 
 
 def test_diagnostics_name_the_silent_topic_and_then_the_target(node):

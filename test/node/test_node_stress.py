@@ -1,5 +1,7 @@
 """Short forms of the trials that `stress.py` runs long: real processes over DDS."""
 
+import random
+
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
@@ -14,6 +16,12 @@ def judge(findings):
     """All that must hold on any machine."""
     failed = [f for f in findings if not f.ok and not f.what.startswith(TIMED)]
     assert not failed, failed
+
+
+def test_transitions_in_any_order_with_selections_in_between(node):
+    _, wrong, ids = stress_trials.wander(node, 9, random.Random(2))
+    assert not wrong
+    assert len(set(ids)) == len(ids) > 0
 
 
 def test_flood_is_answered_from_the_newest_image():
@@ -38,6 +46,7 @@ def test_soak():
     assert float(growth.value.split()[0]) < 4.0, growth
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("mavlink", [False, True])
 def test_closed_loop_through_an_occlusion(mavlink):
     # One occlusion decides how long the target is away from the centre, and how the processes fall

@@ -98,38 +98,52 @@ class Bench:
             self.process.__exit__(*error)
 
 
-def transitions(count, seed=3):
-    """Random lifecycle transitions, legal ones and others, with selections in between."""
+def wander(talker, count, rng, after=lambda label: None):
+    """Make so many random lifecycle transitions, ask for others and for targets in between.
+
+    Returns how many transitions were asked for, how many answers were wrong, and the targets' ids.
+    """
     table = {
         "unconfigured": {"configure": "inactive"},
         "inactive": {"activate": "active", "cleanup": "unconfigured"},
         "active": {"deactivate": "inactive"},
     }
     labels = ["configure", "activate", "activate", "deactivate", "cleanup"]
-    rng = random.Random(seed)
     wrong, ids, asked, made = 0, [], 0, 0
+    state = "unconfigured"
+    while made < count:
+        asked += 1
+        label = rng.choice(labels)
+        goal = table[state].get(label)
+        done = talker.change(label, meanwhile=talker.publish)
+        wrong += done is not (goal is not None)
+        made += done
+        state = goal or state
+        wrong += talker.state() != state
+        answer = talker.init(TARGET, meanwhile=talker.publish)
+        wrong += not answer.message
+        wrong += state != "active" and state not in answer.message
+        if answer.success:
+            ids.append(answer.target_id)
+        if done:
+            after(label)
+    talker.bring_to("active")
+    talker.fresh_target()
+    wrong += not talker.init(TARGET, meanwhile=talker.publish).success
+    return asked, wrong, ids
+
+
+def transitions(count, seed=3):
+    """Random lifecycle transitions, legal ones and others, with selections in between."""
+    samples = []
     with Bench("transitions", weights="random", overrides=SEEN, num_threads=1) as (talker, process):
-        state = "unconfigured"
-        samples = []
-        while made < count:
-            asked += 1
-            label = rng.choice(labels)
-            goal = table[state].get(label)
-            done = talker.change(label, meanwhile=talker.publish)
-            wrong += done is not (goal is not None)
-            made += done
-            state = goal or state
-            wrong += talker.state() != state
-            answer = talker.init(TARGET, meanwhile=talker.publish)
-            wrong += not answer.message
-            if answer.success:
-                ids.append(answer.target_id)
+
+        def weigh(label):
             # What a configured node holds is another matter.
-            if done and label == "cleanup":
+            if label == "cleanup":
                 samples.append(resident(process.pid))
-        talker.bring_to("active")
-        talker.fresh_target()
-        wrong += not talker.init(TARGET, meanwhile=talker.publish).success
+
+        asked, wrong, ids = wander(talker, count, random.Random(seed), weigh)
     name = f"{count} lifecycle transitions"
     found = [
         at_least(name, "requests, most of them not allowed", asked, count),
