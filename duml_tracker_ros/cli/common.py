@@ -96,8 +96,10 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
             raise CliError(f"--set {pair!r} is not key=value, for example online.interval=10")
         try:
             settings[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise CliError(f"--set {key}: {value!r} is not a number, word or [list]") from None
+        except (yaml.YAMLError, ValueError, RecursionError):
+            raise CliError(
+                f"--set {shown(key)}: {shown(value)} is not a number, word or [list]"
+            ) from None
     return settings
 
 

@@ -250,10 +250,26 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return out
 
 
+MOST_ALIASES = 16
+
+
+def _check_aliases(path: Path, text: str) -> None:
+    """Refuse a few lines that would become gigabytes: what aliases repeat may hold aliases."""
+    if text.count("*") > MOST_ALIASES:
+        found = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
+        if found > MOST_ALIASES:
+            raise ConfigError(
+                f"{path} repeats values by {found} aliases (*name), and no more than "
+                f"{MOST_ALIASES} are read: write them out"
+            )
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping. Raises ConfigError that names the file."""
     try:
-        data = yaml.safe_load(read_bytes(path, LARGEST_TEXT).decode("utf-8"))
+        text = read_bytes(path, LARGEST_TEXT).decode("utf-8")
+        _check_aliases(path, text)
+        data = yaml.safe_load(text)
         if not isinstance(data, dict):
             raise ConfigError(f"{path}: a mapping of keys is expected")
         return merge(data, {})

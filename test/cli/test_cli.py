@@ -336,14 +336,19 @@ def test_interrupted_eval_stops_at_once_and_continues(tmp_path: Path, how: int, 
     words = [str(c) for c in command]
     mark = f"MARK_{tmp_path.name}"
     environment = {**os.environ, mark: "1"}
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment)
-    deadline = time.monotonic() + 60
-    while not list(out.rglob("run.json")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(how)
-    begin = time.monotonic()
-    _, errors = process.communicate(timeout=30)
-    while left_over(mark) and time.monotonic() - begin < 20:
+    # On a busy machine it may be done before this process has its turn.
+    for _ in range(5):
+        shutil.rmtree(out, ignore_errors=True)
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment)
+        deadline = time.monotonic() + 120
+        while not list(out.rglob("run.json")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(how)
+        _, errors = process.communicate(timeout=120)
+        if process.returncode:
+            break
+    deadline = time.monotonic() + 120
+    while left_over(mark) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not left_over(mark)
     if how == signal.SIGINT:

@@ -389,7 +389,7 @@ async def settle():
 
 
 async def until(condition):
-    end = time.monotonic() + 20.0
+    end = time.monotonic() + 120.0
     while not condition():
         assert time.monotonic() < end
         await asyncio.sleep(0.002)

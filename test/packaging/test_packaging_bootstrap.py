@@ -21,7 +21,7 @@ def run_setup(folder: Path, path: str, prelude: str = "") -> subprocess.Complete
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         env={"PATH": path, "HOME": str(folder)},
     )
 

@@ -55,7 +55,7 @@ CMD ["sh", "-c", "echo default $OTHER"]
     script = tmp_path / "build.sh"
     for arguments, word in (({}, "one two"), ({"WORD": "other; $(words)"}, "other; $(words)")):
         script.write_text(build_script(steps, arguments))
-        subprocess.run(["sh", script, context], check=True, timeout=60)
+        subprocess.run(["sh", script, context], check=True, timeout=240)
         assert (root / "ran").read_text() == f"copied\n{word}\n"
     assert (root / "all" / "part" / "file").read_text() == "copied\n"
     script.write_text(run_script(steps))

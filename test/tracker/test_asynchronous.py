@@ -18,7 +18,7 @@ from duml_tracker_ros.tracker.errors import ConfigError
 from duml_tracker_ros.tracker.online.localizer import OnlineLocalizer
 
 CPU = torch.device("cpu")
-WAIT = 30.0
+WAIT = 120.0  # seconds; only failures take that long
 
 
 def made(name: str = "duml", wish: str = "always", **overrides):

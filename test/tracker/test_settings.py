@@ -150,6 +150,13 @@ def test_unknown_settings_are_named_with_the_known_ones() -> None:
         build(NetworkConfig, {"decoder": {"widht": 3}})
 
 
+# 500 bytes that become 9^9 mappings.
+BOMB = b"a: &a {x: 1}\n" + b"".join(
+    b"%c: &%c {%s}\n" % (98 + i, 98 + i, b", ".join(b"%d: *%c" % (k, 97 + i) for k in range(9)))
+    for i in range(8)
+)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -157,6 +164,7 @@ def test_unknown_settings_are_named_with_the_known_ones() -> None:
         (b"a: " + b"9" * 5000, "not valid YAML"),
         (b"[" * 1200, "nested too deep"),
         (b"&a {x: *a}", "nested too deep"),
+        (BOMB, r"repeats values by 72 aliases \(\*name\), and no more than 16 are read"),
         (b"- a", "a mapping of keys"),
         (b"a: [", "not valid YAML"),
     ],
