@@ -88,6 +88,8 @@ class Outputs:
             raise OutputError(f"{option} {target}: {error.strerror}") from None
         # What is no plain file, such as /dev/null, needs no draft beside it.
         special = place.exists() and not place.is_file()
+        if special and option == "--video":
+            raise OutputError(f"{option} {target} is no file: a film is not written in one go")
         if not special and not os.access(place.parent, os.W_OK | os.X_OK):
             raise OutputError(
                 f"{option} {target}: {place.parent} cannot be written to; name another folder"
@@ -167,7 +169,7 @@ def whole(path: str | Path) -> Iterator[Path]:
     partial = place.with_name(f"{start}{os.getpid()}{end}")
     group = _group.get()
     try:
-        with _named(path):
+        with _named(path, partial):
             yield partial
         if group is not None and partial.exists():
             group.append((partial, place))
@@ -181,11 +183,15 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _named(path: str | Path) -> Iterator[None]:
-    """Name the file where a disk is full: the system does not."""
+def _named(path: str | Path, partial: Path | None = None) -> Iterator[None]:
+    """Name the file where a disk is full: the system does not. Nor is its draft what was named."""
     try:
         yield
     except OSError as error:
+        if partial is not None and error.filename == str(partial):
+            raise OutputError(
+                f"{path} cannot be written: {error.strerror}; name another place"
+            ) from error
         if error.errno not in FULL:
             raise
         raise OutputError(

@@ -111,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
             raise CliError(f"{images.path}: the first image cannot be used: {told}")
         tracker = create_participant(spec)
         seed_all()
+        common.check_box(args.box, first.view.width, first.view.height)
         tracker.init(to_bgr(first), args.box)
         with ResultBag(args.out, args.storage, args.prefix) as results:
             size = first.view.width, first.view.height

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..evaluation.participants import TrackerSpec
     from ..media.levels import Levels
     from ..media.source import FrameSource
+    from ..pixels import Box
 
 DEFAULT_TRACKER = "duml"
 HALF = "half of the processors, at most 4"
@@ -83,6 +84,19 @@ def tell_source(source: FrameSource) -> int:
     for line in (*source.notes, *source.told()):
         print(f"{source.name}: {line}", file=sys.stderr)
     return 1 if source.problems else 0
+
+
+def check_box(box: Box, width: int, height: int) -> None:
+    """Say how much of a target's box lies in the image; refuse one of which hardly any does."""
+    from ..node.boxes import selected_box
+    from ..tracker import BoxError
+
+    try:
+        _, share = selected_box(box, width, height)
+    except BoxError as error:
+        raise CliError(f"--box: {error}") from None
+    if share < 1.0:
+        print(f"--box: {share:.0%} of it lies in the image of {width}x{height}", file=sys.stderr)
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:

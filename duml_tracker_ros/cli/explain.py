@@ -174,6 +174,8 @@ def track(args: argparse.Namespace, clip: Clip, box: Any, folder: Path) -> Trace
         raise CliError(f"{clip.name} has no frame that can be read")
     if first.image is None:
         raise CliError(f"{clip.name}: frame {args.start} cannot be used: {first.problem}")
+    if args.box is not None:
+        common.check_box(box, first.image.shape[1], first.image.shape[0])
     tracker.init(first.image, box, "bgr")
     about = {"clip": clip.name, "start": args.start, "box": box, "tracker": tracker.info()}
     writer = TraceWriter(folder, Budget(LIMIT_MIB << 20), about)

@@ -154,6 +154,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.show and window is not None:
             window.close()
             window = None
+        common.check_box(box, first.image.shape[1], first.image.shape[0])
         begin = time.perf_counter()
         tracker.init(first.image, box)
         record.init_ms = (time.perf_counter() - begin) * 1e3

@@ -34,6 +34,39 @@ def test_a_box_may_begin_with_a_minus(tmp_path: Path, capsys: pytest.CaptureFixt
     assert demo.parse(["--box", "-5,40,60,24"]).box == "-5,40,60,24"
 
 
+def test_a_box_that_is_cut_is_told_and_one_hardly_in_the_image_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, table = write_sequence(tmp_path / "Seq", frames=3), tmp_path / "b.csv"
+    assert track(folder, "--box", "-30,40,60,24", "--csv", table) == 0
+    assert "--box: 50% of it lies in the image of 160x120" in capsys.readouterr().err
+    table.unlink()
+    follow = ["explain", str(folder / "img"), "--weights=random", "--quiet"]
+    follow += [f"--out={tmp_path / 'why'}"]
+    for command in (
+        lambda: track(folder, "--box", "-50,40,55,24", "--csv", table),
+        lambda: main([*follow, "--box=-50,40,55,24"]),
+    ):
+        assert command() == 2
+        words = "only 9% lies in the image of 160x120 pixels (at least 20% must)"
+        assert words in capsys.readouterr().err
+    assert not table.exists()
+
+
+def test_places_that_take_no_file_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_sequence(tmp_path / "Seq", frames=3)
+    for option, place, words in (
+        ("--video", "/dev/null", "--video /dev/null is no file"),
+        ("--csv", "/proc/boxes.csv", "/proc/boxes.csv cannot be written: "),
+    ):
+        assert track(source, "--box", "30,40,30,24", option, place) == 2
+        error = capsys.readouterr().err
+        assert words in error
+        assert ".part" not in error
+
+
 @pytest.mark.parametrize("box", [(159.4, 40, 30, 24), (-29.4, 40, 30, 24), (40, 119.4, 30, 24)])
 def test_peers_tell_of_a_box_at_the_border_in_words(box: tuple[float, ...]) -> None:
     image = render(1)[0][0]
