@@ -109,16 +109,3 @@ def test_click_topic(active, process):
         return Point(x=box[0] + box[2] / 2, y=box[1] + box[3] / 2)
 
     hand_over(active, Point, "click", make, process)
-
-
-def test_detection_topic(active, process):
-    vision = pytest.importorskip("vision_msgs.msg", reason="vision_msgs is not installed")
-
-    def make(box, stamp_ns):
-        message = vision.Detection2D()
-        message.bbox.center.position.x = box[0] + box[2] / 2
-        message.bbox.center.position.y = box[1] + box[3] / 2
-        message.bbox.size_x, message.bbox.size_y = box[2], box[3]
-        return message
-
-    hand_over(active, vision.Detection2D, "init_detection", make, process)
