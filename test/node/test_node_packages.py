@@ -12,6 +12,7 @@ from generated_sequence import render
 from node_harness import NAMESPACE, TARGET, WAIT, NodeProcess, Talker, nanoseconds, reset, stamp_of
 from other_interfaces import other_interfaces
 from rclpy.qos import QoSProfile
+from test_node_targets import OTHER, images
 from video_packets import encode
 
 from duml_tracker_ros.msg import Target
@@ -192,6 +193,46 @@ def test_class_of_a_detection_goes_with_the_target(node):
     assert refused.message == "class_id has 201 characters: use at most 200"
     talker.node.destroy_subscription(watch)
     talker.node.destroy_publisher(publisher)
+
+
+def test_detections_hold_every_tracked_target(node):
+    from vision_msgs.msg import Detection2DArray
+
+    talker, _ = node
+    reset(talker)
+    assert talker.set_parameter("max_targets", 2).successful
+    talker.bring_to("active")
+    talker.fresh_target()
+    detections = {}
+    watch = talker.node.create_subscription(
+        Detection2DArray,
+        f"{talker.name}/detections",
+        lambda message: detections.update({stamp_of(message): message}),
+        50,
+    )
+    talker.stream_until(lambda: len(detections) > 2, "detections while idle")
+    assert not any(message.detections for message in detections.values())
+    for box in (OTHER, TARGET):
+        assert talker.init(box, meanwhile=talker.publish).success
+    compared = 0
+    for messages in images(talker, 10):
+        stamp = stamp_of(messages[0])
+        talker.spin_until(lambda stamp=stamp: stamp in detections, "the image's detections")
+        assert detections[stamp].header == messages[0].header
+        tracked = {str(t.target_id): t for t in messages if t.state == Target.STATE_TRACKING}
+        found = detections[stamp].detections
+        assert sorted(d.id for d in found) == sorted(tracked)
+        for one in found:
+            target = tracked[one.id]
+            assert one.bbox.center.position.x == pytest.approx(target.x + target.width / 2)
+            assert one.bbox.center.position.y == pytest.approx(target.y + target.height / 2)
+            assert one.bbox.size_x == pytest.approx(target.width)
+            assert 0.0 <= one.results[0].hypothesis.score <= 1.0
+        compared += len(tracked)
+    assert compared
+    talker.node.destroy_subscription(watch)
+    talker.bring_to("unconfigured")
+    assert talker.set_parameter("max_targets", 1).successful
 
 
 def test_place_of_the_target_goes_to_tf(node):

@@ -146,38 +146,6 @@ def test_bearing_of_each_and_position_of_the_last_selection(several):
         rig.close()
 
 
-def test_detections_hold_every_tracked_target(several):
-    vision = pytest.importorskip("vision_msgs.msg", reason="vision_msgs is not installed")
-    detections = {}
-    subscription = several.node.create_subscription(
-        vision.Detection2DArray,
-        f"{NODE}/detections",
-        lambda message: detections.update({stamp_of(message): message}),
-        50,
-    )
-    several.stream_until(lambda: len(detections) > 2, "detections while idle")
-    assert not any(message.detections for message in detections.values())
-    several.init(OTHER)
-    several.init(TARGET)
-    compared = 0
-    for messages in images(several, 10):
-        stamp = stamp_of(messages[0])
-        several.spin_until(lambda stamp=stamp: stamp in detections, "the image's detections")
-        assert detections[stamp].header == messages[0].header
-        tracked = {str(t.target_id): t for t in messages if t.state == Target.STATE_TRACKING}
-        found = detections[stamp].detections
-        assert sorted(d.id for d in found) == sorted(tracked)
-        for one in found:
-            target = tracked[one.id]
-            assert one.bbox.center.position.x == pytest.approx(target.x + target.width / 2)
-            assert one.bbox.center.position.y == pytest.approx(target.y + target.height / 2)
-            assert one.bbox.size_x == pytest.approx(target.width)
-            assert 0.0 <= one.results[0].hypothesis.score <= 1.0
-        compared += len(tracked)
-    assert compared
-    several.node.destroy_subscription(subscription)
-
-
 def test_debug_images_show_all_targets(several):
     assert several.set_parameter("debug_rate", 30.0).successful
     several.init(TARGET)
