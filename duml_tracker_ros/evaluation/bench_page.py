@@ -57,7 +57,7 @@ def bench_table(
     against = {n: p for n, p in REFERENCES.items() if any(r.case.spec.name == p for r in measured)}
     devices = ["GPU MiB"] if any(r.device_memory is not None for r in results) else []
     header = ["case", "engine", "vectors", "median ms", "5-95 %", "99 %", "ratio", *against, *parts]
-    header += ["cpu ms", "init ms", "MiB", *devices, "stolen", "seen"]
+    header += ["cpu ms", "lost, 99 %", "init ms", "MiB", *devices, "stolen", "seen"]
     rows = []
     for r in results:
         row = [f"{r.case.group} {r.case.label}", r.engine, r.units]
@@ -65,12 +65,18 @@ def bench_table(
         row.append(_ratio(r, [m for m in measured if m.case.group == "base"]))
         row += [_ratio(r, [m for m in measured if m.case.spec.name == p]) for p in against.values()]
         row += [f"{r.parts[n]:.2f}" if n in r.parts else "" for n in parts]
-        row += [f"{r.cpu:.2f}", f"{r.init:.1f}", f"{r.memory:.0f}"]
+        row += [f"{r.cpu:.2f}", _while_lost(r.lost), f"{r.init:.1f}", f"{r.memory:.0f}"]
         if devices:
             row.append("" if r.device_memory is None else f"{r.device_memory:.0f}")
         row.append("" if math.isnan(r.stolen) else f"{r.stolen:.1%}")
         rows.append([*row, f"{r.seen:.0%}"])
     return header, rows
+
+
+def _while_lost(costs: tuple[float, float]) -> str:
+    """Median and 99 % quantile relative to a usual update; empty where nothing was lost."""
+    middle, late = costs
+    return "" if math.isnan(middle) else f"{middle:.2f}, {late:.2f}"
 
 
 def _ratio(result: BenchResult, references: Sequence[BenchResult]) -> str:

@@ -180,7 +180,7 @@ class ReacquireConfig(Group, path="reacquire"):
     active: bool = False
     after: Annotated[int, Range(1, 1000)] = 8
     hold: Annotated[int, Range(1, 100)] = 3
-    near: Annotated[int, Range(2, 100)] = 3
+    near: Annotated[int, Range(2, 100)] = 4
     scales: Annotated[tuple[Annotated[float, Range(0.1, 10)], ...], Length(1, 8)] = (1.4, 1.0)
 
 

@@ -18,6 +18,7 @@ from duml_tracker_ros import vector_units as vector_module
 from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.evaluation import bench as bench_module
 from duml_tracker_ros.evaluation import bench_plan
+from duml_tracker_ros.evaluation.baselines import FrameAnswer
 from duml_tracker_ros.evaluation.bench import BenchResult, bench, make_frames, measure
 from duml_tracker_ros.evaluation.bench_page import bench_table, further_targets, render_bench
 from duml_tracker_ros.evaluation.bench_plan import IMAGE_SIZES, BenchCase, plan
@@ -110,6 +111,28 @@ def test_measure_tells_the_parts_of_our_own_tracker() -> None:
         assert 0 <= low <= high
         assert name == "online" or low <= result.parts[name] <= high
     assert result.init_spread[0] <= result.init <= result.init_spread[1]
+
+
+def test_lost_updates_are_set_against_usual_ones() -> None:
+    class Counter:
+        """Takes 1 to see the target and 2 to miss it, of a clock of its own."""
+
+        time, missed = 0.0, 0
+
+        def update(self, image: np.ndarray) -> FrameAnswer:
+            self.missed += 1
+            state = "lost" if self.missed > 5 else "tracking"
+            self.time += 2.0 if self.missed > 5 else 1.0
+            return FrameAnswer((0.0, 0.0, 1.0, 1.0), 0.0, state, None)
+
+    counter, image = Counter(), np.zeros((24, 32, 3), np.uint8)
+    told = bench_module._lost_costs(counter, image, lambda: counter.time, 1.0)
+    assert told == (2.0, 2.0)
+    result = measure(BenchCase("base", "kcf", KCF, 320, 240, frames=3))
+    header, rows = bench_table([dataclasses.replace(result, lost=told)])
+    assert rows[0][header.index("lost, 99 %")] == "2.00, 2.00"
+    header, rows = bench_table([dataclasses.replace(result, lost=(math.nan, math.nan))])
+    assert rows[0][header.index("lost, 99 %")] == ""
 
 
 def test_cost_of_further_targets() -> None:

@@ -27,7 +27,7 @@ BINS = (6, 10, 10)
 """Of lightness and of both colours (CIE Lab);"""
 COLOURS = (78.0, 178.0)
 """where the colours' bins begin and end: 128 is grey."""
-OVERVIEW = 160
+OVERVIEW = 320
 """Pixels along the longer side of an image in which colours are looked for."""
 FOLLOW = 0.03
 """How fast the colours follow what is seen,"""
@@ -52,7 +52,6 @@ Histogram = NDArray[np.float32]
 _LEVELS = np.arange(256)
 _OF_COLOUR = ((_LEVELS - COLOURS[0]) * BINS[1] // (COLOURS[1] - COLOURS[0])).clip(0, BINS[1] - 1)
 _BIN_OF = np.stack([_LEVELS * BINS[0] // 256, _OF_COLOUR, _OF_COLOUR], -1).astype(np.uint8)[None]
-_STRIDES = np.array([BINS[1] * BINS[2], BINS[2], 1])
 
 
 def palette(image: Pixels, order: str, box: Box) -> Histogram | None:
@@ -75,7 +74,8 @@ def _bins(image: Pixels, order: str) -> NDArray[np.intp]:
     """The bin of each pixel's colour [H, W]; the strongest colours are in the outermost ones."""
     rgb = np.ascontiguousarray(to_rgb(np.ascontiguousarray(image), order))
     each = cv2.LUT(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB), _BIN_OF)
-    return each @ _STRIDES
+    light, red, yellow = (each[..., i].astype(np.intp) for i in range(3))
+    return (light * BINS[1] + red) * BINS[2] + yellow
 
 
 def _shares(bins: NDArray[np.intp]) -> Histogram:

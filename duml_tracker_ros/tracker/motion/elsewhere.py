@@ -21,7 +21,7 @@ from .egomotion import Motion
 Picture = tuple[Pixels, str]
 TURNS = 3
 """Of so many looks elsewhere all but one go where the target's colours are,"""
-PLACES = 6
+PLACES = 10
 """to so many places before the best of them are looked at again."""
 STEP = 0.6
 """Distance between tiles as a share of their side: a target at the border of one is well inside of
