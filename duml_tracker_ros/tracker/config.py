@@ -178,7 +178,7 @@ class ReacquireConfig(Group, path="reacquire"):
     """
 
     active: bool = False
-    after: Annotated[int, Range(1, 1000)] = 8
+    after: Annotated[int, Range(1, 1000)] = 15
     hold: Annotated[int, Range(1, 100)] = 3
     near: Annotated[int, Range(2, 100)] = 4
     scales: Annotated[tuple[Annotated[float, Range(0.1, 10)], ...], Length(1, 8)] = (1.4, 1.0)
@@ -212,7 +212,7 @@ class LocalizeConfig(Group, path="localize"):
     proof_accurate: Score = 0.45
     proof_share: Score = 0.8
     proof_frames: Count = 0
-    proof_after: Count = 8
+    proof_after: Count = 15
     usual_rate: Share = 0.02
     colour_tolerance: Annotated[float, Range(0, 1000)] = 0.15
     palette_tolerance: Share = 0.08
