@@ -250,6 +250,16 @@ def test_a_thread_that_learns_takes_no_crops():
     assert learning.result(WAIT) is None
 
 
+def test_a_thread_that_has_learned_takes_crops_that_are_left():
+    helper, crops, done = BackgroundUpdates(True), torch.ones(3, 3, 2, 2), {}
+    learning = helper.run(done.setdefault("own", threading.Event()).wait, WAIT)
+    # The caller's first crop ends the learning, and its second waits for one of the thread's.
+    (found,) = Compiled(Turn(done, "own"), None, (crops[:1],), None, helper)(crops)
+    assert found.unique().tolist() == [2.0]
+    assert done["twin"].is_set()
+    assert learning.done()
+
+
 def test_what_goes_wrong_in_a_batch_is_told():
     def wrong(arrays):
         raise RuntimeError("broken")

@@ -24,20 +24,13 @@ class BackgroundUpdates:
         self.active = active
         # The thread starts with the first work and ends with the pool.
         self._pool = ThreadPoolExecutor(1, "learning") if active else None
-        self._last: Future[None] | None = None
-
-    @property
-    def idle(self) -> bool:
-        """Is there a thread, and has it nothing to do?"""
-        return self.active and (self._last is None or self._last.done())
 
     def run(self, work: Callable[..., None], *args: Any) -> Future[None] | None:
         """Begin some work; None when it is done already. What it raises comes with the result."""
         if self._pool is None:
             work(*args)
             return None
-        self._last = self._pool.submit(_infer, work, args)
-        return self._last
+        return self._pool.submit(_infer, work, args)
 
 
 def _infer(work: Callable[..., None], args: tuple[Any, ...]) -> None:

@@ -50,8 +50,7 @@ class Compiled:
     """A graph by an engine, one crop after the other: a batch saves nothing on a few threads.
 
     Args:
-        helper: its thread takes crops of a batch, too, if it has nothing to learn: one that comes
-            to it later ends with its first crop when the caller could have ended with the last.
+        helper: its thread takes crops of a batch, too, as soon as it has nothing to learn.
     """
 
     def __init__(
@@ -93,14 +92,12 @@ class Compiled:
 
         help_ = None
         if self._helper is not None and self._helper.active:
-            # Also where it is not wanted now: a tracker is warmed up for what may come.
             self._twin = self._twin or self._run.twin()
-            if self._helper.idle:
-                help_ = self._helper.run(work, self._twin, left.pop)
+            help_ = self._helper.run(work, self._twin, left.pop)
         try:
             work(self._run, left.popleft)
         finally:
-            # It may not have begun.
+            # Where it learned all the while it has not begun.
             if help_ is not None and not help_.cancel():
                 help_.result()
         return found

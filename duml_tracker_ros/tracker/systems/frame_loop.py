@@ -97,7 +97,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
                 with torch.no_grad():
                     kernels = others[0](*crop)[: len(search.inputs) - 1]
         example = (*self._blank(n.search_size), *kernels)
-        self.search = compile_graph(engine, others[1], search, example, quantised)
+        self.search = compile_graph(engine, others[1], search, example, quantised, self.background)
 
     @staticmethod
     def _blank(size: int) -> tuple[Tensor]:
