@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=40, help="updates of a round (40)")
     parser.add_argument("--rounds", type=int, default=30, help="(30)")
     parser.add_argument("--threads", type=int, default=1, help="of each process (1)")
+    parser.add_argument("--targets", type=int, default=1, help="followed at a time (1)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="tracker setting"
     )
@@ -102,6 +103,7 @@ def compare(options: argparse.Namespace, other: Path) -> int:
             "box": rendered[0].box,
             "tracker": options.tracker,
             "threads": options.threads,
+            "targets": options.targets,
             "settings": dict(pair.split("=", 1) for pair in options.set),
         }
         pair = [ends.enter_context(worker(root, task)) for root in (ROOT, other)]
@@ -114,6 +116,7 @@ def compare(options: argparse.Namespace, other: Path) -> int:
                     times[side].append(found)
     same = times[0][0]["boxes"] == times[1][0]["boxes"]
     count = f"{options.rounds} rounds of {options.frames} updates"
+    count += f" of {options.targets} targets" if options.targets > 1 else ""
     print(f"{options.tracker}, {times[0][0]['engine']}, threads {options.threads}: {count}")
     print(f"boxes of both: {'the same to the last bit' if same else 'different'}")
     for clock in CLOCKS:
@@ -182,14 +185,14 @@ def work(task: dict[str, Any]) -> None:
     cv2.setNumThreads(task["threads"])
     film = np.load(task["film"])
     tracker = create_tracker(task["tracker"], device="cpu", **task["settings"])
-    tracker.warm_up()
+    tracker.warm_up(task["targets"])
     info = tracker.info()
     for _ in sys.stdin:
         seen = hashlib.sha256()
         began = {name: clock() for name, clock in CLOCKS.items()}
-        tracker.init(film[0], tuple(task["box"]))
+        targets = [tracker.start(film[0], tuple(task["box"])) for _ in range(task["targets"])]
         for image in film[1:]:
-            seen.update(repr(tracker.update(image).box).encode())
+            seen.update(repr([found.box for found in tracker.track(image, targets)]).encode())
         times = {name: clock() - began[name] for name, clock in CLOCKS.items()}
         engine = f"{info['engine']} {info['precision']}"
         print(json.dumps({**times, "boxes": seen.hexdigest(), "engine": engine}), file=answers)

@@ -10,7 +10,16 @@ import pytest
 
 
 def test_a_checkout_is_compared_with_itself(capfd) -> None:
-    options = ["--against", str(paired_bench.ROOT), "--rounds", "2", "--frames", "3"]
+    options = [
+        "--against",
+        str(paired_bench.ROOT),
+        "--rounds",
+        "2",
+        "--frames",
+        "3",
+        "--targets",
+        "2",
+    ]
     options += ["--set", "engine=torch", "--set", "size=lite"]
     # What takes as long as before is slower than a thousandth of that.
     assert paired_bench.main([*options, "--at-most", "0.001"]) == 1
