@@ -156,7 +156,7 @@ def test_debug_shows_where(root: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_settings_are_read_as_numbers_words_and_lists() -> None:
     settings = parse_settings(["a.b=3", "c=0.5", "d=every_frame", "e=[1, 2]", "f=true"])
     assert settings == {"a.b": 3, "c": 0.5, "d": "every_frame", "e": [1, 2], "f": True}
-    with pytest.raises(CliError, match="--set c"):
+    with pytest.raises(CliError, match=r"--set 'c': '\[1' is not a number"):
         parse_settings(["c=[1"])
 
 
