@@ -88,8 +88,7 @@ def tell_source(source: FrameSource) -> int:
 
 def check_box(box: Box, width: int, height: int) -> None:
     """Say how much of a target's box lies in the image; refuse one of which hardly any does."""
-    from ..node.boxes import selected_box
-    from ..tracker import BoxError
+    from ..tracker import BoxError, selected_box
 
     try:
         _, share = selected_box(box, width, height)

@@ -5,32 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..pixels import Box
-from ..tracker import BoxError, validate_box, visible_part
+from ..tracker import BoxError
 
 BoxOf = Callable[[int, int], Box]
 """Makes (x, y, w, h) in pixels from the width and height of the image."""
-
-
-# Of a selection less than this share of which lies in the image the target cannot be told.
-LEAST_VISIBLE = 0.2
-
-
-def selected_box(box: Box, width: int, height: int) -> tuple[Box, float]:
-    """The part of a selected box inside the image, and its share of the box.
-
-    Raises:
-        BoxError: the box is no box, or most of it lies outside the image.
-    """
-    box = validate_box(box, width, height)
-    part, share = visible_part(box, width, height)
-    if share < LEAST_VISIBLE:
-        x, y, w, h = box
-        raise BoxError(
-            f"of the box (x={x:g}, y={y:g}, width={w:g}, height={h:g}) only {share:.0%} lies in "
-            f"the image of {width}x{height} pixels (at least {LEAST_VISIBLE:.0%} must): draw it "
-            "around what is seen of the target"
-        )
-    return part if share < 1.0 else box, share
 
 
 def pixel_box(x: float, y: float, w: float, h: float) -> BoxOf:

@@ -21,8 +21,8 @@ import torch
 
 from ..messages.image_codec import CodecError, ImageView
 from ..processors import tracker_threads
-from ..tracker import Attitude, BoxError, ImageError, Tracker
-from .boxes import BoxOf, selected_box
+from ..tracker import Attitude, BoxError, ImageError, Tracker, selected_box
+from .boxes import BoxOf
 from .catch_up import CatchUp
 from .command import Command, Overtaken, WorkerError
 from .faults import free_memory, is_device_lost, is_out_of_memory, trim_heap

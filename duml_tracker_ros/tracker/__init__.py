@@ -10,7 +10,7 @@ result = tracker.update(rgb)
 from .errors import BoxError, ConfigError, ImageError, TrackerError, WeightsError
 from .factory import TRACKERS, create_tracker
 from .frame.localize import TrackState
-from .geometry import Box, validate_box, visible_part
+from .geometry import Box, selected_box, validate_box, visible_part
 from .interface import Tracker
 from .motion.egomotion import Attitude
 from .results import ScoreMaps, TargetMask, TrackResult
@@ -30,6 +30,7 @@ __all__ = [
     "TrackerError",
     "WeightsError",
     "create_tracker",
+    "selected_box",
     "validate_box",
     "visible_part",
 ]

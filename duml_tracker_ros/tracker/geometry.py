@@ -19,6 +19,8 @@ from .errors import BoxError
 Sides = tuple[float, float] | tuple[Tensor, Tensor] | Tensor
 """Width and height: of the host, or on the device, for a graph that has no numbers of the host."""
 
+LEAST_VISIBLE = 0.2
+"""Of a selection less than this share of which lies in the image the target cannot be told."""
 CONTEXT = 0.5
 """Context on each side, as a share of the mean box side (SiamFC, and DuML after it)."""
 
@@ -83,6 +85,24 @@ def visible_part(box: Box, width: int, height: int) -> tuple[Box, float]:
     right, bottom = min(max(x + w, left), float(width)), min(max(y + h, top), float(height))
     part = left, top, right - left, bottom - top
     return part, part[2] * part[3] / (w * h) if w > 0.0 and h > 0.0 else 0.0
+
+
+def selected_box(box: Box, width: int, height: int) -> tuple[Box, float]:
+    """The part of a selected box inside the image, and its share of the box.
+
+    Raises:
+        BoxError: the box is no box, or most of it lies outside the image.
+    """
+    box = validate_box(box, width, height)
+    part, share = visible_part(box, width, height)
+    if share < LEAST_VISIBLE:
+        x, y, w, h = box
+        raise BoxError(
+            f"of the box (x={x:g}, y={y:g}, width={w:g}, height={h:g}) only {share:.0%} lies in "
+            f"the image of {width}x{height} pixels (at least {LEAST_VISIBLE:.0%} must): draw it "
+            "around what is seen of the target"
+        )
+    return part if share < 1.0 else box, share
 
 
 @dataclass(frozen=True)

@@ -46,15 +46,11 @@ def test_soak():
     assert float(growth.value.split()[0]) < 4.0, growth
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("mavlink", [False, True])
 def test_closed_loop_through_an_occlusion(mavlink):
+    findings = stress_trials.closed_loop(128, 16.0, mavlink)
+    share, without, *others = findings
+    judge(others)
     # One occlusion decides how long the target is away from the centre, and how the processes fall
-    # in time decides how it is met: the long form judges the share. A busy machine keeps up with
-    # fewer images a second.
-    for rate in (16.0, 5.0):
-        share, without, *others = findings = stress_trials.closed_loop(128, rate, mavlink)
-        gain = float(share.value.split()[0]) - float(without.value.split()[0])
-        if gain > 5.0 and all(finding.ok for finding in others):
-            return
-    raise AssertionError(findings)
+    # in time decides how it is met: the long form judges the share.
+    assert float(share.value.split()[0]) > float(without.value.split()[0]) + 5.0, findings

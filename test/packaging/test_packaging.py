@@ -12,6 +12,7 @@ import pytest
 import venv_setup
 import yaml
 from catkin_pkg.package import parse_package
+from generated_sequence import write_sequence
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,10 +157,27 @@ def test_wheel_holds_the_ros_free_part(source_copy, tmp_path):
         names = archive.namelist()
         entry_points = next(name for name in names if name.endswith("entry_points.txt"))
         scripts = archive.read(entry_points).decode()
+        archive.extractall(tmp_path / "site")
     assert "duml-tracker = duml_tracker_ros.cli.main:main" in scripts
     packed = {name.split("/", 1)[1] for name in names if name.startswith("duml_tracker_ros/")}
     ros = ("node/", "console/", "mavlink/", "demo/")
     assert packed == {name for name in source_files() if not name.startswith(ros)}
+    # What is there needs nothing that is not: a clip is followed, and a box mostly outside refused.
+    clip = write_sequence(tmp_path / "clip") / "img"
+    alone = "import sys, duml_tracker_ros; del duml_tracker_ros.__path__[1:]; "
+    run = alone + "from duml_tracker_ros.cli.main import main; sys.exit(main())"
+    track = [sys.executable, "-c", run, "track", clip, "--device", "cpu"]
+    for box, status in (("36,42,30,24", 0), ("-26,42,30,24", 2)):
+        done = subprocess.run(
+            [*track, f"--box={box}", "--csv", tmp_path / "boxes.csv"],
+            env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == status, done.stderr
+    assert "of the box (x=-26, y=42, width=30, height=24) only" in done.stderr
 
 
 @pytest.mark.slow

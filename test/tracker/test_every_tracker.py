@@ -9,6 +9,8 @@ from generated_sequence import render
 from duml_tracker_ros.tracker import BoxError, create_tracker
 from duml_tracker_ros.tracker.registry import REGISTRY
 
+# Pixels; what is fitted from frame to frame carries rounding on.
+APART = {"fcot": 0.05, "tlpg": 0.05}
 # Random weights find nothing; that they always "see" lets every part run.
 SEEN = {
     f"localize.{name}": -9.0
@@ -35,7 +37,7 @@ def test_targets_tracked_together_are_those_tracked_alone(name: str) -> None:
         tracker.init(images[0], box)
         for frame, image in enumerate(images[1:4]):
             alone, other = tracker.update(image), together[frame][i]
-            assert other.box == pytest.approx(alone.box, abs=0.05)
+            assert other.box == pytest.approx(alone.box, abs=APART.get(name, 0.02))
             assert other.state is alone.state
             assert other.score_maps["fused"].shape == alone.score_maps["accurate"].shape
             assert (other.mask is None) == (alone.mask is None)

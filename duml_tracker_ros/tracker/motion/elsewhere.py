@@ -1,7 +1,7 @@
-"""Where else a lost target may be: tiles of the whole image in turn, and a shadow of what is there.
+"""Where else a lost target may be: where its colours are, tiles in turn, a shadow of what is there.
 
-Around the place where it is expected the usual search goes on. What is found in a tile is followed
-as a shadow first: only what stays plain for some frames becomes the target again, and nothing is
+The place where it is expected has its turn, too. What is found elsewhere is followed as a shadow
+first: only what stays plain for some frames becomes the target again, and nothing is
 learned meanwhile.
 """
 
