@@ -157,7 +157,8 @@ def test_recorded_work_needs_nothing_of_the_host(size: str) -> None:
     """On a device without memory no value can be looked at: what runs there can be recorded."""
     config, net, _ = factory.load_network("duml", "random", size, {})
     net.half().to("meta")
-    tracker = CudaGraphDuml(config, net, torch.device("meta"))
+    # As the factory makes it: without an engine the plain network is the deployed one.
+    tracker = CudaGraphDuml(config, net, torch.device("meta"), plain=net)
     work = [*tracker._frames.values(), *tracker._updates.values()]
     with torch.inference_mode():
         for run in work:

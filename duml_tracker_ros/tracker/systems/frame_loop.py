@@ -88,7 +88,8 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
     def _compile(self, engine: Engine | None, plain: Net | None, quantised: bytes | None) -> None:
         """Make ``template`` and ``search``, of an engine where there is one."""
         template, search = self.graphs(self.net)
-        others = (None, None) if plain is None else self.graphs(plain)
+        # Without an engine the network is the plain one, and on the device already.
+        others = (None, None) if engine is None or plain is None else self.graphs(plain)
         n, kernels = self.config.network, ()
         if template is not None:
             crop = self._blank(n.template_size)
