@@ -29,6 +29,7 @@ from .summary import table
 
 STATION = "ground_station.json"
 RESULTS = (STATION, "summary.json", "track.mp4", "track.avi", "contact_sheet.png", "heatmap.png")
+TIED = "duml_tracker_ros.demo.tied"
 PROCESSES = ("tracker_node", "camera", "recorder", "mavlink_node", "ground_station")
 
 
@@ -66,14 +67,14 @@ class Processes:
 
     def start(self, name: str, module: str, arguments: Sequence[str], quiet: bool = True) -> None:
         """Run a module, or a script, of this Python; a quiet process writes to <name>.log."""
-        target = [module] if module.endswith(".py") else ["-m", module]
         with contextlib.ExitStack() as stack:
             output = None
             if quiet:
                 output = stack.enter_context(open(self.log(name), "wb"))
             self._running[name] = subprocess.Popen(
-                [sys.executable, *target, *arguments],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", TIED, module, *arguments],
+                # Nothing is written to it: its end tells that this process is no more.
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT if quiet else None,
                 env=self._variables,
@@ -110,6 +111,8 @@ class Processes:
         for process in self._running.values():
             # Whatever it has left behind.
             _signal_group(process, signal.SIGKILL)
+            if process.stdin is not None:
+                process.stdin.close()
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -179,6 +179,62 @@ def test_interrupt_ends_every_process(tmp_path: Path) -> None:
     assert left == []
 
 
+def test_killed_it_leaves_no_process(tmp_path: Path) -> None:
+    """SIGKILL while the target is tracked: nobody is left to pass it on."""
+    options = ["--out=out", "--set=weights=random", "--rate=5", "--frames=90"]
+    with subprocess.Popen(
+        [*MODULE, "duml_tracker_ros.demo", *options],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        try:
+            for line in run.stdout:
+                if "selected" in line or "NOT" in line:
+                    break
+            pids = _descendants(run.pid)
+        finally:
+            run.kill()
+    assert len(pids) >= 3
+    end = time.monotonic() + WAIT
+    while (left := [p for p in pids if _alive(p)]) and time.monotonic() < end:
+        time.sleep(0.1)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []
+
+
+def test_what_does_not_end_with_its_starter_is_killed(tmp_path: Path) -> None:
+    """With what it has started itself, and though neither heeds SIGTERM."""
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    child, script = tmp_path / "child.py", tmp_path / "script.py"
+    child.write_text(f"{deaf}import time; print('up', flush=True); time.sleep(600)")
+    script.write_text(
+        f"{deaf}import subprocess, sys; subprocess.run([sys.executable, {str(child)!r}])"
+    )
+    tied = "from duml_tracker_ros.demo import tied; tied.PATIENCE = 0.2; tied.main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", tied, str(script)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        assert run.stdout.readline() == "up\n"
+        (pid,) = _descendants(run.pid)
+        # As the system does when the starter is gone.
+        run.stdin.close()
+        assert run.wait(WAIT) == -signal.SIGKILL
+    end = time.monotonic() + WAIT
+    while _alive(pid):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def test_refused_configuration_is_one_clear_reason(tmp_path: Path) -> None:
     run = demo(tmp_path, "--frames", "10", "--set", "weights=/nowhere.safetensors")
     assert run.returncode == 1
