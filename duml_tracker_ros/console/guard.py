@@ -31,8 +31,9 @@ def find_token(settings: ConsoleSettings) -> str:
         data = read_bytes(Path(settings.token_file).expanduser(), LARGEST_TEXT)
         text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
         raise ConsoleError(
-            f"token_file = {settings.token_file!r} cannot be read ({error}); make one: {make}"
+            f"token_file = {settings.token_file!r} cannot be read ({reason}); make one: {make}"
         ) from None
     token = text.partition("\n")[0].strip()
     if len(token) < SHORTEST_TOKEN:

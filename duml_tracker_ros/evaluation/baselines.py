@@ -180,8 +180,10 @@ def create_baseline(name: str, models: Sequence[str | Path] = ()) -> OpenCvTrack
         try:
             return make(params)
         except cv2.error as error:
-            files = ", ".join(map(str, paths))
-            raise BaselineError(f"{name}: OpenCV cannot load {files}: {error.err}") from None
+            files, reason = ", ".join(map(str, paths)), error.err
+            for path in paths:
+                reason = reason.removesuffix(f": {path}")
+            raise BaselineError(f"{name}: OpenCV cannot load {files}: {reason}") from None
 
     return OpenCvTracker(name, build, scored=True)
 

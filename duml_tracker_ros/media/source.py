@@ -140,7 +140,8 @@ class FolderSource(FrameSource):
             try:
                 image = self.pictures.frame(index)
             except PictureError as error:
-                yield Frame(index, None, str(error))
+                folder = self.pictures.files[index].parent
+                yield Frame(index, None, str(error).removeprefix(f"image {folder}/"))
                 continue
             note = self.pictures.note()
             if note and note not in self.notes:
@@ -190,6 +191,6 @@ class CaptureSource(FrameSource):
         # Some containers only estimate how many frames they hold.
         if self.total is not None and index < self.total - 1:
             self.problems.append(
-                f"{self.name} holds {index} frames, but says it has {self.total} frames: it is cut "
-                "off or damaged"
+                f"it holds {index} frames, but says it has {self.total} frames: it is cut off or "
+                "damaged"
             )

@@ -104,7 +104,7 @@ class VideoFile(FrameSource):
             yield Frame(following, None, "it cannot be decoded")
             following += 1
         if self._short:
-            self.problems.append(f"{self.name} {self._short}: it is cut off or damaged")
+            self.problems.append(f"it {self._short}: it is cut off or damaged")
 
     def _decoded(self) -> Iterator[tuple[int, Any]]:
         """Frames that can be decoded, with their numbers."""

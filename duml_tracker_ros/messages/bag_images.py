@@ -234,7 +234,8 @@ class BagImages:
             return f"holds what is not unpacked ({error})"
         if isinstance(error, OSError) and error.errno:
             return f"cannot be read: {error.strerror}"
+        reason = str(error).replace(f" {self.path}", "")
         return (
-            f"is truncated or damaged ({type(error).__name__}: {error}; mcap recover or "
+            f"is truncated or damaged ({type(error).__name__}: {reason}; mcap recover or "
             "ros2 bag reindex may mend it)"
         )

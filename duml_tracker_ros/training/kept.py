@@ -25,7 +25,8 @@ def save_whole(state: dict[str, Any], path: Path) -> None:
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:
         # Torch tells a full disk as "unexpected pos".
-        cause = failed[0] if failed else error
+        first = failed[0] if failed else error
+        cause = getattr(first, "strerror", None) or first
         before = f"{path} of an earlier step stays" if path.exists() else "there is none yet"
         raise ConfigError(
             f"{path}: the resume point cannot be written: {cause}; {before}. Make room, then go "

@@ -17,6 +17,9 @@ from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.evaluation.baselines import BaselineError, create_baseline
 from duml_tracker_ros.media.addresses import without_password, without_passwords
 from duml_tracker_ros.media.picture import PictureError, read
+from duml_tracker_ros.tracker.checkpoint.store import save_state
+from duml_tracker_ros.tracker.errors import WeightsError
+from duml_tracker_ros.tracker.network_config import NetworkConfig
 
 ADDRESS = "rtsp://operator:hush@127.0.0.1:1/stream?channel=2&password=hush"
 
@@ -72,6 +75,41 @@ def test_peers_tell_of_a_box_at_the_border_in_words(box: tuple[float, ...]) -> N
     image = render(1)[0][0]
     with pytest.raises(BaselineError, match="is outside the 160x120 image"):
         create_baseline("opencv_csrt").init(image, box)
+
+
+def test_no_message_names_its_file_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frames, _ = render(20)
+    size = (frames[0].shape[1], frames[0].shape[0])
+    film = cv2.VideoWriter("film.avi", cv2.VideoWriter.fourcc(*"MJPG"), 25, size)
+    for frame in frames:
+        film.write(frame)
+    film.release()
+    Path("cut.avi").write_bytes(Path("film.avi").read_bytes()[:20000])
+    folder = write_sequence(tmp_path / "Seq", frames=3) / "img"
+    spoilt = folder / "000002.png"
+    spoilt.write_bytes(spoilt.read_bytes()[:40])
+    Path("no.onnx").write_text("no model")
+    box = "--box=30,40,30,24"
+    for command, file, words in (
+        (["track", "cut.avi", box, "--csv=c"], "cut.avi", "it holds "),
+        (["track", "Seq/img", box, "--csv=d"], spoilt.name, "frame 1: 000002.png: PNG of 40 bytes"),
+        (["explain", "cut.avi", box, "--weights=random", "--out=e"], "cut.avi", "it holds "),
+    ):
+        more = ["--tracker=opencv_kcf"] if command[0] == "track" else []
+        assert main([*command, *more, "--quiet"]) == 1
+        lines = capsys.readouterr().err.splitlines()
+        assert any(words in line for line in lines), lines
+        assert all(line.count(file) <= 1 for line in lines), lines
+    with pytest.raises(BaselineError, match=r"cannot load no\.onnx: ") as refused:
+        create_baseline("opencv_vit", ["no.onnx"]).init(frames[0], (30, 40, 30, 24))
+    assert str(refused.value).count("no.onnx") == 1
+    Path("file").touch()
+    with pytest.raises(WeightsError, match=r"file/w\.safetensors cannot be written: ") as refused:
+        save_state(Path("file/w.safetensors"), {}, NetworkConfig())
+    assert str(refused.value).count("file/") == 1
 
 
 def test_opencv_assertions_become_words(monkeypatch: pytest.MonkeyPatch) -> None:

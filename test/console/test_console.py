@@ -113,7 +113,8 @@ def test_a_token_is_needed_beyond_loopback(tmp_path):
 
 
 def test_a_token_file_that_is_no_secret_is_refused(tmp_path):
-    with pytest.raises(ConsoleError, match=r"token_file.*secrets"):
+    words = r"missing' cannot be read \(No such file or directory\); make one: .*secrets"
+    with pytest.raises(ConsoleError, match=words):
         find_token(ConsoleSettings(token_file=str(tmp_path / "missing")))
     short = tmp_path / "short"
     short.write_text("1234\n")

@@ -249,6 +249,8 @@ def test_mistakes_are_told_in_one_line_and_leave_nothing(tmp_path, capsys, chang
     error = capsys.readouterr().err
     assert words in error
     assert error.count("\n") == 1
+    if bag.name != "in":
+        assert error.count(str(bag)) <= 1, error
     assert not (tmp_path / "out").exists()
 
 

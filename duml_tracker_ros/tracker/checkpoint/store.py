@@ -108,7 +108,8 @@ def save_state(
         os.replace(partial, path)
         _write_checksums(path, [digest])
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} cannot be written: {error}; a former file stays") from error
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise WeightsError(f"{path} cannot be written: {reason}; a former file stays") from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
