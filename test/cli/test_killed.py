@@ -318,7 +318,7 @@ def test_a_resume_point_killed_while_it_is_written_is_the_old_one(tmp_path: Path
         assert torch.load(last, weights_only=True)["step"] == 1
         put(folder, before)
         said = on_full_disk(save, size)
-        assert said.startswith(f"ConfigError: {last}: the resume point cannot be written: File too ")
+        assert said.startswith(f"ConfigError: {last}: the resume point cannot be written: File ")
         assert "earlier step stays. Make room, then go on with --resume" in said
         assert tree(folder) == before
 
