@@ -169,19 +169,21 @@ class LookAlikesConfig(Group, path="lookalikes"):
 class ReacquireConfig(Group, path="reacquire"):
     """The search of the whole image for a target that is lost (``elsewhere``).
 
-    Off without ``active``. With it one crop of the usual size is searched in each frame of a lost
-    target: around where it is expected until it was lost for ``after`` frames, then there in one
-    of ``near`` frames, and elsewhere in the others: where its colours are (``palette``), or in the
-    next of the tiles that cover the image at each of the ``scales`` of the target's size. What is
-    found there must be as plain as a trial asks (``localize.proof_share``) and hold for ``hold``
-    further frames before the search goes on around it.
+    Off without ``active``. With it a target that was lost for ``after`` frames is looked for around
+    the place where it is expected in one of ``near`` frames only, and elsewhere in the others:
+    where its colours are (``palette``), or in the next of the tiles that cover the image, so many
+    times as wide as a usual window as ``scales`` say. A tile is seen in a crop of the usual size,
+    and shows where to look closely. What is found there must be as plain as a trial asks
+    (``localize.proof_share``) and hold for ``hold`` further frames; then it is followed on trial
+    (``localize.proof_far``). What was lost for less is hidden near its place, and what is like it
+    elsewhere is another thing.
     """
 
-    active: bool = False
-    after: Annotated[int, Range(1, 1000)] = 15
+    active: bool = True
+    after: Annotated[int, Range(1, 1000)] = 45
     hold: Annotated[int, Range(1, 100)] = 3
     near: Annotated[int, Range(2, 100)] = 4
-    scales: Annotated[tuple[Annotated[float, Range(0.1, 10)], ...], Length(1, 8)] = (1.4, 1.0)
+    scales: Annotated[tuple[Annotated[float, Range(0.1, 10)], ...], Length(1, 8)] = (2.0,)
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,12 @@ class LocalizeConfig(Group, path="localize"):
     It is followed on trial then: UNCERTAIN, and nothing is learned of it, until it has been as
     plain as found again takes for ``proof_frames`` frames on end (0: no trial), with an offline
     score of ``proof_share`` of the usual one, of which no more than ``proof_accurate`` is asked.
-    What was lost for less than ``proof_after`` frames needs no trial: it is where it was.
+    What was lost for less than ``proof_after`` frames needs no trial: it is where it was. What is
+    found far from there (``reacquire``) needs ``proof_far`` frames; if it is lost before, the
+    search goes on where the target was expected.
+
+    While it is lost the square in which it is looked for is wider by ``search_growth`` with each
+    frame, ``max_search`` times at most (``nearby``).
 
     The confidence is a logistic curve of the mean score of both branches, with this slope and
     middle, fitted to the IoU on validation clips; slope 0 gives the mean score itself.
@@ -211,8 +218,9 @@ class LocalizeConfig(Group, path="localize"):
     found_share: Score = 0.7
     proof_accurate: Score = 0.45
     proof_share: Score = 0.8
-    proof_frames: Count = 0
+    proof_frames: Count = 3
     proof_after: Count = 15
+    proof_far: Count = 15
     usual_rate: Share = 0.02
     colour_tolerance: Annotated[float, Range(0, 1000)] = 0.15
     palette_tolerance: Share = 0.08

@@ -196,12 +196,12 @@ def test_failure_of_a_selection_leaves_other_targets_alone(run, limit):
 
 
 def test_lost_targets_search_on_with_their_own_regions(run):
-    # The search of the whole image takes the place of the growing one.
-    box = run(max_targets=2, **ALWAYS_LOST, **{"reacquire.active": False})
+    box = run(max_targets=2, **ALWAYS_LOST)
     box.init()
-    for _ in range(6):
+    for _ in range(5):
         box.see()
     box.init(box=OTHER)
     seen = box.see_all()
     assert statuses(seen) == {1: Status.LOST, 2: Status.LOST}
+    # Every other look is at a square that has grown.
     assert seen[1].result.search_region[2] > 1.5 * seen[2].result.search_region[2]

@@ -12,7 +12,6 @@ from turning_camera import TurningCamera, away_and_back
 from duml_tracker_ros.scene import AerialScene, SceneSettings
 from duml_tracker_ros.scene.camera import project
 from duml_tracker_ros.tracker import TrackState, create_tracker
-from duml_tracker_ros.tracker.config import LocalizeConfig
 from duml_tracker_ros.tracker.geometry import overlap
 from duml_tracker_ros.tracker.motion.egomotion import Attitude, Motion, View, between, view_of
 from duml_tracker_ros.tracker.motion.prediction import Prediction
@@ -220,7 +219,7 @@ def test_errors_of_many_frames_do_not_lead_a_lost_target_astray() -> None:
         assert 0.5 * 40 - 1e-6 <= w <= 2.0 * 40 + 1e-6
         assert abs(x) <= 3 * SIZE[0]
         assert abs(y) <= 3 * SIZE[1]
-        window = track.search(NetworkConfig(), LocalizeConfig())
+        window = track.search(NetworkConfig())
         assert 0 <= window.cx <= SIZE[0]
         assert 0 <= window.cy <= SIZE[1]
 

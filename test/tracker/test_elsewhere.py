@@ -7,16 +7,18 @@ import pytest
 
 from duml_tracker_ros.scene import AerialScene
 from duml_tracker_ros.tracker import TrackState, create_tracker
-from duml_tracker_ros.tracker.config import LocalizeConfig, PostprocessConfig, ReacquireConfig
-from duml_tracker_ros.tracker.frame.localize import Finding
+from duml_tracker_ros.tracker.config import PostprocessConfig, ReacquireConfig, load_config
 from duml_tracker_ros.tracker.frame.palette import most_like, palette
 from duml_tracker_ros.tracker.geometry import overlap, search_window
 from duml_tracker_ros.tracker.motion.egomotion import Motion
 from duml_tracker_ros.tracker.motion.elsewhere import Elsewhere, tiles
+from duml_tracker_ros.tracker.motion.nearby import Look
 from duml_tracker_ros.tracker.motion.target import TargetTrack
 from duml_tracker_ros.tracker.network_config import NetworkConfig
+from duml_tracker_ros.tracker.systems.frame_loop import FrameTracker
+from duml_tracker_ros.tracker.systems.records import TargetModel
 
-NETWORK, RULE = NetworkConfig(), ReacquireConfig(active=True)
+NETWORK, RULE = NetworkConfig(), ReacquireConfig(active=True, scales=(1.4, 1.0))
 BOX = (100.0, 90.0, 40.0, 30.0)
 
 
@@ -44,12 +46,19 @@ def test_tiles_come_in_turn_and_a_shadow_must_hold() -> None:
     usual = search_window(BOX, NETWORK.template_size, NETWORK.search_size)
 
     def see(box: tuple[float, float, float, float] | None) -> tuple | None:
-        return search.see(box, usual, RULE)
+        return search.see(box, RULE)
 
     every = tiles(BOX, (640, 480), NETWORK, RULE)
-    assert [search.window(*arguments) for _ in range(len(every) + 1)] == [*every, every[0]]
+    looks = [search.window(*arguments) for _ in range(len(every) + 1)]
+    assert looks == [(w, Look.FAR_COARSE) for w in (*every, every[0])]
+    search.hint = one
+    for look in (Look.FAR, Look.FAR_COARSE):
+        near, how = search.window(*arguments)
+        assert how is look, "what a tile hints at is looked at closely, once"
+        assert ((near.cx, near.cy, near.side) == (420.0, 315.0, usual.side)) == (how is Look.FAR)
     assert see(one) is None
-    near = search.window(*arguments)
+    near, how = search.window(*arguments)
+    assert how is Look.FAR
     assert (near.cx, near.cy, near.size) == (420.0, 315.0, NETWORK.search_size)
     assert see(None) is None, "seen once: a flash"
     assert search.shadow is None
@@ -64,17 +73,25 @@ def test_tiles_come_in_turn_and_a_shadow_must_hold() -> None:
     assert search.shadow == pytest.approx((407.0, 297.0, 64.0, 48.0))
 
 
-def test_what_is_where_the_target_is_expected_is_left_to_the_usual_search() -> None:
-    track = TargetTrack(BOX, (0.0, 0.0, 0.0), TrackState.LOST, unseen=RULE.after)
-    usual = track.search(NETWORK, LocalizeConfig(), RULE)
-    assert track.looks_elsewhere(RULE)
-    near = BOX[0] + 0.2 * usual.side, *BOX[1:]
-    assert track.elsewhere.see(near, usual, RULE) is None
-    assert track.elsewhere.shadow is None
-    assert not track.looks_elsewhere(RULE), "the next frame is searched there"
-    lost = Finding(TrackState.LOST, 0.0, False, 0.0, False)
-    track.observe(lost, LocalizeConfig(), (0.0, 0.0))
-    assert track.looks_elsewhere(RULE)
+def test_nothing_is_taken_far_away_before_the_target_was_lost_for_long() -> None:
+    """What is hidden for a moment comes back near its place; doubles elsewhere are left alone."""
+    config = load_config("lite")
+    rule, frame = config.reacquire, (np.zeros((480, 640, 3), np.uint8), "rgb")
+    assert rule.active
+    track = TargetTrack(BOX, (0.0, 0.0, 0.0), TrackState.LOST)
+    looks = []
+    for track.unseen in range(1, rule.after + 40):
+        looks.append(track.search_lost(frame, config)[1])
+    far = {Look.FAR, Look.FAR_COARSE}
+    assert not far & set(looks[: rule.after - 1])
+    later = looks[rule.after - 1 :]
+    assert sum(look in far for look in later) == len(later) * (rule.near - 1) // rule.near
+    assert {Look.CLOSE, Look.COARSE} <= set(later), "its place has its turn, too"
+    track.nearby.hint = BOX
+    track.unseen = rule.after
+    window, look = track.search_lost(frame, config)
+    assert look is Look.CLOSE, "what a look hints at there is looked at first"
+    assert (window.cx, window.cy) == (BOX[0] + BOX[2] / 2, BOX[1] + BOX[3] / 2)
 
 
 def test_looks_go_where_the_targets_colours_are() -> None:
@@ -88,20 +105,22 @@ def test_looks_go_where_the_targets_colours_are() -> None:
     colours = palette(image, "rgb", (60.0, 60.0, 40.0, 30.0))
     search, box = Elsewhere(), (100.0, 200.0, 40.0, 30.0)
     arguments = (image, "rgb"), box, colours, NETWORK, RULE
-    windows = [search.window(*arguments) for _ in range(3)]
+    looks = [search.window(*arguments) for _ in range(4)]
+    assert [how for _, how in looks] == [Look.FAR, Look.FAR_COARSE] * 2, "and a tile in turn"
+    windows = [w for w, _ in looks]
     middles = [(x + 20, y + 15) for x, y in reds[:2]]
-    found = [(windows[i].cx, windows[i].cy) for i in (0, 1)]
+    found = [(windows[i].cx, windows[i].cy) for i in (0, 2)]
     assert sorted(found) == pytest.approx([pytest.approx(m, abs=8) for m in middles])
     assert {w.size for w in windows} == {NETWORK.search_size}
-    assert windows[2] == tiles(box, (640, 480), NETWORK, RULE)[0], "and a tile in turn"
-    third = search.window(*arguments)
+    assert windows[1::2] == tiles(box, (640, 480), NETWORK, RULE)[:2]
+    third, _ = search.window(*arguments)
     assert third.cy == pytest.approx(422, abs=8)
     assert most_like(image, "bgr", (40.0, 30.0), np.zeros_like(colours)) is None
 
 
 def test_a_lost_frame_costs_one_look_of_the_usual_size(images: dict[str, np.ndarray]) -> None:
     w, h = map(float, images["size"])
-    tracker = create_tracker("duml", device="cpu", **{"reacquire.active": True})
+    tracker = create_tracker("duml", device="cpu", **{"reacquire.after": 10})
     target = tracker.start(images["here"], (*map(float, SPOT), w, h))
     for _ in range(3):
         tracker.track(images["here"], [target])
@@ -115,7 +134,6 @@ def test_a_lost_frame_costs_one_look_of_the_usual_size(images: dict[str, np.ndar
     regions = set()
     for _ in range(24):
         (result,) = tracker.track(images["gone"], [target])
-        assert result.state is TrackState.LOST
         regions.add(result.search_region[:2])
     size = tracker.config.network.search_size
     assert shapes == [(1, 3, size, size)] * 24
@@ -165,6 +183,69 @@ def test_a_target_that_returns_far_away_is_found(
         assert memory.shares() == known, "nothing is learned before"
     truth = (*map(float, FAR), w, h)
     assert (overlap(target.track.box, truth) > 0.5) == active
+
+
+@pytest.fixture
+def lost(images: dict[str, np.ndarray]) -> tuple[FrameTracker, TargetModel]:
+    """A tracker as it is by default, and a target that has just gone."""
+    w, h = map(float, images["size"])
+    tracker = create_tracker("duml", device="cpu", size="compact")
+    assert isinstance(tracker, FrameTracker)
+    target = tracker.start(images["here"], (*map(float, SPOT), w, h))
+    assert all(told(tracker, target, images["here"])[0] is TrackState.TRACKING for _ in range(3))
+    return tracker, target
+
+
+def told(
+    tracker: FrameTracker, target: TargetModel, image: np.ndarray
+) -> tuple[TrackState, tuple[float, float, float, float]]:
+    (result,) = tracker.track(image, [target])
+    return result.state, result.box
+
+
+def test_a_double_in_view_is_not_taken_while_the_target_is_hidden(
+    images: dict[str, np.ndarray], lost: tuple[FrameTracker, TargetModel]
+) -> None:
+    w, h = map(float, images["size"])
+    for _ in range(40):
+        assert told(*lost, images["far"])[0] is TrackState.LOST
+    both = images["far"].copy()
+    rows, columns = (slice(c, c + int(n)) for c, n in ((SPOT[1], h), (SPOT[0], w)))
+    both[rows, columns] = images["here"][rows, columns]
+    seen = [told(*lost, both) for _ in range(8)]
+    assert seen[-1][0] is TrackState.TRACKING
+    assert all(overlap(box, (*map(float, SPOT), w, h)) > 0.5 for _, box in seen)
+
+
+def test_what_was_found_far_away_is_on_trial_and_the_search_goes_back_if_it_fails(
+    images: dict[str, np.ndarray], lost: tuple[FrameTracker, TargetModel]
+) -> None:
+    tracker, target = lost
+    w, h = map(float, images["size"])
+    here, far = ((*map(float, at), w, h) for at in (SPOT, FAR))
+    target.finish_update()
+    memory, trial = target.memory, tracker.config.localize.proof_far
+    assert memory is not None
+    known = memory.shares()
+    states = [told(*lost, images["gone"])[0] for _ in range(50)]
+    assert set(states) == {TrackState.LOST}
+    frames = 0
+    while states[-1] is TrackState.LOST:
+        states.append(told(*lost, images["far"])[0])
+        frames += 1
+        assert frames < 60
+    on_trial = [told(*lost, images["far"]) for _ in range(trial - 3)]
+    assert {state for state, _ in on_trial} == {TrackState.UNCERTAIN}
+    assert overlap(on_trial[-1][1], far) > 0.5
+    target.finish_update()
+    assert memory.shares() == known, "nothing is learned of it"
+    state, box = told(*lost, images["gone"])
+    assert state is TrackState.LOST
+    assert overlap(box, here) > 0.5
+    assert target.track.unseen >= 50 + frames, "it was never seen"
+    assert target.track.left is None
+    again = [told(*lost, images["here"])[0] for _ in range(20)]
+    assert again[-1] is TrackState.TRACKING, "it is found where it was"
 
 
 def test_what_left_as_a_sliver_is_expected_to_come_back_whole() -> None:

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from duml_tracker_ros.tracker.config import LocalizeConfig, OnlineConfig
 from duml_tracker_ros.tracker.frame.localize import Finding, TrackState, judge, second_peak
+from duml_tracker_ros.tracker.motion.nearby import growth
 from duml_tracker_ros.tracker.motion.target import TargetTrack
-from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.online.filters import apply_filter, filter_gradient
 from duml_tracker_ros.tracker.online.labels import bernoulli_label
 from duml_tracker_ros.tracker.online.localizer import OnlineLocalizer
@@ -321,12 +321,10 @@ def test_usual_score_follows_sure_frames_only() -> None:
 
 
 def test_a_search_grows_to_its_limit_however_long_a_target_is_lost() -> None:
-    network, rule = NetworkConfig(), LocalizeConfig()
-    track = TargetTrack((10.0, 10.0, 40.0, 20.0), (0.0, 0.0, 0.0))
-    sizes = []
-    for unseen in (0, 1, 5, 6, 5079, 5080, 10**7):
-        track.unseen = unseen
-        sizes.append(track.search(network, rule).size)
-    assert sizes == sorted(sizes)
-    assert len(set(sizes[3:])) == 1
-    assert sizes[-1] == network.search_size + 32 * int(network.search_size // 32)
+    rule = LocalizeConfig()
+    frames = 0, 1, 4, 5, 6, 5079, 5080, 10**7
+    sides = [growth(n, rule.search_growth, rule.max_search) for n in frames]
+    assert sides[:2] == [1.0, rule.search_growth]
+    assert sides == sorted(sides)
+    assert set(sides[3:]) == {rule.max_search}
+    assert {growth(n, 1.0, 2.0) for n in frames} == {growth(n, 1.15, 1.0) for n in frames} == {1.0}

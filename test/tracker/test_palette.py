@@ -12,7 +12,8 @@ from duml_tracker_ros.scene import AerialScene
 from duml_tracker_ros.tracker import TrackState, create_tracker
 from duml_tracker_ros.tracker.config import load_config
 from duml_tracker_ros.tracker.frame.palette import PATIENCE, UsualPalette, likeness, palette
-from duml_tracker_ros.tracker.motion.target import TargetTrack
+from duml_tracker_ros.tracker.motion.nearby import Look
+from duml_tracker_ros.tracker.motion.target import Left, TargetTrack
 from duml_tracker_ros.tracker.systems.records import FrameImage
 from duml_tracker_ros.tracker.systems.verdict import verdict
 
@@ -109,25 +110,29 @@ def test_of_what_was_hardly_seen_little_is_known() -> None:
     assert known(300).differs(light, TOLERANCE)
 
 
-@pytest.mark.parametrize("active", [True, False])
-def test_what_was_lost_needs_its_colours_where_the_whole_image_is_searched(active: bool) -> None:
+def test_what_is_taken_for_the_target_far_away_needs_its_colours() -> None:
     track = TargetTrack(BOX, (0.0, 0.0, 0.0), TrackState.LOST, usual=0.9, usual_accurate=0.9)
     track.palette = known(300)
     track.unseen = 20
     window = SimpleNamespace(box_in_image=lambda *box: BOX)
-    search = SimpleNamespace(target=SimpleNamespace(track=track), window=window, elsewhere=False)
+    target = SimpleNamespace(track=track)
+    close, far = (
+        SimpleNamespace(target=target, window=window, look=k) for k in (Look.CLOSE, Look.FAR)
+    )
     peak = SimpleNamespace(robust=0.9, accurate=0.9, second=0.0, box=BOX)
-    config = load_config("lite", {"reacquire.active": active})
+    config = load_config("lite")
 
-    def told(image: np.ndarray) -> TrackState:
+    def told(image: np.ndarray, search: SimpleNamespace) -> TrackState:
         frame = FrameImage(image, "rgb")
         seen = SimpleNamespace(search=search, peak=peak, frame=frame, chroma=(0.0, 0.0))
         return verdict(seen, config).state  # type: ignore[arg-type]
 
-    assert told(picture(seed=40)) is TrackState.TRACKING
-    assert (told(picture((60, 160, 60))) is TrackState.LOST) == active
-    track.unseen = 2
-    assert told(picture((60, 160, 60))) is TrackState.TRACKING, "it was gone for a moment only"
+    assert told(picture(seed=40), close) is told(picture(seed=40), far) is TrackState.TRACKING
+    green = picture((60, 160, 60))
+    assert told(green, far) is TrackState.LOST
+    assert told(green, close) is TrackState.TRACKING, "it is where it was expected"
+    track.left = Left(BOX, 20)
+    assert told(green, close) is TrackState.LOST, "on trial"
 
 
 def test_what_stays_strange_for_long_is_believed() -> None:

@@ -366,9 +366,11 @@ def test_a_loose_selection_moves_to_what_the_network_is_sure_of() -> None:
 
 
 @pytest.mark.parametrize("name", ["duml", "fcot"])
-def test_a_warm_tracker_meets_no_new_size_when_it_loses_the_target(name, clip) -> None:
+@pytest.mark.parametrize("active", [True, False])
+def test_a_lost_target_costs_one_look_of_the_usual_size(name, active, clip) -> None:
     images, boxes = clip
-    lost = {"localize.lost_below": 2.0, "localize.found_above": 2.0, "reacquire.active": False}
+    lost = {"localize.lost_below": 2.0, "localize.found_above": 2.0}
+    lost |= {"reacquire.active": active, "reacquire.after": 6}
     tracker = create_tracker(name, weights="random", device="cpu", **lost)
     inner, shapes = tracker.search, []
 
@@ -385,9 +387,15 @@ def test_a_warm_tracker_meets_no_new_size_when_it_loses_the_target(name, clip) -
         tracker.update(images[0])
     shapes.clear()
     tracker.init(images[0], tuple(boxes[0]))
-    for image in images[1:12]:
-        tracker.update(image)
-    assert len(set(shapes)) > 3
+    shapes.clear()
+    sides = set()
+    for image in images[1:14]:
+        result = tracker.update(image)
+        assert result.state is TrackState.LOST
+        sides.add(result.search_region[2])
+    assert len(sides) >= 3, "it looks about"
+    assert len(shapes) == 13
+    assert len(set(shapes)) == 1
     assert set(shapes) <= warm
 
 

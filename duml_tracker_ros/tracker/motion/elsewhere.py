@@ -11,15 +11,14 @@ import dataclasses
 import math
 from dataclasses import dataclass, field
 
-from ...pixels import Pixels
 from ..config import ReacquireConfig
 from ..frame.palette import Histogram, most_like
 from ..geometry import Box, Window, search_window
 from ..network_config import NetworkConfig
 from .egomotion import Motion
+from .nearby import Look, Picture
 
-Picture = tuple[Pixels, str]
-TURNS = 3
+TURNS = 2
 """Of so many looks elsewhere all but one go where the target's colours are,"""
 PLACES = 10
 """to so many places before the best of them are looked at again."""
@@ -42,20 +41,23 @@ class Elsewhere:
         seen: centres of what was looked at for its colours in this round.
         shadow: box of what may be the target, in image pixels.
         held: frames on end in which it was plain.
-        at_home: what was seen last is where the target is expected.
     """
 
     turn: int = 0
     tile: int = 0
     seen: list[tuple[float, float]] = field(default_factory=list)
+    hint: Box | None = None
     shadow: Box | None = None
     held: int = 0
-    at_home: bool = False
 
     def stand_still(self, motion: Motion | None) -> None:
-        """Keep the shadow at its place in the world."""
-        if self.shadow is not None and motion is not None:
+        """Keep the shadow and the hint at their places in the world."""
+        if motion is None:
+            return
+        if self.shadow is not None:
             self.shadow = motion.move(self.shadow)
+        if self.hint is not None:
+            self.hint = motion.move(self.hint)
 
     def window(
         self,
@@ -64,7 +66,7 @@ class Elsewhere:
         colours: Histogram | None,
         network: NetworkConfig,
         rule: ReacquireConfig,
-    ) -> Window:
+    ) -> tuple[Window, Look]:
         """Where to look next: around the shadow, where its colours are, or the tile that is up.
 
         Args:
@@ -72,18 +74,20 @@ class Elsewhere:
             box: where the target is expected.
             colours: of the target; None where they are not known.
         """
-        usual = search_window(self.shadow or box, network.template_size, network.search_size)
-        if self.shadow is not None:
-            return usual
+        near = self.shadow or self.hint
+        usual = search_window(near or box, network.template_size, network.search_size)
+        self.hint = None
+        if near is not None:
+            return usual, Look.FAR
         self.turn += 1
         if colours is not None and self.turn % TURNS:
             place = self._coloured(frame, box, colours, usual)
             if place is not None:
-                return dataclasses.replace(usual, cx=place[0], cy=place[1])
+                return dataclasses.replace(usual, cx=place[0], cy=place[1]), Look.FAR
         height, width = frame[0].shape[:2]
         found = tiles(box, (width, height), network, rule)
         self.tile = self.tile % len(found) + 1
-        return found[self.tile - 1]
+        return found[self.tile - 1], Look.FAR_COARSE
 
     def _coloured(
         self, frame: Picture, box: Box, colours: Histogram, usual: Window
@@ -99,18 +103,12 @@ class Elsewhere:
         self.seen.clear()
         return None
 
-    def see(self, box: Box | None, usual: Window, rule: ReacquireConfig) -> Box | None:
+    def see(self, box: Box | None, rule: ReacquireConfig) -> Box | None:
         """Take over what was found there; the target's box once it has held for long enough.
 
         Args:
             box: of what is plain enough to be the target; None where nothing is.
-            usual: what is searched around the place where the target is expected.
         """
-        self.at_home = box is not None and _well_inside(box, usual)
-        if self.at_home:
-            # The usual search sees it, too.
-            self.shadow, self.held = None, 0
-            return None
         same = box is not None and self.shadow is not None and _same(box, self.shadow)
         self.held = self.held + 1 if same else int(box is not None)
         # Another thing than the shadow is a shadow of its own.
@@ -122,7 +120,7 @@ class Elsewhere:
 
     def forget(self) -> None:
         """Begin anew: the target is seen."""
-        self.turn, self.tile, self.shadow, self.held, self.at_home = 0, 0, None, 0, False
+        self.turn, self.tile, self.hint, self.shadow, self.held = 0, 0, None, None, 0
         self.seen.clear()
 
 
@@ -153,7 +151,7 @@ def _places(extent: int, side: float) -> list[float]:
     return [first + (last - first) * i / (count - 1) for i in range(count)]
 
 
-def _well_inside(box: Box, window: Window) -> bool:
+def well_inside(box: Box, window: Window) -> bool:
     """Is the middle of a box so far inside of a window that it is surely found there?"""
     x, y, w, h = box
     far = max(abs(x + w / 2 - window.cx), abs(y + h / 2 - window.cy))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..config import LocalizeConfig, PostprocessConfig, ReacquireConfig
+from ..config import LocalizeConfig, PostprocessConfig, ReacquireConfig, TrackerConfig
 from ..frame.colour import UsualColour
 from ..frame.localize import Finding, TrackState, neighbourhood
 from ..frame.palette import UsualPalette
@@ -18,9 +18,9 @@ from ..network_config import NetworkConfig
 from .egomotion import Motion, View
 from .elsewhere import Elsewhere
 from .lookalikes import LookAlikes
+from .nearby import Look, Nearby, Picture, growth
 from .prediction import Prediction
 
-NOWHERE_ELSE = ReacquireConfig()
 ASTRAY = 2.0
 """How far from the image a lost target may be taken to be, in its width and height."""
 ZOOMED = 2.0
@@ -51,6 +51,13 @@ class Expectation(NamedTuple):
     near: tuple[float, float] | Tensor
 
 
+class Left(NamedTuple):
+    """Where a target was expected, and for how many frames it was not seen there."""
+
+    box: Box
+    unseen: int
+
+
 @dataclass
 class TargetTrack:
     """Box and state of one target.
@@ -68,7 +75,8 @@ class TargetTrack:
         box_bias: width and height of the box that was drawn, as shares of those that the network
             gave in the same frame: whoever drew it had the arms in it, or not. Later boxes keep it.
         whole: its width and height when it was last surely seen with all of it in the image.
-        elsewhere: the search of the whole image while it is lost.
+        nearby, elsewhere: the search for it while it is lost.
+        left: where it was expected before something far away was taken for it, on trial.
         look_alikes: what is like it and not it.
         view, prediction: the image it was last looked for in, and how it moves; used only where the
             camera's motion is followed.
@@ -86,7 +94,9 @@ class TargetTrack:
     palette: UsualPalette = field(default_factory=UsualPalette)
     box_bias: tuple[float, float] = (1.0, 1.0)
     whole: tuple[float, float] = (0.0, 0.0)
+    nearby: Nearby = field(default_factory=Nearby)
     elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    left: Left | None = None
     look_alikes: LookAlikes = field(default_factory=LookAlikes)
     view: View | None = None
     prediction: Prediction = field(default_factory=Prediction)
@@ -132,47 +142,33 @@ class TargetTrack:
         influence = 0.0 if self.unseen else rule.window_influence
         return Expectation(last, influence, neighbourhood(last, stride, localize))
 
-    def looks_elsewhere(self, rule: ReacquireConfig) -> bool:
+    def search(self, network: NetworkConfig) -> Window:
+        """The usual window around where the target is expected."""
+        window = search_window(self.box, network.template_size, network.search_size)
+        if self.view is None:
+            return window
+        width, height = self.view.size
+        cx, cy = min(max(window.cx, 0.0), width), min(max(window.cy, 0.0), height)
+        return dataclasses.replace(window, cx=cx, cy=cy)
+
+    def search_lost(self, frame: Picture, config: TrackerConfig) -> tuple[Window, Look]:
+        """Where to look for a lost target in the next image, and how."""
+        rule, usual = config.reacquire, self.search(config.network)
+        colours = self.palette.recent
+        if rule.active and self.unseen == rule.after:
+            self.restore_size()
+        if self._looks_elsewhere(rule):
+            return self.elsewhere.window(frame, self.box, colours, config.network, rule)
+        wide = growth(self.unseen, config.localize.search_growth, config.localize.max_search)
+        return self.nearby.window(frame, usual, self.box[2:], colours, wide)
+
+    def _looks_elsewhere(self, rule: ReacquireConfig) -> bool:
         """Is a part of the image searched in the next frame that is far from the last box?"""
-        if not rule.active or self.unseen < rule.after or self.elsewhere.at_home:
+        if not rule.active or self.unseen < rule.after or self.nearby.hint is not None:
             return False
         # A shadow is followed in every frame.
         turn = (self.unseen - rule.after) % rule.near
         return self.elsewhere.shadow is not None or turn != rule.near - 1
-
-    def search(
-        self,
-        network: NetworkConfig,
-        rule: LocalizeConfig,
-        reacquire: ReacquireConfig = NOWHERE_ELSE,
-    ) -> Window:
-        """Where to search: around the last box, wider the longer the target is lost."""
-        window = search_window(self.box, network.template_size, network.search_size)
-        if self.view is not None:
-            width, height = self.view.size
-            cx, cy = min(max(window.cx, 0.0), width), min(max(window.cy, 0.0), height)
-            window = dataclasses.replace(window, cx=cx, cy=cy)
-        if not self.unseen or reacquire.active:
-            return window
-        # Beyond the step that reaches the limit, or after a minute the power has no number.
-        steps = min(self.unseen, _steps_to_limit(rule))
-        growth = min(rule.search_growth**steps, rule.max_search)
-        # More pixels at the same scale first, so that the target keeps its size in the crop.
-        size = network.search_size
-        size += 32 * int(size * (growth - 1) // 32)
-        return dataclasses.replace(window, side=window.side * size / network.search_size, size=size)
-
-    def search_sizes(
-        self,
-        network: NetworkConfig,
-        rule: LocalizeConfig,
-        reacquire: ReacquireConfig = NOWHERE_ELSE,
-    ) -> dict[int, int]:
-        """Crop sizes of a search that grows, with the frames unseen after which each comes."""
-        full = _steps_to_limit(rule)
-        tracks = [dataclasses.replace(self, unseen=unseen) for unseen in range(full + 1)]
-        # The first frame of a size is that which stays.
-        return {t.search(network, rule, reacquire).size: t.unseen for t in reversed(tracks)}
 
     def anticipate(self, motion: Motion | None, view: View) -> None:
         """Take the box to where it is expected in the next image.
@@ -181,7 +177,10 @@ class TargetTrack:
             motion: of the camera since the last one; None where it is not known.
         """
         lost = self.state is TrackState.LOST
+        self.nearby.stand_still(motion)
         self.elsewhere.stand_still(motion)
+        if self.left is not None and motion is not None:
+            self.left = self.left._replace(box=motion.move(self.left.box))
         self.look_alikes.stand_still(motion)
         box = self.prediction.ahead(self.box, motion, lost)
         self.box = self._bounded(box, view.size) if lost else box
@@ -211,14 +210,24 @@ class TargetTrack:
             self.colour.learn(chroma, rule.usual_rate)
         lost = finding.state is TrackState.LOST
         self.unseen = self.unseen + 1 if lost else 0
+        wanted = rule.proof_far if self.left is not None else rule.proof_frames
         if self.unseen >= max(rule.proof_after, 1) or (self.trial and not finding.proof):
-            self.trial = rule.proof_frames
+            self.trial = wanted
         else:
             self.trial = max(self.trial - 1, 0)
         if not lost:
+            self.nearby.forget()
             self.elsewhere.forget()
-        self.elsewhere.at_home = False
         self.state = finding.state
+        if self.left is None:
+            return
+        # What was taken for the target far away is it, or the search goes on where it was left.
+        self.left = self.left._replace(unseen=self.left.unseen + 1)
+        if lost:
+            self.box, self.unseen, self.trial = *self.left, rule.proof_frames
+            self._sizes = [math.sqrt(self.box[2] * self.box[3])] * RECENT
+        if lost or not self.trial:
+            self.left = None
 
     def restore_size(self) -> None:
         """Expect a lost target as large as it was in the image as a whole: what left over a border
@@ -228,14 +237,20 @@ class TargetTrack:
         self.box = (x + (w - wide) / 2, y + (h - high) / 2, wide, high)
         self._sizes = [math.sqrt(wide * high)] * RECENT
 
-    def return_to(self, box: Box) -> None:
-        """Go on searching around a box (x, y, w, h) of the network's that is far from the last."""
+    def return_to(self, box: Box, trial: int) -> None:
+        """Go on searching around a box (x, y, w, h) of the network's that is far from the last.
+
+        Args:
+            trial: frames of proof that are wanted there.
+        """
+        self.left, self.trial = Left(self.box, self.unseen), trial
         x, y, w, h = box
         wide, high = w * self.box_bias[0], h * self.box_bias[1]
         self.box = (x + (w - wide) / 2, y + (h - high) / 2, wide, high)
         self._sizes = [math.sqrt(wide * high)] * RECENT
         self.prediction = Prediction()
-        self.elsewhere.at_home = True
+        # It is looked at closely there once more, and judged.
+        self.nearby.hint = self.box
 
     def move(
         self,
@@ -277,9 +292,3 @@ class TargetTrack:
             if min(left, top, width - left - w, height - top - h) > BORDER:
                 self.whole = w, h
         self._sizes = [*self._sizes[1:], math.sqrt(w * h)]
-
-
-def _steps_to_limit(rule: LocalizeConfig) -> int:
-    """Frames unseen after which the search does not grow any more."""
-    grows = rule.search_growth > 1 and rule.max_search > 1
-    return math.ceil(math.log(rule.max_search, rule.search_growth)) if grows else 1

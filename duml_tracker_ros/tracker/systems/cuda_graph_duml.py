@@ -94,15 +94,7 @@ class CudaGraphDuml(DumlTracker):
     def _make_room(self, room: int) -> None:
         """Bytes for pixels. The frames, which read them, are recorded anew."""
         self._upload = UploadBuffer(NUMBERS + 8, room, self.device)
-        n = self.config.network
-        # A lost target is searched in larger crops, if not in the whole image.
-        grows = 0.0 if self.config.reacquire.active else self.config.localize.max_search - 1
-        most = n.search_size * grows // 32
-        self._frames = {
-            (size, samples): self._record(lambda s=size, k=samples: self._frame(s, k))
-            for size in range(n.search_size, n.search_size + 32 * int(most) + 1, 32)
-            for samples in (FINE, COARSE)
-        }
+        self._frames = {k: self._record(lambda k=k: self._frame(k)) for k in (FINE, COARSE)}
 
     def _learns_in_background(self) -> bool:
         # The second launch comes after the answer as it is.
@@ -110,17 +102,16 @@ class CudaGraphDuml(DumlTracker):
 
     # -- recorded work ------------------------------------------------------------------------
 
-    def _frame(self, size: int, samples: int) -> Seen:
-        """All that is computed of a search region of ``size`` crop pixels."""
-        numbers = self._upload.numbers
+    def _frame(self, samples: int) -> Seen:
+        """All that is computed of a search region."""
+        numbers, size = self._upload.numbers, self.config.network.search_size
         crop = crop_on_device(self._upload.bytes, numbers[:NUMBERS], size, samples)
         out, features = self._graph.unpack(self.search(crop, *self._held))
         scores = self._online.scores(features[0])
         last, near, influence = numbers[NUMBERS:].split((2, 2, 4))
         found = self._locate(out.of(0), scores, Expectation(last, influence[0], near), size)
-        if size == self.config.network.search_size:
-            self._features.copy_(features[0][0])
-            self._scores.copy_(scores[0])
+        self._features.copy_(features[0][0])
+        self._scores.copy_(scores[0])
         parts = [found.maps[name].float() for name in ("fused", "robust", "accurate")]
         if found.ballot is not None:
             ballot = found.ballot
@@ -130,7 +121,7 @@ class CudaGraphDuml(DumlTracker):
         return Seen(told, torch.cat([p.flatten() for p in parts]), parts[0].shape[-1])
 
     def _step(self, iterations: int) -> None:
-        """Remember the last frame of the usual size and improve the filter."""
+        """Remember the last frame and improve the filter."""
         numbers = self._sample.numbers
         self._online.write(numbers[:1].long(), self._features, numbers[4:8], self._scores)
         if iterations:
@@ -153,7 +144,7 @@ class CudaGraphDuml(DumlTracker):
         numbers = (*patch.numbers, *expected)
         self._upload.send(numbers, patch.pixels)
         self.clock.lap("crop")
-        seen: Seen = self._frames[window.size, patch.samples]()
+        seen: Seen = self._frames[patch.samples]()
         self._download.fetch(seen.told)
         # Somebody may look at these long after the next frame.
         located = self._located(seen.told, seen.sight.clone(), seen.cells)

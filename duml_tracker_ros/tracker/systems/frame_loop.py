@@ -6,6 +6,7 @@ What a target is made of, how it is located and what is learned are left to subc
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
@@ -32,6 +33,8 @@ from ..frame.voting import Votes
 from ..geometry import Box, Window, map_region, overlap, search_window, validate_box
 from ..interface import WARM_FRAMES, Tracker, noise_image
 from ..motion.egomotion import between, view_of
+from ..motion.elsewhere import well_inside
+from ..motion.nearby import Look
 from ..motion.target import SAME, TargetTrack
 from ..network.base import CropNet
 from ..network.graphs import Graph
@@ -42,6 +45,8 @@ from .records import FrameImage, L, Observation, Search, T
 from .verdict import settle, trusted, verdict
 
 Net = TypeVar("Net", bound=CropNet)
+LIKELY = {Look.COARSE: 0.3, Look.FAR_COARSE: 0.4}
+"""Share of the target's usual score from which a coarse look says where to look closely."""
 
 
 class FrameTracker(Tracker[T], Generic[Net, T, L]):
@@ -119,11 +124,6 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         for count in range(1, targets + 1):
             for _ in range(WARM_FRAMES):
                 self.track(image, [target] * count)
-        # The first crop of a size takes many times as long as the next one, when a target is lost.
-        c = self.config
-        for unseen in target.track.search_sizes(c.network, c.localize, c.reacquire).values():
-            target.track.unseen = unseen
-            self.track(image, [target])
         self.reset()
 
     def stage_times(self) -> dict[str, float]:
@@ -171,7 +171,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
     def _first_look(self, target: T, frame: FrameImage) -> tuple[Box, bool]:
         """Find the target where it was selected: the network's box of it, and if that is sure."""
         rule = self.config.localize
-        window = target.track.search(self.config.network, rule)
+        window = target.track.search(self.config.network)
         (seen,) = self.look(frame, [self._search(target, window)])
         peak = seen.peak
         sure = peak.robust >= rule.found_above and peak.accurate >= rule.accurate_found
@@ -219,14 +219,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         frame = FrameImage(image, order)
         self.clock.start()
         self._anticipate(frame, [t.track for t in targets])
-        regions = [self._region(frame, t) for t in targets]
-        results: dict[int, TrackResult] = {}
-        # Lost targets may search larger crops; those of one size share a batch.
-        for size in sorted({r.window.size for r in regions}):
-            members = [i for i, r in enumerate(regions) if r.window.size == size]
-            batch = [regions[i] for i in members]
-            results.update(zip(members, self._track_batch(frame, batch, targets), strict=True))
-        return [results[i] for i in range(len(targets))]
+        return self._track_batch(frame, [self._region(frame, t) for t in targets], targets)
 
     def _anticipate(self, frame: FrameImage, tracks: Sequence[TargetTrack]) -> None:
         """Take every box to where it is expected in the image, if the camera is followed."""
@@ -243,20 +236,16 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         self.clock.lap("motion")
 
     def _region(self, frame: FrameImage, target: T) -> Search[T]:
-        """Where a target is looked for: around where it is expected, or elsewhere."""
+        """Where a target is looked for: around where it is expected, or about if it is lost."""
         track, c = target.track, self.config
-        if not track.looks_elsewhere(c.reacquire):
-            return self._search(target, track.search(c.network, c.localize, c.reacquire))
-        if track.unseen == c.reacquire.after:
-            track.restore_size()
-        colours = track.palette.recent
-        window = track.elsewhere.window(frame, track.box, colours, c.network, c.reacquire)
-        return self._search(target, window, elsewhere=True)
+        if not track.unseen:
+            return self._search(target, track.search(c.network))
+        return self._search(target, *track.search_lost(frame, c))
 
-    def _search(self, target: T, window: Window, elsewhere: bool = False) -> Search[T]:
+    def _search(self, target: T, window: Window, look: Look = Look.CLOSE) -> Search[T]:
         c = self.config
         expected = target.track.expect(window, c.network.stride, c.postprocess, c.localize)
-        return Search(target, window, expected, elsewhere)
+        return Search(target, window, expected, look)
 
     def _scaled(self, region: Search[T]) -> list[Search[T]]:
         """A region at each of the scales that a tracker without boxes of its own searches."""
@@ -264,7 +253,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         if scales == (1.0,):
             return [region]
         sides = [dataclasses.replace(window, side=window.side * s) for s in scales]
-        return [self._search(region.target, w, region.elsewhere) for w in sides]
+        return [self._search(region.target, w, region.look) for w in sides]
 
     def _track_batch(
         self, frame: FrameImage, regions: Sequence[Search[T]], targets: Sequence[T]
@@ -277,11 +266,11 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
             seen = views[chosen]
             target, window = seen.search.target, seen.search.window
             usual, decision = target.track.usual, NOTHING
-            if seen.search.elsewhere:
-                finding = self._seen_elsewhere(seen, targets)
-            else:
+            if seen.search.look is Look.CLOSE:
                 seen, finding = settle(seen, self.config)
                 decision = self.learn(seen, finding, trusted(seen, finding, self.config))
+            else:
+                finding = self._seen_aside(seen, targets)
             memory, pending = target.memory, target.pending_update
             diagnostics = FrameDiagnostics(
                 seen.peak, finding, decision, usual, window, memory, pending
@@ -290,13 +279,18 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         clock.lap("online")
         return results
 
-    def _seen_elsewhere(self, seen: Observation[T, L], targets: Sequence[T]) -> Finding:
-        """Judge what was found far from where a lost target is expected. It stays lost."""
-        target, c = seen.search.target, self.config
+    def _seen_aside(self, seen: Observation[T, L], targets: Sequence[T]) -> Finding:
+        """What a look at more than the expected place showed of a lost target. It stays lost."""
+        target, c, look = seen.search.target, self.config, seen.search.look
         track, finding = target.track, verdict(seen, c)
-        box: Box | None = None
-        if finding.proof and finding.state is not TrackState.LOST:
-            box = seen.search.window.box_in_image(*seen.peak.box)
+        box: Box | None = seen.search.window.box_in_image(*seen.peak.box)
+        if look is Look.FAR:
+            plain = finding.proof and finding.state is not TrackState.LOST
+        else:
+            plain = finding.score >= LIKELY[look] * track.usual
+        if box is None or not plain or not all(map(math.isfinite, box)):
+            box = None
+        else:
             others = (t.track for t in targets if t is not target)
             others = (o for o in others if o.state is not TrackState.LOST)
             taken = any(overlap(o.box, box) > SAME for o in others)
@@ -304,10 +298,15 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
                 box = None
         finding = dataclasses.replace(finding, state=TrackState.LOST)
         track.observe(finding, c.localize, seen.chroma)
-        usual = track.search(c.network, c.localize, c.reacquire)
-        found = track.elsewhere.see(box, usual, c.reacquire)
-        if found is not None:
-            track.return_to(found)
+        if look is Look.COARSE or (box is not None and well_inside(box, track.search(c.network))):
+            # The search around the expected place sees it, too.
+            track.nearby.hint, box = box, None
+        if look is Look.FAR_COARSE:
+            track.elsewhere.hint = box
+        elif look is Look.FAR:
+            found = track.elsewhere.see(box, c.reacquire)
+            if found is not None:
+                track.return_to(found, c.localize.proof_far)
         return finding
 
     def look(self, frame: FrameImage, searches: Sequence[Search[T]]) -> list[Observation[T, L]]:

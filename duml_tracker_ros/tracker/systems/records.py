@@ -13,6 +13,7 @@ from ..frame.peak import Peak
 from ..frame.voting import Ballot
 from ..geometry import Window
 from ..motion.lookalikes import MOST
+from ..motion.nearby import Look
 from ..motion.target import Expectation, TargetTrack
 from ..online.memory import SampleMemory
 
@@ -82,15 +83,12 @@ class FrameImage(NamedTuple):
 
 @dataclass(frozen=True)
 class Search(Generic[T]):
-    """A region of the next image in which a target is looked for.
-
-    ``elsewhere``: far from where it is expected (``motion.elsewhere``).
-    """
+    """A region of the next image in which a target is looked for, and how."""
 
     target: T
     window: Window
     expected: Expectation
-    elsewhere: bool = False
+    look: Look = Look.CLOSE
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from ..config import LocalizeConfig, TrackerConfig
 from ..frame.localize import Claim, Finding, TrackState, judge
 from ..frame.palette import palette
 from ..motion.lookalikes import ScoredBox
+from ..motion.nearby import Look
 from ..online.policy import trustworthy
 from .records import L, Observation, T
 
@@ -51,9 +52,8 @@ def _strange(seen: Observation[Any, Any], config: TrackerConfig) -> bool:
     track, rule = seen.search.target.track, config.localize
     if track.colour.differs(seen.chroma, rule.colour_tolerance):
         return True
-    # Where all of the image is searched more is like the target than around its place.
-    long = track.unseen >= rule.proof_after or track.trial > 0
-    if not (config.reacquire.active and (long or seen.search.elsewhere)):
+    # In all of the image more is like the target than around its place.
+    if seen.search.look is not Look.FAR and track.left is None:
         return False
     box = seen.search.window.box_in_image(*seen.peak.box)
     colours = palette(seen.frame.image, seen.frame.order, box)
@@ -80,7 +80,6 @@ def verdict(
 
 
 def trusted(seen: Observation[Any, Any], finding: Finding, config: TrackerConfig) -> bool:
-    """Is something learned from the frame? Larger crops than usual do not fit the memory."""
-    fits = seen.search.window.size == config.network.search_size
+    """Is something learned from the frame?"""
     peak, rule = seen.peak, config.online
-    return fits and trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
+    return trustworthy(finding, peak.robust, peak.accurate, peak.first, rule)
