@@ -137,18 +137,18 @@ def test_the_command_compares_a_setting_with_itself_and_counts_returns(
         write_sequence(root / name, frames=24, seed=seed)
     arguments = ["eval", "--root", str(root), "--returns"]
     arguments += ["--device", "cpu", "--threads", "1", "--quiet", "--out", str(tmp_path / "out")]
-    arguments += ["--switch", "reacquire.active=true localize.proof_frames=3"]
+    arguments += ["--switch", "reacquire.active=false localize.proof_frames=0"]
     assert main([*arguments, "--json", str(spoken)]) == 0
     printed = capsys.readouterr().out
-    on = "duml reacquire.active=true localize.proof_frames=3"
-    assert printed.count(f"| {on} |") == 4, "scores, honesty, returns, difference"
+    off = "duml reacquire.active=false localize.proof_frames=0"
+    assert printed.count(f"| {off} |") == 4, "scores, honesty, returns, difference"
     assert "| clips better, worse |" in printed
     assert "| found again | wrong taken |" in printed
     trackers = json.loads(spoken.read_text())["trackers"]
-    assert set(trackers) == {"duml", on}
-    assert trackers[on]["description"]["config"]["reacquire"]["active"] is True
-    assert trackers["duml"]["description"]["config"]["reacquire"]["active"] is False
-    assert trackers[on]["returns"]["absences"] == 2
+    assert set(trackers) == {"duml", off}
+    assert trackers[off]["description"]["config"]["reacquire"]["active"] is False
+    assert trackers["duml"]["description"]["config"]["reacquire"]["active"] is True
+    assert trackers[off]["returns"]["absences"] == 2
 
 
 @pytest.mark.parametrize(

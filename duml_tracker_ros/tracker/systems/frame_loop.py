@@ -219,7 +219,8 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         frame = FrameImage(image, order)
         self.clock.start()
         self._anticipate(frame, [t.track for t in targets])
-        return self._track_batch(frame, [self._region(frame, t) for t in targets], targets)
+        regions = [self._region(frame, t) for t in targets]
+        return self._track_batch(frame, regions, targets) if regions else []
 
     def _anticipate(self, frame: FrameImage, tracks: Sequence[TargetTrack]) -> None:
         """Take every box to where it is expected in the image, if the camera is followed."""
