@@ -6,6 +6,7 @@ import argparse
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 MOST = 1_000_000_000
@@ -16,11 +17,12 @@ class Parser(argparse.ArgumentParser):
     """Tells a mistake in one line instead of a screen of usage.
 
     A box that begins with a minus is a value, and no option; -inf and -nan are values, too, which
-    are then refused as such.
+    are then refused as such. A text without a type of its own must not be empty.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.register("type", None, named)
         self._negative_number_matcher = re.compile(r"-(?:[.\d]|inf|nan)", re.IGNORECASE)
 
     def error(self, message: str) -> NoReturn:
@@ -76,6 +78,22 @@ positive = Whole()
 """argparse type: a whole number above 0."""
 PORT = Whole(1, 65535)
 """argparse type: a port that somebody listens on."""
+
+
+def line(text: str) -> str:
+    """A text for people in one line: what would break it, or move a terminal, is spelled out."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode()
+        for c in text
+    )
+
+
+def for_opencv(name: str | Path) -> bool:
+    """Whether OpenCV can be given a name; one whose bytes are no UTF-8 kills the process."""
+    return not any("\ud800" <= c <= "\udfff" for c in str(name))
+
+
+NOT_FOR_OPENCV = "its name is no UTF-8, which OpenCV does not take; give it another name"
 
 
 def shown(text: str, length: int = 60) -> str:

@@ -208,10 +208,16 @@ def write_text(path: str | Path, text: str) -> None:
 
 @contextmanager
 def open_text(path: str | Path) -> Iterator[IO[str]]:
-    """A text file in UTF-8 to write into, whole or not at all; ``-`` is standard output."""
+    """A text file in UTF-8 to write into, whole or not at all; ``-`` is standard output.
+
+    Of names that are no UTF-8 the bytes are written as Python shows them.
+    """
     if str(path) == STANDARD_OUTPUT:
         yield sys.stdout
         sys.stdout.flush()
         return
-    with whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with (
+        whole(path) as partial,
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         yield file

@@ -33,6 +33,7 @@ def write_sequence(folder: Path, frames: int = 12, seed: int = 0, suffix: str = 
     images, boxes = render(frames, seed=seed)
     (folder / "img").mkdir(parents=True)
     for index, image in enumerate(images, start=1):
-        assert cv2.imwrite(str(folder / "img" / f"{index:06d}{suffix}"), image)
+        # Not by cv2.imwrite, which dies of names that are no UTF-8.
+        (folder / "img" / f"{index:06d}{suffix}").write_bytes(cv2.imencode(suffix, image)[1])
     np.savetxt(folder / "groundtruth_rect.txt", boxes, fmt="%g", delimiter=",")
     return folder

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import named, positive, shown
+from ..arguments import line, positive, shown
 from . import common
 from .common import DEFAULT_TRACKER, CliError
 
@@ -43,9 +43,7 @@ duml-tracker bag flight/ --topic /camera/image/compressed --start 1763712000.25 
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "bag", type=named, metavar="BAG", help="folder of a bag, or a .mcap or .db3 file"
-    )
+    parser.add_argument("bag", metavar="BAG", help="folder of a bag, or a .mcap or .db3 file")
     parser.add_argument("--topic", required=True, help="of the images (Image or CompressedImage)")
     target = parser.add_argument_group("target")
     target.add_argument(
@@ -134,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"found: {found or 'first image only'}")
     print(f"bag: {results.path} ({results.prefix}/target, {results.prefix}/detections)")
     for problem in images.problems[:TOLD]:
-        print(f"{images.path}: {problem}", file=sys.stderr)
+        print(line(f"{images.path}: {problem}"), file=sys.stderr)
     if (more := len(images.problems) - TOLD) > 0:
         print(f"{images.path}: and {more} more such images", file=sys.stderr)
     return 1 if images.problems else 0

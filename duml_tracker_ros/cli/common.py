@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import Whole, named, positive, shown
+from ..arguments import Whole, line, positive, shown
 from ..outputs import STANDARD_OUTPUT, Outputs
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def add_levels(
 
 def tell_source(source: FrameSource) -> int:
     """Print what was done to a source's frames and what was wrong; the exit status."""
-    for line in (*source.notes, *source.told()):
-        print(f"{source.name}: {line}", file=sys.stderr)
+    for told in (*source.notes, *source.told()):
+        print(line(f"{source.name}: {told}"), file=sys.stderr)
     return 1 if source.problems else 0
 
 
@@ -184,9 +184,7 @@ def add_threads(parser: argparse._ActionsContainer, otherwise: str = "processors
 def add_clips(parser: argparse._ActionsContainer, needed: bool = True) -> None:
     """Options of commands that run trackers over clips: which clips, and how."""
     parser.add_argument("--dataset", default="folder", metavar="KIND", help="as in eval (folder)")
-    parser.add_argument(
-        "--root", type=named, required=needed, metavar="DIR", help="folder of the clips"
-    )
+    parser.add_argument("--root", required=needed, metavar="DIR", help="folder of the clips")
     parser.add_argument("--sequences", metavar="GLOB", help="only these; commas between several")
     parser.add_argument("--jobs", type=PROCESSES, default=1, metavar="N", help="clips at a time")
     add_threads(parser)
@@ -219,7 +217,8 @@ def add_own_weights(parser: argparse._ActionsContainer) -> None:
 def tracker_specs(args: argparse.Namespace, names: Sequence[str]) -> list[TrackerSpec]:
     """Specs of the named trackers with the options of `add_tracker_options`.
 
-    Raises CliError for a name nobody knows, a name given twice, or a device that is not there.
+    Raises CliError for a name nobody knows, a name given twice, an option that none of them takes,
+    or a device that is not there.
     """
     from ..evaluation.baselines import BASELINES, baseline_models
     from ..evaluation.participants import TrackerSpec, known_trackers
@@ -231,6 +230,18 @@ def tracker_specs(args: argparse.Namespace, names: Sequence[str]) -> list[Tracke
             raise CliError(f"--tracker names {name} twice")
         if name not in BASELINES and name not in known_trackers():
             raise CliError(f"unknown tracker {name!r}; known: {', '.join(known_trackers())}")
+    if set(names) <= set(BASELINES):
+        given = {
+            "--set": args.settings,
+            "--size": args.size,
+            "--weights": args.weights != "default",
+            "--switch": getattr(args, "switch", None),
+        }
+        for option in (option for option, value in given.items() if value):
+            raise CliError(
+                f"{option} is for this package's trackers, and --tracker names OpenCV's alone: "
+                "leave it out"
+            )
     check_device(args.device)
     return [
         TrackerSpec(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arguments import Whole, named
+from ..arguments import Whole, line
 from . import common
 from .common import DEFAULT_TRACKER, CliError
 
@@ -64,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="KIND",
         help="layout of the data set (default: folder; an unknown one lists all)",
     )
-    data.add_argument("--root", type=named, metavar="DIR", help="folder of the data set")
+    data.add_argument("--root", metavar="DIR", help="folder of the data set")
     data.add_argument(
         "--scenes",
         type=Whole(1, 10000),
@@ -247,7 +247,7 @@ def run(args: argparse.Namespace) -> int:
         if changes := differences(result, args.switch):
             say(f"\n{changes}")
     for name, reason in result.problems.items():
-        print(f"not scored: {name}: {reason}", file=sys.stderr)
+        print(line(f"not scored: {name}: {reason}"), file=sys.stderr)
     for file, doubts in submitted:
         if file is not None:
             say(f"to submit: {file}")

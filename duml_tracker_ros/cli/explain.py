@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..arguments import named, positive
+from ..arguments import positive
 from ..outputs import together, unused, whole
 from ..whole_set import new_folder
 from . import common
@@ -49,7 +49,6 @@ LIMIT_MIB = 1024
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "clip",
-        type=named,
         metavar="CLIP",
         help="folder of images, video, trace of the node, or scene[:SEED], the generated scene",
     )

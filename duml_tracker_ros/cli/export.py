@@ -132,7 +132,7 @@ def _int8(
     from ..tracker.engine.quantised import beside, save_quantised
     from ..tracker.factory import system
     from ..training.config import DataConfig
-    from ..training.data import Batches, make_loader
+    from ..training.data import Batches, DataError, make_loader
 
     if checkpoint is None:
         raise CliError(
@@ -145,7 +145,10 @@ def _int8(
     crops = Batches(n.template_size, n.search_size, n_search=1, size=batch)
     # Cut-outs and scenes take minutes and are no other pictures.
     data = DataConfig(args.data, workers=0, grabcut_limit=0, scene_clips=0)
-    batches = iter(make_loader(data, crops, progress=False))
+    try:
+        batches = iter(make_loader(data, crops, progress=False))
+    except DataError as error:
+        raise CliError(f"--data: {error}") from None
     pairs: list[Any] = []
     while len(pairs) < args.crops + CHECKED:
         made = next(batches)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 
-from ..arguments import Parser, positive
+from ..arguments import Parser, line, positive
 from ..media.addresses import without_passwords
 from ..media.claims import ENVIRONMENT, MOST_PIXELS
 from ..needs import missing
@@ -108,6 +109,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What OpenCV and FFmpeg print on their own says less than the errors, and addresses in full.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As standard error does it: names may be of bytes that no text has.
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = build_parser()
     args = parser.parse_args(argv)
     limit = os.environ.get(ENVIRONMENT, "")
@@ -136,7 +140,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         except ImportError as lacking:
             print(f"duml-tracker {args.command}: error: {missing(lacking)}", file=sys.stderr)
             return 1
-        text = " ".join(without_passwords(str(error)).split()) or type(error).__name__
+        text = str(error)
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            text = f"{error.filename}: {error.strerror}"
+        text = line(" ".join(without_passwords(text).split())) or type(error).__name__
         if not expected:
             text = f"{type(error).__name__}: {text} (--debug shows where)"
         print(f"duml-tracker {args.command}: error: {text}", file=sys.stderr)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import Number, named
+from ..arguments import Number
 from ..outputs import open_text, together, unused, write_text
 from . import common
 from .common import DEFAULT_TRACKER, CliError
@@ -54,7 +54,6 @@ CSV_HEADER = ("frame", "x", "y", "w", "h", "confidence", "state", "ms")
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
-        type=named,
         metavar="SOURCE",
         help="video file, folder of images, camera number or address",
     )

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import Number, Whole
+from ..arguments import Number, Whole, line
 from ..datasets import SequenceError, read_labels
 from ..media import opening as media
 from ..media.source import FrameSource
@@ -255,8 +255,8 @@ def _usable(source: FrameSource, limit: int | None) -> Iterator[tuple[int, NDArr
     for frame in itertools.islice(source.frames(), limit):
         if frame.image is not None:
             yield frame.index, frame.image
-    for line in source.told():
-        print(f"demo: {source.name}: {line}", file=sys.stderr)
+    for told in source.told():
+        print(line(f"demo: {source.name}: {told}"), file=sys.stderr)
 
 
 def _resized(image: NDArray[Any], size: Size | None) -> NDArray[Any]:

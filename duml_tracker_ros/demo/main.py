@@ -21,7 +21,7 @@ from typing import Any
 
 from ament_index_python.packages import get_package_share_directory
 
-from ..arguments import Parser
+from ..arguments import NOT_FOR_OPENCV, Parser, for_opencv, line
 from ..outputs import OutputError, Outputs
 from .footage import RATE, FootageError, add_source_options, open_source, source_arguments
 from .recorder import NOT_CONNECTED, UNTRACKED
@@ -168,7 +168,7 @@ def build_parser() -> Parser:
         help="a ground station, MAVSDK, selects the target over MAVLink and stops it",
     )
     parser.add_argument("--rate", type=RATE, default=30.0, help="images per second (30)")
-    parser.add_argument("--out", type=Path, default=Path("demo_out"), help="results (demo_out)")
+    parser.add_argument("--out", default="demo_out", help="results (demo_out)")
     return parser
 
 
@@ -190,6 +190,8 @@ def node_arguments(options: argparse.Namespace) -> list[str]:
 def prepare(options: argparse.Namespace) -> Path:
     """The folder of the results, without those of an earlier run."""
     folder = Path(options.out)
+    if not for_opencv(folder.resolve()):
+        raise DemoError(f"--out {folder} cannot be used: {NOT_FOR_OPENCV}")
     outputs = Outputs()
     for option in ("video", "seq"):
         outputs.reads(f"--{option}", getattr(options, option))
@@ -350,10 +352,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _termination_as_interrupt():
             return run(options)
     except FootageError as error:
-        print(f"demo: {error}", file=sys.stderr)
+        print(line(f"demo: {error}"), file=sys.stderr)
         return 2
     except DemoError as error:
-        print(f"demo: {error}", file=sys.stderr)
+        print(line(f"demo: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ndemo: interrupted", file=sys.stderr)

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import NOT_FOR_OPENCV, for_opencv
 from ..pixels import Box
 
 
@@ -172,6 +173,8 @@ def create_baseline(name: str, models: Sequence[str | Path] = ()) -> OpenCvTrack
     for path in paths:
         if not path.is_file():
             raise BaselineError(f"{name}: model file {path} does not exist")
+        if not for_opencv(path):
+            raise BaselineError(f"{name}: model file {path}: {NOT_FOR_OPENCV}")
     params = getattr(cv2, make.__name__.replace("_create", "_Params"))()
     for field, path in zip(wanted, paths, strict=True):
         setattr(params, field, str(path))

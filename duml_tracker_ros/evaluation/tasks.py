@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from .. import progress as bars
+from ..arguments import line
 from ..datasets import Dataset, Sequence, SequenceError
+from ..tracker.errors import TrackerError
+from .baselines import BaselineError
 from .paper_rules import by_benchmark
 from .participants import Participant, TrackerSpec
 from .run_key import run_key
@@ -61,7 +64,10 @@ def run_or_resume(
         return error.reason
     except Exception as error:  # one sequence must not end the others
         forget_participants()
-        return f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError) and error.filename:
+            return f"{error.filename}: {error.strerror}"
+        told = isinstance(error, (BaselineError, TrackerError))
+        return str(error) if told else f"{type(error).__name__}: {error}"
 
 
 def run_all(
@@ -105,7 +111,7 @@ def run_all(
             if isinstance(found, str):
                 where = sequence.name if len(specs) == 1 else f"{sequence.name} ({spec.name})"
                 problems[where] = found
-                bar.write(f"{where}: {found}")
+                bar.write(line(f"{where}: {found}"))
             else:
                 done[spec.name, sequence.name] = found
 

@@ -200,8 +200,10 @@ def read_trace(folder: Path) -> Trace:
     try:
         about = json.loads((folder / META).read_text(encoding="utf-8"))
         version = about["format"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise TraceError(f"{folder / META} cannot be read: {error!r}") from error
+    except OSError as error:
+        raise TraceError(f"{folder / META} cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise TraceError(f"{folder / META} is damaged, or of no trace") from error
     if version != FORMAT:
         raise TraceError(f"{folder} is a trace of format {version}; this version reads {FORMAT}")
     parts = [_read(path) for path in sorted(folder.glob("[0-9]*.npz"))]

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..arguments import shown
 from .addresses import without_password
 from .levels import Levels
-from .picture import kind_of, several
+from .picture import kind_of, mistaken, several
 from .plain_files import no_file
 from .source import CaptureSource, FolderSource, FrameSource, SourceError
 
@@ -48,11 +48,25 @@ def open_source(text: str, levels: Levels | None = None) -> FrameSource:
 
 def _open_file(path: Path, levels: Levels | None) -> FrameSource:
     with path.open("rb") as file:
-        kind = kind_of(file.read(32))
+        head = file.read(64)
+    kind = kind_of(head)
     if kind in ("TIFF", "PNG", "WebP") and (reason := several(kind, path.read_bytes())):
         raise SourceError(f"{path}: {reason}, in a folder")
+    one = f"{path} is one picture ({kind}); give a video or a folder of pictures"
     if kind not in (None, "GIF", "AVIF"):
-        raise SourceError(f"{path} is one picture ({kind}); give a video or a folder of pictures")
+        raise SourceError(one)
+    try:
+        film = _film(path, levels)
+    except SourceError:
+        if reason := mistaken(head):
+            raise SourceError(f"{path} is no video: {reason}") from None
+        raise
+    if kind and film.total == 1:
+        raise SourceError(one)
+    return film
+
+
+def _film(path: Path, levels: Levels | None) -> FrameSource:
     try:
         from .video import VideoFile
     except ImportError:

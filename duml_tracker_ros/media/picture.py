@@ -173,5 +173,10 @@ def _what_else(head: bytes, size: int) -> str:
         return "it is empty"
     if not any(head):
         return f"{size} bytes of zeros"
+    return mistaken(head) or f"no kind of picture begins with {head[:8]!r}"
+
+
+def mistaken(head: bytes) -> str:
+    """What a file is that is often taken for pictures or videos; empty for anything else."""
     found = next((what for magic, what in _NO_PICTURE if head.lstrip().startswith(magic)), None)
-    return f"it is {found}" if found else f"no kind of picture begins with {head[:8]!r}"
+    return f"it is {found}" if found else ""

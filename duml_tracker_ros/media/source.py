@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import NOT_FOR_OPENCV, for_opencv
 from .folder import SUFFIXES, frames_of
 from .levels import Levels
 from .picture import PictureError
@@ -166,6 +167,8 @@ class CaptureSource(FrameSource):
         self._first: cv2.VideoCapture | None = capture
 
     def _open(self, name: str, live: bool) -> cv2.VideoCapture:
+        if not for_opencv(str(self._target)):
+            raise SourceError(f"{name} cannot be opened: {NOT_FOR_OPENCV}")
         capture = cv2.VideoCapture(self._target)
         if not capture.isOpened():
             what = "camera or stream" if live else "video"

@@ -9,6 +9,7 @@ from typing import Any
 import av
 import av.error
 import numpy as np
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 from .claims import bounded, most_pixels
@@ -24,6 +25,15 @@ _REORDERED = 16  # frames, the most that the common codecs allow
 _SLACK = 2.5  # frames by which a film may be shorter than its container says: times are rounded
 
 
+def _film(container: Any) -> Any:
+    """The first stream that is no cover and no still, as animated AVIF has one before its film."""
+    return max(container.streams.video, key=lambda s: (not _cover(s), s.frames != 1))
+
+
+def _cover(stream: Any) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
 class VideoFile(FrameSource):
     """A video file, whose frames are numbered as its packets say.
 
@@ -35,7 +45,7 @@ class VideoFile(FrameSource):
         self._path = path
         self._levels = levels
         with self._open() as container:
-            stream = container.streams.video[0]
+            stream = _film(container)
             rate = stream.average_rate or stream.guessed_rate
             packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
             self._declared = _declared(container, stream)
@@ -63,7 +73,7 @@ class VideoFile(FrameSource):
         if not container.streams.video:
             container.close()
             raise SourceError(f"{self._path} holds no video")
-        codec = container.streams.video[0].codec_context
+        codec = _film(container).codec_context
         if not 0 < codec.width * codec.height <= most_pixels():
             size = f"{codec.width} x {codec.height} pixels" if codec.width else "no size in bounds"
             container.close()
@@ -109,7 +119,7 @@ class VideoFile(FrameSource):
     def _decoded(self) -> Iterator[tuple[int, Any]]:
         """Frames that can be decoded, with their numbers."""
         with self._open() as container:
-            stream = container.streams.video[0]
+            stream = _film(container)
             stream.codec_context.options = {**_STRICT, **bounded(most_pixels())}
             count = lost = 0  # `count`: the next frame's number
             for packet in container.demux(stream):

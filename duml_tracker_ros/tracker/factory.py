@@ -16,7 +16,7 @@ from .compute.device import explicit_tf32, has_fast_bf16, resolve_device
 from .config import TrackerConfig, load_config, sizes
 from .engine import fastest_engine, make_engine
 from .engine.quantise import quantise_search
-from .engine.quantised import beside, load_quantised, untrained
+from .engine.quantised import AGAIN, beside, load_quantised, untrained
 from .errors import ConfigError, TrackerError, WeightsError
 from .interface import Tracker
 from .network.base import CropNet
@@ -98,7 +98,17 @@ def create_tracker(
     except RuntimeError as error:
         raise TrackerError(f"device {device!r} failed: {error}") from error
     explicit_tf32(place, wish)
-    return made(config, net, place, checkpoint, profile, engine, plain, quantised)
+    try:
+        return made(config, net, place, checkpoint, profile, engine, plain, quantised)
+    except TrackerError:
+        raise
+    except Exception as error:  # of a library that reads a foreign graph; nearly anything
+        if quantised is None or checkpoint is None:
+            raise
+        graph, reason = beside(checkpoint.path, name), str(error).strip().splitlines()[-1:]
+        raise WeightsError(
+            f"{graph} cannot be run by {config.engine} ({''.join(reason)}): {AGAIN}"
+        ) from error
 
 
 def _quantised(

@@ -253,6 +253,31 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 MOST_ALIASES = 16
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that comes twice: one of its values would be lost in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    text = f"{key.value[:60]!r} comes twice"
+                    raise yaml.constructor.ConstructorError(None, None, text, key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _words(error: yaml.YAMLError | ValueError) -> str:
+    """What is wrong with a file, and where, in a line."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem = getattr(error, "problem", None) or getattr(error, "context", None)
+    if mark is None or not problem:
+        return str(error)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
+
+
 def _check_aliases(path: Path, text: str) -> None:
     """Refuse a few lines that would become gigabytes: what aliases repeat may hold aliases."""
     if text.count("*") > MOST_ALIASES:
@@ -269,7 +294,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     try:
         text = read_bytes(path, LARGEST_TEXT).decode("utf-8")
         _check_aliases(path, text)
-        data = yaml.safe_load(text)
+        data = yaml.load(text, _Loader)
         if not isinstance(data, dict):
             raise ConfigError(f"{path}: a mapping of keys is expected")
         return merge(data, {})
@@ -280,4 +305,4 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise ConfigError(f"{path} is not a configuration: nested too deep") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+        raise ConfigError(f"{path} is not valid YAML: {_words(error)}") from error

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import NOT_FOR_OPENCV, for_opencv
 from ..outputs import PICTURES, whole
 
 
@@ -38,6 +39,8 @@ class VideoSink:
         self.path = Path(path)
         if self.path.suffix.lower() in PICTURES:
             raise VideoError(f"cannot write {self.path}: that is the name of a picture; use .mp4")
+        if not for_opencv(self.path.resolve()):
+            raise VideoError(f"cannot write {self.path}: {NOT_FOR_OPENCV}")
         self.fps = float(fps)
         self.frames = 0
         self._writer: cv2.VideoWriter | None = None

@@ -112,6 +112,53 @@ def test_no_message_names_its_file_twice(
     assert str(refused.value).count("file/") == 1
 
 
+def test_names_of_any_bytes_are_told_in_one_line_and_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (b"no utf \xff\xfe", b"two\nlines", b"\x1b[31mred"):
+        folder = write_sequence(tmp_path / "all" / os.fsdecode(name), frames=4)
+        spoilt = folder / "img" / "000003.png"
+        spoilt.write_bytes(spoilt.read_bytes()[:40])
+        box = ["--box=30,40,30,24", "--quiet"]
+        assert track(folder, *box, "--csv=c.csv") == 1
+        assert main(["explain", str(folder), *box, "--weights=random", f"--out={name.hex()}"]) == 1
+        assert main(["track", str(folder / "none"), *box]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 3, said
+        assert all(c.isprintable() or c == "\n" for c in said), said
+        assert "PNG of 40 bytes" in (tmp_path / name.hex() / "index.html").read_text("utf-8")
+    write_sequence(tmp_path / "all" / os.fsdecode(b"whole \xff"), frames=4)
+    command = ["eval", "--root=all", "--tracker=opencv_kcf", "--quiet", "--out=runs"]
+    assert main([*command, "--json=e.json", "--report=report"]) == 1
+    assert r"no utf \udcff\udcfe" in (tmp_path / "report" / "index.html").read_text("utf-8")
+    scored = [line for line in capsys.readouterr().err.splitlines() if line.startswith("not sc")]
+    assert len(scored) == 3
+    assert all(line.isprintable() for line in scored), scored
+
+
+def test_names_that_kill_opencv_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder, odd = write_sequence(tmp_path / "Seq", frames=3), os.fsdecode(b"\xff")
+    Path(f"{odd}.onnx").write_text("no model")
+    model = ["--tracker=opencv_vit", f"--model=opencv_vit={odd}.onnx", "--csv=b.csv"]
+    box = "--box=30,40,30,24"
+    for command in (
+        [str(folder), "--tracker=opencv_kcf", f"--video={odd}.mp4"],
+        [f"rtsp://{odd}", "--tracker=opencv_kcf", "--csv=b.csv"],
+        [str(folder), *model],
+    ):
+        assert main(["track", *command, box, "--quiet"]) == 2
+        assert "its name is no UTF-8, which OpenCV does not take" in capsys.readouterr().err
+    # All others are ours or Python's to open.
+    assert track(folder, box, f"--csv={odd}.csv", f"--json={odd}.json") == 0
+    demo = pytest.importorskip("duml_tracker_ros.demo.main", reason="needs ROS 2")
+    assert demo.main(["--out", odd, "--frames=2"]) == 1
+    assert "its name is no UTF-8" in capsys.readouterr().err
+
+
 def test_opencv_assertions_become_words(monkeypatch: pytest.MonkeyPatch) -> None:
     images, boxes = render(2)
     baseline = create_baseline("opencv_kcf")
@@ -193,6 +240,11 @@ def test_passwords_of_addresses_in_any_option_are_told_to_nobody(
         ("eval", "--root", ""),
         ("compare", "--root", ""),
         ("bag", "", "--topic", "/i", "--box", "1,2,30,40", "--out", "o"),
+        ("track", "0.png", "--box", "1,2,30,40", "--csv="),
+        ("track", "0.png", "--box", "1,2,30,40", "--weights", ""),
+        ("eval", "--root", ".", "--sequences", ""),
+        ("export", "--out", ""),
+        ("train", "duml_lite", "--out", ""),
     ],
 )
 def test_an_empty_name_is_not_this_folder(
@@ -208,6 +260,22 @@ def test_an_empty_name_is_not_this_folder(
     assert stop.value.code == 2
     assert "it is empty; a variable of the shell may not be set" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["0.png"]
+
+
+def test_an_option_that_no_tracker_takes_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_sequence(tmp_path / "Seq", frames=3)
+    for option in ("--set=online.interval=3", "--weights=mine.safetensors", "--size=lite"):
+        assert track(folder, "--box", "30,40,30,24", "--csv", tmp_path / "b.csv", option) == 2
+        told = f"{option.split('=')[0]} is for this package's trackers"
+        assert told in capsys.readouterr().err
+    command = ["eval", "--root", str(tmp_path), "--tracker", "opencv_kcf", "--quiet"]
+    assert main([*command, "--switch", "online.interval=3"]) == 2
+    assert "--switch is for this package's trackers" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["Seq"]
+    assert main(["export", "--int8", "--data", str(tmp_path), "--out", str(tmp_path / "o")]) == 2
+    assert f"error: --data: data root {tmp_path}: no index.jsonl" in capsys.readouterr().err
 
 
 def test_what_exists_is_no_camera_and_no_keyword(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from duml_tracker_ros.arguments import Number, Parser, Whole, named
+from duml_tracker_ros.arguments import Number, Parser, Whole
 from duml_tracker_ros.cli.main import build_parser
 from duml_tracker_ros.evaluation import trax_adapter
 
@@ -43,7 +43,7 @@ def parsers() -> list[argparse.ArgumentParser]:
 
 def typed(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     """Options whose text is turned into something else than a path."""
-    return [a for a in parser._actions if a.type not in (None, Path, named)]
+    return [a for a in parser._actions if a.type not in (None, Path)]
 
 
 @pytest.mark.parametrize("parser", parsers(), ids=lambda p: p.prog)

@@ -149,7 +149,12 @@ def test_damaged_and_hostile_traces_are_refused(tracker, tmp_path):
     path.unlink()
     with pytest.raises(TraceError, match="no frames"):
         read_trace(tmp_path)
-    for text, words in (("{", "cannot be read"), (meta.replace('"format": 1', '"format": 9'), "9")):
+    words = r"trace\.json is damaged, or of no trace"
+    for text in ("{", "null", "[1]", "{}", "[" * 20000):
+        (tmp_path / "trace.json").write_text(text)
+        with pytest.raises(TraceError, match=words):
+            read_trace(tmp_path)
+    for text, words in ((meta.replace('"format": 1', '"format": 9'), "9"),):
         (tmp_path / "trace.json").write_text(text)
         with pytest.raises(TraceError, match=words):
             read_trace(tmp_path)

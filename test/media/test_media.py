@@ -125,6 +125,35 @@ def test_several_pictures_in_one_file_are_no_frame(tmp_path: Path) -> None:
                     open_source(str(path))
 
 
+def test_an_animation_as_a_source_is_all_its_pictures_and_a_still_is_none(tmp_path: Path) -> None:
+    """Animated AVIF has its first picture once more, as a stream of its own before the others."""
+    pytest.importorskip("av")
+    features = pytest.importorskip("PIL.features")
+    for kind in ("GIF", *(["AVIF"] if features.check("avif") else [])):
+        for count in (1, 2, 5):
+            path = tmp_path / f"{count}.{kind.lower()}"
+            path.write_bytes(animation(kind, IMAGES[:count]))
+            if count == 1:
+                with pytest.raises(SourceError, match=rf"is one picture \({kind}\); give a video"):
+                    open_source(str(path))
+                continue
+            frames = [frame.image for frame in open_source(str(path)).frames()]
+            assert len(frames) == count
+            for frame, image in zip(frames, IMAGES, strict=False):
+                assert np.abs(frame.astype(int) - image).mean() < 12
+
+
+def test_a_video_that_is_something_else_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    for text, words in (
+        ("version https://git-lfs.github.com/spec/v1\n", "it is a Git LFS pointer; fetch the file"),
+        ("<!DOCTYPE html><html>", "it is a web page"),
+    ):
+        path.write_text(text)
+        with pytest.raises(SourceError, match=rf"clip\.mp4 is no video: {words}"):
+            open_source(str(path))
+
+
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("order", "<>")
 def test_thumbnails_and_masks_in_a_tiff_are_no_pages(big: bool, order: str) -> None:
@@ -270,8 +299,7 @@ def test_track_goes_on_after_frames_that_cannot_be_used(
     argv += ["--video", out / "v.mp4", "--csv", out / "b.csv", "--json", out / "b.json"]
     assert main([str(word) for word in argv]) == 1
     told = capsys.readouterr().err
-    assert "frame 2: image" in told
-    assert "it is empty" in told
+    assert "frame 2: 2.png: it is empty" in told
     assert "frame 4: 80x60 pixels, those before 160x120" in told
     rows = list(csv.DictReader((out / "b.csv").open()))
     assert [row["state"] == "unreadable" for row in rows] == [i in (2, 4) for i in range(10)]

@@ -21,6 +21,7 @@ from duml_tracker_ros.cli.main import main
 from duml_tracker_ros.digest import file_digest
 from duml_tracker_ros.tracker import ConfigError, WeightsError, create_tracker
 from duml_tracker_ros.tracker.checkpoint import default_weights, load_checkpoint
+from duml_tracker_ros.tracker.checkpoint.store import save_state
 from duml_tracker_ros.tracker.config import load_config
 from duml_tracker_ros.tracker.engine import choice
 from duml_tracker_ros.tracker.engine.quantise import deviation, quantise_search
@@ -250,6 +251,34 @@ def test_damaged_or_foreign_int8_graphs_are_never_run(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="was made from other weights"):
         create_tracker(precision="int8", **options)
     assert create_tracker(**{**options, "engine": "torch"}).info()["precision"] == "fp32"
+    # Whoever made this one made the checksums, too.
+    save_quantised(whole[:200], path, checkpoint)
+    for engine in ("openvino", "onnxruntime"):
+        words = rf"int8\.onnx cannot be run by {engine} \(.*\): make it anew"
+        with pytest.raises(WeightsError, match=words):
+            create_tracker(precision="int8", **{**options, "engine": engine})
+    notes = path.with_suffix(".sha256")
+    notes.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(WeightsError, match=r"does not match mine\.duml\.int8\.sha256"):
+        create_tracker(precision="auto", **options)
+    notes.unlink()
+    with pytest.raises(WeightsError, match=r"int8\.sha256 does not exist: make it anew"):
+        load_quantised("duml", checkpoint)
+    for file in (notes, path):
+        file.unlink(missing_ok=True)
+        os.mkfifo(file)
+        with pytest.raises(WeightsError, match=f"{file.name} is no file: make it anew"):
+            load_quantised("duml", checkpoint)
+
+
+@pytest.mark.parametrize("name", ["mine and yours", "gewichte_\u00fc"])
+def test_weights_of_any_name_are_saved_with_their_graph(name: str, tmp_path: Path) -> None:
+    shipped = load_checkpoint(default_weights("lite"))
+    path = tmp_path / f"{name}.safetensors"
+    save_state(path, shipped.state, shipped.network)
+    checkpoint = load_checkpoint(path)
+    save_quantised(b"a graph", beside(path, "duml"), checkpoint)
+    assert load_quantised("duml", checkpoint) == b"a graph"
 
 
 def test_an_untrained_network_is_quantised_once(

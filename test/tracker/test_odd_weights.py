@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,17 @@ def test_odd_checksum_files_are_refused(sound: bytes, tmp_path: Path, content: b
     path.with_suffix(".sha256").write_bytes(content)
     with pytest.raises(WeightsError, match=r"w\.sha256 holds no SHA-256 checksum.*delete it"):
         load_checkpoint(path)
+
+
+def test_a_checksum_that_is_no_file_is_not_passed_over(sound: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(sound)
+    beside = path.with_suffix(".sha256")
+    for make in (os.mkfifo, os.mkdir, lambda place: os.symlink("nowhere", place)):
+        make(beside)
+        with pytest.raises(WeightsError, match=r"w\.sha256 is no file: delete it"):
+            load_checkpoint(path)
+        beside.rmdir() if beside.is_dir() else beside.unlink()
 
 
 def test_any_changed_bit_is_refused_or_read_the_same(sound: bytes, tmp_path: Path) -> None:

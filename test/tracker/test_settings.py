@@ -160,13 +160,15 @@ BOMB = b"a: &a {x: 1}\n" + b"".join(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (b"\xff\xfe\x00", "not valid YAML"),
+        (b"\xff\xfe\x00", "not valid YAML: it is no text in UTF-8"),
         (b"a: " + b"9" * 5000, "not valid YAML"),
         (b"[" * 1200, "nested too deep"),
         (b"&a {x: *a}", "nested too deep"),
         (BOMB, r"repeats values by 72 aliases \(\*name\), and no more than 16 are read"),
         (b"- a", "a mapping of keys"),
-        (b"a: [", "not valid YAML"),
+        (b"a: [", "not valid YAML: line 1, column 5: expected the node content"),
+        (b"lr: 1\nsteps: 2\nlr: 3\n", "not valid YAML: line 3, column 1: 'lr' comes twice"),
+        (b"data: {root: x, root: y}", "column 17: 'root' comes twice"),
     ],
 )
 def test_files_that_are_no_configuration_are_named(tmp_path, text: bytes, words: str) -> None:

@@ -121,7 +121,8 @@ def _write_checksums(path: Path, digests: Sequence[str]) -> None:
     beside = path.with_suffix(".sha256")
     partial = beside.with_suffix(".sha256.partial")
     try:
-        partial.write_text("".join(f"{d}  {path.name}\n" for d in digests), encoding="ascii")
+        name = os.fsencode(path.name)
+        partial.write_bytes(b"".join(d.encode() + b"  " + name + b"\n" for d in digests))
         _sync(partial)
         os.replace(partial, beside)
     finally:
@@ -137,8 +138,10 @@ def _sync(path: Path) -> None:
 def _checksums(path: Path) -> list[str] | None:
     """The digests that the file beside weights allows; None without one."""
     beside = path.with_suffix(".sha256")
-    if not beside.is_file():
+    if not os.path.lexists(beside):
         return None
+    if not beside.is_file():
+        raise WeightsError(f"{beside} is no file: delete it, or fetch it again with the weights")
     with beside.open("rb") as file:
         lines = file.read(CHECKSUM_BYTES).decode("ascii", "replace").splitlines()
     digests = [line.split()[0].lower() for line in lines if line.strip()]

@@ -19,11 +19,14 @@ from pathlib import Path
 import torch
 
 from ..checkpoint import Checkpoint
+from ..checkpoint.store import absent
 from ..errors import WeightsError
 from ..network_config import NetworkConfig
 
 VERSION = 1
 """Of how graphs are quantised; those in the cache are made anew when it changes."""
+
+AGAIN = "make it anew with 'duml-tracker export --int8', or delete the graph"
 
 
 def beside(weights: Path, tracker: str) -> Path:
@@ -38,19 +41,21 @@ def load_quantised(tracker: str, checkpoint: Checkpoint) -> bytes | None:
         WeightsError: there is one, and it is damaged or of other weights; names the remedy.
     """
     path = beside(checkpoint.path, tracker)
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
-    again = f"make it anew with 'duml-tracker export --int8', or delete {path.name}"
+    for file in (path, _notes(path)):
+        if not file.is_file():
+            raise WeightsError(f"{file} {absent(file)}: {AGAIN}")
     try:
-        model, notes = path.read_bytes(), _notes(path).read_text("ascii")
+        model, notes = path.read_bytes(), os.fsdecode(_notes(path).read_bytes())
     except OSError as error:
-        raise WeightsError(f"{error.filename}: {error.strerror}; {again}") from error
-    lines = (line.split() for line in notes.splitlines())
+        raise WeightsError(f"{error.filename}: {error.strerror}: {AGAIN}") from error
+    lines = (line.split(maxsplit=1) for line in notes.splitlines())
     known = {line[1]: line[0] for line in lines if len(line) == 2}
     if known.get(path.name) != hashlib.sha256(model).hexdigest():
-        raise WeightsError(f"{path} does not match {_notes(path).name}: {again}")
+        raise WeightsError(f"{path} does not match {_notes(path).name}: {AGAIN}")
     if known.get(checkpoint.path.name) != checkpoint.sha256:
-        raise WeightsError(f"{path} was made from other weights than {checkpoint.path}: {again}")
+        raise WeightsError(f"{path} was made from other weights than {checkpoint.path}: {AGAIN}")
     return model
 
 
@@ -64,7 +69,7 @@ def save_quantised(model: bytes, path: Path, checkpoint: Checkpoint) -> None:
         f"{hashlib.sha256(model).hexdigest()}  {path.name}",
         f"{checkpoint.sha256}  {checkpoint.path.name}",
     )
-    _write(_notes(path), ("\n".join(lines) + "\n").encode("ascii"))
+    _write(_notes(path), os.fsencode("\n".join(lines) + "\n"))
 
 
 def untrained(tracker: str, network: NetworkConfig, make: Callable[[], bytes]) -> bytes:
