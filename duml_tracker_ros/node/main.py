@@ -54,7 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ending.hold()
     stopped = True
     try:
-        rclpy.init(args=[sys.argv[0], *arguments], signal_handler_options=SignalHandlerOptions.NO)
+        no_handlers = SignalHandlerOptions.NO
+        try:
+            rclpy.init(args=[sys.argv[0], *arguments], signal_handler_options=no_handlers)
+        except RuntimeError as error:
+            # Of ROS arguments that are none.
+            print(f"duml_tracker: {' '.join(str(error).split())}", file=sys.stderr)
+            return 1
         try:
             node = TrackerNode(ending)
         except (ParameterException, ValueError) as error:

@@ -7,10 +7,13 @@ is its metadata. Declaration, checks, the YAML file and the documentation are ma
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from .texts import cut
 
 if TYPE_CHECKING:
     from rcl_interfaces.msg import ParameterDescriptor
@@ -74,22 +77,31 @@ class Table(Generic[T]):
     def check(self, name: str, value: Any) -> str:
         """Reason why `value` is no value of the parameter `name`; empty when it is one."""
         spec, kind = self.specs[name], type(self.defaults[name])
+        told = f"{name} = {cut(repr(value), 100)}"
         if type(value) is not kind:
-            return f"{name} = {value!r}: must be of type {kind.__name__}"
+            return f"{told}: must be of type {kind.__name__}"
         if spec.choices and value not in spec.choices:
-            return f"{name} = {value!r}: use one of {spec.allowed}"
+            return f"{told}: use one of {spec.allowed}"
         if kind is str and any(ord(letter) < 32 for letter in value):
-            return f"{name} = {value!r}: leave out control characters"
+            return f"{told}: leave out control characters"
         if spec.pattern and re.fullmatch(spec.pattern, value) is None:
-            return f"{name} = {value!r}: {spec.remedy}"
+            return f"{told}: {spec.remedy}"
         if spec.span and not spec.span.low <= value <= spec.span.high:
-            return f"{name} = {value!r}: must be from {spec.span}"
+            return f"{told}: must be from {spec.span}"
         return ""
 
     def declare(self, node: Any) -> T:
         """Declare all of them; their values. Raises the error that names each wrong one."""
         for name, default in self.defaults.items():
             node.declare_parameter(name, default, self.descriptor(name))
+        # A file may be for several nodes; a name that is nearly one of ours is a slip.
+        for given in sorted(getattr(node, "_parameter_overrides", {})):
+            near = difflib.get_close_matches(given, self.specs, 1, 0.8)
+            if near and given not in self.specs:
+                node.get_logger().warning(
+                    f"parameter {cut(given)} has no effect: this node has none of that name, but "
+                    f"{near[0]}"
+                )
         return self.read_from(node)
 
     def read_from(self, node: Any) -> T:

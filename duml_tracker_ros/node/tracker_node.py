@@ -382,7 +382,7 @@ class TrackerNode(LifecycleNode):
                 continue
             reason = TABLE.check_change(parameter.name, parameter.value, self.lifecycle_state)
             if reason:
-                return SetParametersResult(successful=False, reason=reason)
+                return SetParametersResult(successful=False, reason=cut(reason, 1000))
         return SetParametersResult(successful=True)
 
     def _apply_parameters(self, parameters: list[Any]) -> None:

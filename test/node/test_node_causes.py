@@ -1,6 +1,8 @@
 """What the node says of images that do not come, or not as they should, is the true cause."""
 
 import random
+import subprocess
+import sys
 import time
 
 import pytest
@@ -64,6 +66,28 @@ def test_long_texts_of_messages_are_cut_before_they_are_told(node, process):
     assert len(node.summary()) < 1000
     assert "\n" not in node.summary()
     assert len(process.log()) - before < 50_000
+
+
+def test_a_parameter_that_is_nearly_one_is_told_and_long_values_are_cut(node):
+    with NodeProcess(namespace="/slip", weights="random", ring_byte=8) as process:
+        process.wait_for_log("parameter ring_byte has no effect: this node has none of that name")
+        assert "but ring_bytes" in process.log()
+        assert process.end() == 0
+    for name in ("tracker", "overrides", "device"):
+        result = node.set_parameter(name, "A" * 70_000)
+        assert not result.successful
+        assert name in result.reason
+        assert len(result.reason) < 1500
+
+
+def test_ros_arguments_that_are_none_are_told_in_words():
+    for words in (["-r", "__ns:=slip"], ["-p", "device"]):
+        command = [sys.executable, "-m", "duml_tracker_ros.node", "--ros-args", *words]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert run.returncode == 1
+        assert "duml_tracker: failed to initialize rcl: Couldn't parse" in run.stderr
+        assert words[1] in run.stderr
+        assert "Traceback" not in run.stderr
 
 
 def test_two_nodes_of_one_name_say_so(node):

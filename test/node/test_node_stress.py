@@ -41,7 +41,8 @@ def test_soak():
     findings = stress_trials.soak(4.0)
     judge([f for f in findings if f.what != "memory growth"])
     # What torch and OpenVINO take for a target that is first lost or large stays; a leak of one
-    # image in twenty would be more than this.
+    # image in twenty would be more than this. Two such runs grew by 0.8 and 1.3 %: the limit of the
+    # long form, 1 %, takes its minutes, and objects of another process cannot be counted instead.
     (growth,) = [f for f in findings if f.what == "memory growth"]
     assert float(growth.value.split()[0]) < 4.0, growth
 
