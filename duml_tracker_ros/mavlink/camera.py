@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 from collections.abc import Callable, Hashable
@@ -145,12 +144,17 @@ class CameraComponent:
 
     async def run(self) -> None:
         """Send what is due until cancelled."""
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 self._wake.clear()
                 due = self._send_due(time.monotonic())
-                with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), max(0.0, due - time.monotonic()))
+                # asyncio.wait_for would pass over a cancellation that comes as it is woken.
+                timer = loop.call_later(max(0.0, due - time.monotonic()), self._wake.set)
+                try:
+                    await self._wake.wait()
+                finally:
+                    timer.cancel()
         finally:
             if self._steering is not None:
                 self._steering.end(time.monotonic())

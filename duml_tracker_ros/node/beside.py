@@ -142,7 +142,10 @@ class Spinner:
 
 
 async def asked_to_end(ending: Ending, broken: Callable[[], bool]) -> None:
-    """Wait until the process is asked to end, or until something is broken."""
+    """Wait until the process is asked to end, or until something is broken.
+
+    Once it is asked it ends within twice `ENDING`, whatever hangs.
+    """
     asked = asyncio.Event()
     ending.wake = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, asked.set)
     try:
@@ -151,3 +154,6 @@ async def asked_to_end(ending: Ending, broken: Callable[[], bool]) -> None:
                 await asyncio.wait_for(asked.wait(), 1.0)
     finally:
         ending.wake = None
+    if ending.asked:
+        # Before what is served is taken down, so that no part of it can keep the process.
+        end_within(2 * ENDING)

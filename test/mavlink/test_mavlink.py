@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 from pathlib import Path
@@ -19,6 +20,7 @@ from duml_tracker_ros.cli.main import build_parser
 from duml_tracker_ros.cli.mavlink import ros_arguments
 from duml_tracker_ros.demo.steered_camera import Gimbal
 from duml_tracker_ros.mavlink import commands, geo
+from duml_tracker_ros.mavlink.camera import CameraComponent
 from duml_tracker_ros.mavlink.codec import Codec, read_key
 from duml_tracker_ros.mavlink.commands import Denied, Later, NotMeant
 from duml_tracker_ros.mavlink.gimbal import GimbalPointer
@@ -416,3 +418,36 @@ def test_messages_of_the_tracker_become_shares_of_the_image():
     assert got.arrival == 0.75
     message.state = Target.STATE_LOST
     assert read_sight(message, 1.0).box is None
+
+
+# -- the end ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_command_that_comes_at_the_very_end_does_not_keep_it(turns):
+    """So many turns of the event loop before it is asked to end a stream is asked for, which wakes
+    what sends."""
+    to = 1, 100
+    asked = dialect.MAVLink_command_long_message(
+        *to,
+        dialect.MAV_CMD_SET_MESSAGE_INTERVAL,
+        0,
+        dialect.MAVLINK_MSG_ID_CAMERA_TRACKING_IMAGE_STATUS,
+        *(0.0,) * 6,
+    )
+    data, sent = bytes(asked.pack(dialect.MAVLink(None, 255, 190))), []
+
+    async def end():
+        camera = CameraComponent(MavlinkSettings(), Codec(*to), Peers(print), None, print)
+        sending = asyncio.create_task(camera.run())
+        await asyncio.sleep(0)
+        camera.receive("ground", "ground", sent.append, data)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        sending.cancel()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return sending.cancelled()
+
+    assert asyncio.run(end())
+    assert sent

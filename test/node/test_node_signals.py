@@ -251,6 +251,16 @@ def test_process_ends_in_time_though_a_library_hangs_with_the_interpreters_lock(
     assert done.returncode == 7
 
 
+def test_console_and_bridge_end_in_time_though_what_they_serve_hangs():
+    hang = (
+        "import asyncio, time; from duml_tracker_ros.node import beside, ending;"
+        "beside.ENDING, end = 0.2, ending.Ending(); end.begin();"
+        "asyncio.run(beside.asked_to_end(end, bool)); time.sleep(100000)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", hang], timeout=WAIT)
+    assert done.returncode == 0
+
+
 def test_help_needs_no_ros():
     done = subprocess.run(
         [sys.executable, "-P", "-m", "duml_tracker_ros.node", "--help"],
