@@ -25,6 +25,12 @@ class Parser(argparse.ArgumentParser):
         self.register("type", None, named)
         self._negative_number_matcher = re.compile(r"-(?:[.\d]|inf|nan)", re.IGNORECASE)
 
+    def _get_value(self, action: argparse.Action, text: str) -> Any:
+        # What belongs to a command is judged by its own parser, which knows the option's name.
+        if isinstance(action, argparse._SubParsersAction):
+            return text
+        return super()._get_value(action, text)
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} ({self.prog} --help)\n")
 

@@ -233,21 +233,22 @@ def test_passwords_of_addresses_in_any_option_are_told_to_nobody(
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("name", "words"),
     [
-        ("track", "", "--box", "1,2,30,40"),
-        ("explain", " "),
-        ("eval", "--root", ""),
-        ("compare", "--root", ""),
-        ("bag", "", "--topic", "/i", "--box", "1,2,30,40", "--out", "o"),
-        ("track", "0.png", "--box", "1,2,30,40", "--csv="),
-        ("track", "0.png", "--box", "1,2,30,40", "--weights", ""),
-        ("eval", "--root", ".", "--sequences", ""),
-        ("export", "--out", ""),
-        ("train", "duml_lite", "--out", ""),
+        ("SOURCE", ("track", "", "--box", "1,2,30,40")),
+        ("CLIP", ("explain", " ")),
+        ("--root", ("eval", "--root", "")),
+        ("--root", ("compare", "--root", "")),
+        ("BAG", ("bag", "", "--topic", "/i", "--box", "1,2,30,40", "--out", "o")),
+        ("--csv", ("track", "0.png", "--box", "1,2,30,40", "--csv=")),
+        ("--weights", ("track", "0.png", "--box", "1,2,30,40", "--weights", "")),
+        ("--sequences", ("eval", "--root", ".", "--sequences", "")),
+        ("--out", ("export", "--out", "")),
+        ("--out", ("train", "duml_lite", "--out", "")),
     ],
 )
 def test_an_empty_name_is_not_this_folder(
+    name: str,
     words: tuple[str, ...],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -258,7 +259,9 @@ def test_an_empty_name_is_not_this_folder(
     with pytest.raises(SystemExit) as stop:
         main([*words])
     assert stop.value.code == 2
-    assert "it is empty; a variable of the shell may not be set" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "it is empty; a variable of the shell may not be set" in said
+    assert f"duml-tracker {words[0]}: error: argument {name}: " in said
     assert [p.name for p in tmp_path.iterdir()] == ["0.png"]
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 @pytest.mark.parametrize("name", TRACKERS)
 def test_every_tracker_tracks_on_a_device_as_on_the_cpu(name: str, precision: str) -> None:
     images, boxes = render(40, size=(320, 240), seed=2)
-    # Gone for a while: larger crops, and the way back.
+    # Gone for a while: coarse looks, and the way back.
     images[18:24] = [np.full_like(images[0], 90)] * 6
     here = create_tracker(name, device="cpu", engine="torch")
     there = create_tracker(name, device="cuda", precision=precision)

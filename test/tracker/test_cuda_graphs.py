@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 
 import numpy as np
@@ -20,6 +21,8 @@ from duml_tracker_ros.tracker.frame.colour import chroma, chroma_on_device
 from duml_tracker_ros.tracker.frame.crop import crop_array
 from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.systems.cuda_graph_duml import CudaGraphDuml
+from duml_tracker_ros.tracker.systems.frame_loop import FrameTracker
+from duml_tracker_ros.tracker.systems.records import FrameImage
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -81,7 +84,7 @@ def test_device_chroma_is_the_hosts() -> None:
 @pytest.mark.parametrize("update", ["paper", "every_frame", "never"])
 def test_recorded_frames_track_as_plain_ones(update: str) -> None:
     images, boxes = render(40, size=(320, 240), seed=2)
-    # Gone for a while: larger crops, and the way back.
+    # Gone for a while: coarse looks, and the way back.
     images[18:24] = [np.full_like(images[0], 90)] * 6
     rules = {"online.update": update, "online.interval": 4}
     # Further peaks come in the same copy.
@@ -130,6 +133,23 @@ def test_targets_take_turns_at_the_recorded_addresses() -> None:
     gc.collect()
     recorded.track(images[-1], targets, "bgr")
     assert targets[0].online is recorded._online
+
+
+def test_a_crop_of_another_size_is_looked_at_as_by_the_plain_tracker() -> None:
+    """As `study --branches` does; only the usual size is recorded."""
+    images, boxes = render(2, size=(320, 240), seed=2)
+    seen = []
+    for tracker in (recorded_tracker(), create_tracker("duml", device="cpu", size="compact")):
+        assert isinstance(tracker, FrameTracker)
+        target = tracker.start(images[0], tuple(boxes[0]), "bgr")
+        usual = target.track.search(tracker.config.network)
+        wide = dataclasses.replace(usual, side=usual.side * 257 / usual.size, size=257)
+        with torch.inference_mode():
+            frame = FrameImage(images[1], "bgr")
+            tracker.look(frame, [tracker._search(target, usual)])
+            seen += tracker.look(frame, [tracker._search(target, wide)])
+    recorded, plain = (one.search.window.box_in_image(*one.peak.box) for one in seen)
+    assert recorded == pytest.approx(plain, abs=0.5)
 
 
 def test_larger_image_than_there_is_room_for() -> None:

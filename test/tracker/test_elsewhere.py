@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -246,6 +250,59 @@ def test_what_was_found_far_away_is_on_trial_and_the_search_goes_back_if_it_fail
     assert target.track.left is None
     again = [told(*lost, images["here"])[0] for _ in range(20)]
     assert again[-1] is TrackState.TRACKING, "it is found where it was"
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (96.0, 96.0, 0.0, 0.0),
+        (96.0, 96.0, 1e-30, 5.0),
+        (96.0, 96.0, 1e30, 1e30),
+        (96.0, 96.0, 20.0, np.nan),
+        (np.nan, 96.0, 20.0, 20.0),
+    ],
+)
+def test_boxes_that_cannot_be_are_no_hint_and_never_the_target(
+    box: tuple[float, ...], images: dict[str, np.ndarray]
+) -> None:
+    """Whatever the scores say; a lost target is looked for in the same way as before."""
+    tracker = create_tracker("duml", device="cpu", size="compact", **{"reacquire.after": 2})
+    assert isinstance(tracker, FrameTracker)
+    image = images["here"][:60, :80]
+    target = tracker.start(image, (20.0, 20.0, 12.0, 10.0))
+    target.track.state, target.track.unseen = TrackState.LOST, 2
+    look = tracker.look
+
+    def odd(*args: Any) -> list[Any]:
+        known = {"robust": 0.9, "accurate": 0.9}
+        peaks = dict(zip(("cx", "cy", "w", "h"), box, strict=True))
+        return [
+            dataclasses.replace(seen, peak=seen.peak._replace(**peaks, **known))
+            for seen in look(*args)
+        ]
+
+    tracker.look = odd  # type: ignore[method-assign]
+    for _ in range(12):
+        before = target.track.state
+        state, told_box = told(tracker, target, image)
+        assert all(map(math.isfinite, told_box))
+        if not all(map(math.isfinite, box)):
+            assert state is TrackState.LOST, "it is nowhere"
+        if before is TrackState.LOST:
+            assert target.track.elsewhere.shadow is None
+            assert target.track.nearby.hint is None
+
+
+def test_what_is_found_while_the_size_is_restored_is_looked_at_in_its_size() -> None:
+    config = load_config("lite")
+    track = TargetTrack((0.0, 90.0, 4.0, 30.0), (0.0, 0.0, 0.0), TrackState.LOST)
+    track.whole, track.unseen = (40.0, 30.0), config.reacquire.after
+    track.nearby.hint = BOX
+    frame = np.zeros((480, 640, 3), np.uint8), "rgb"
+    window, _ = track.search_lost(frame, config)
+    network = config.network
+    usual = search_window(BOX, network.template_size, network.search_size)
+    assert window.side == pytest.approx(usual.side)
 
 
 def test_what_left_as_a_sliver_is_expected_to_come_back_whole() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 
 import pytest
 import torch
@@ -285,6 +286,8 @@ def test_second_peak_looks_outside_the_neighbourhood() -> None:
         (0.5, 0.5, 0.0, TrackState.LOST, 0.9, TrackState.LOST),
         (0.5, 0.5, 0.0, TrackState.TRACKING, 0.9, TrackState.UNCERTAIN),
         (0.4, 0.3, 0.0, TrackState.TRACKING, 0.9, TrackState.LOST),
+        (math.nan, 0.9, 0.0, TrackState.TRACKING, 0.9, TrackState.LOST),
+        (0.9, math.nan, 0.0, TrackState.LOST, 0.0, TrackState.LOST),
     ],
 )
 def test_states(

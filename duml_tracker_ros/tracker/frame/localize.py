@@ -95,7 +95,8 @@ def judge(
     Lost when the online score or the offline score is too low: each branch vetoes the other, so
     that a filter that has learned background does not go on alone. Lost, too, when their mean is
     too small a share of what this target usually reaches: background that scores 0.4 is no match
-    for a target that scores 0.9. To count as found again takes more of each.
+    for a target that scores 0.9. To count as found again takes more of each. What has no number is
+    lost, too.
 
     Args:
         usual: mean score of this target while it is tracked.
@@ -110,6 +111,7 @@ def judge(
     share = config.found_share if again else config.lost_share
     score = 0.5 * (robust + accurate)
     lost = robust < bar or accurate < accurate_bar or score < share * usual
+    lost = lost or not math.isfinite(score)
     lost = lost or ((again or trial > 0) and strange) or claim is Claim.OTHERS
     weak = robust < config.found_above or score < config.unsure_share * usual
     plain = min(config.proof_accurate, config.proof_share * usual_accurate)

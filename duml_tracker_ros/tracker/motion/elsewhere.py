@@ -36,9 +36,10 @@ class Elsewhere:
     """How far the search of the whole image for one target has come.
 
     Attributes:
-        turn: how often was looked elsewhere;
-        tile: number of the tile that was looked at last;
+        turn: how often was looked elsewhere.
+        tile: number of the tile that was looked at last.
         seen: centres of what was looked at for its colours in this round.
+        hint: what a tile showed, not looked at closely yet, in image pixels.
         shadow: box of what may be the target, in image pixels.
         held: frames on end in which it was plain.
     """

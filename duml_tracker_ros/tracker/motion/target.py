@@ -153,12 +153,12 @@ class TargetTrack:
 
     def search_lost(self, frame: Picture, config: TrackerConfig) -> tuple[Window, Look]:
         """Where to look for a lost target in the next image, and how."""
-        rule, usual = config.reacquire, self.search(config.network)
-        colours = self.palette.recent
+        rule, colours = config.reacquire, self.palette.recent
         if rule.active and self.unseen == rule.after:
             self.restore_size()
         if self._looks_elsewhere(rule):
             return self.elsewhere.window(frame, self.box, colours, config.network, rule)
+        usual = self.search(config.network)
         wide = growth(self.unseen, config.localize.search_growth, config.localize.max_search)
         return self.nearby.window(frame, usual, self.box[2:], colours, wide)
 

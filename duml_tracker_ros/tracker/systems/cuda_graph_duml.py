@@ -1,8 +1,8 @@
 """DuML as recorded graphs: one launch to look at a frame, one to learn from it.
 
 What is decided on the host (`localize.judge`, `policy.decide`) is decided between the two, from the
-twelve numbers that come back. So the cases of a frame are a few graphs: a crop size for each stage
-of the search for a lost target, and a number of steps of the online filter.
+twelve numbers that come back. So the cases of a frame are a few graphs: how finely the crop is
+resampled, and a number of steps of the online filter.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ class CudaGraphDuml(DumlTracker):
         self, frame: FrameImage, searches: Sequence[Search[SiameseTarget]]
     ) -> list[Observation[SiameseTarget, SiameseLocated]]:
         (search, *others), target = searches, searches[0].target
-        if others or not self._adopt(target):
+        usual = search.window.size == self.config.network.search_size
+        if others or not usual or not self._adopt(target):
             return super().look(frame, searches)
         window = search.window
         patch = patch_under(frame.image, window, target.track.fill, frame.order)

@@ -200,7 +200,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         What takes time is left to ``update_later``. Returns what was decided.
 
         Args:
-            trusted: is the frame sure enough, and of the size of those in the memory?
+            trusted: is the frame sure enough?
         """
 
     def update_later(self, target: T, update: Callable[..., None], *args: Any) -> None:
@@ -284,19 +284,19 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         """What a look at more than the expected place showed of a lost target. It stays lost."""
         target, c, look = seen.search.target, self.config, seen.search.look
         track, finding = target.track, verdict(seen, c)
-        box: Box | None = seen.search.window.box_in_image(*seen.peak.box)
+        found = seen.search.window.box_in_image(*seen.peak.box)
         if look is Look.FAR:
             plain = finding.proof and finding.state is not TrackState.LOST
         else:
             plain = finding.score >= LIKELY[look] * track.usual
-        if box is None or not plain or not all(map(math.isfinite, box)):
-            box = None
-        else:
+        box: Box | None = None
+        least, most = min(found[2:]), max(found[2:])
+        possible = all(map(math.isfinite, found)) and 1 <= least <= most <= 2 * max(seen.frame.size)
+        if plain and possible:
             others = (t.track for t in targets if t is not target)
             others = (o for o in others if o.state is not TrackState.LOST)
-            taken = any(overlap(o.box, box) > SAME for o in others)
-            if taken or track.look_alikes.is_known(box, SAME):
-                box = None
+            taken = any(overlap(o.box, found) > SAME for o in others)
+            box = None if taken or track.look_alikes.is_known(found, SAME) else found
         finding = dataclasses.replace(finding, state=TrackState.LOST)
         track.observe(finding, c.localize, seen.chroma)
         if look is Look.COARSE or (box is not None and well_inside(box, track.search(c.network))):
@@ -305,9 +305,9 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         if look is Look.FAR_COARSE:
             track.elsewhere.hint = box
         elif look is Look.FAR:
-            found = track.elsewhere.see(box, c.reacquire)
-            if found is not None:
-                track.return_to(found, c.localize.proof_far)
+            held = track.elsewhere.see(box, c.reacquire)
+            if held is not None:
+                track.return_to(held, c.localize.proof_far)
         return finding
 
     def look(self, frame: FrameImage, searches: Sequence[Search[T]]) -> list[Observation[T, L]]:

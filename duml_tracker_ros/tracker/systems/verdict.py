@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from ..config import LocalizeConfig, TrackerConfig
@@ -63,9 +64,9 @@ def _strange(seen: Observation[Any, Any], config: TrackerConfig) -> bool:
 def verdict(
     seen: Observation[Any, Any], config: TrackerConfig, claim: Claim = Claim.OWN
 ) -> Finding:
-    """The verdict on a candidate."""
+    """The verdict on a candidate. One whose box has no number is lost: it is nowhere."""
     track, peak, rule = seen.search.target.track, seen.peak, config.localize
-    return judge(
+    finding = judge(
         peak.robust,
         peak.accurate,
         peak.second,
@@ -77,6 +78,9 @@ def verdict(
         track.usual_accurate,
         claim,
     )
+    if all(map(math.isfinite, peak.box)):
+        return finding
+    return dataclasses.replace(finding, state=TrackState.LOST, proof=False)
 
 
 def trusted(seen: Observation[Any, Any], finding: Finding, config: TrackerConfig) -> bool:
