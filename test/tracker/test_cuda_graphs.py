@@ -148,6 +148,7 @@ def test_a_crop_of_another_size_is_looked_at_as_by_the_plain_tracker() -> None:
             frame = FrameImage(images[1], "bgr")
             tracker.look(frame, [tracker._search(target, usual)])
             seen += tracker.look(frame, [tracker._search(target, wide)])
+    assert seen[0].located.maps["fused"].shape == seen[1].located.maps["fused"].shape
     recorded, plain = (one.search.window.box_in_image(*one.peak.box) for one in seen)
     assert recorded == pytest.approx(plain, abs=0.5)
 
