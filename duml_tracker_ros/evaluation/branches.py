@@ -103,7 +103,9 @@ def study_branches(
     total = len(rules) * sum(len(clip) for clip in clips)
     with bars.progress(total=total, unit="frame", show=progress, desc=spec.name) as bar:
         for name, settings in rules.items():
-            changed = {"online.asynchronous": "never", **spec.overrides, **settings}
+            # Engines compile for the usual crops alone.
+            fixed = {"engine": "torch"}
+            changed = {"online.asynchronous": "never", **spec.overrides, **settings, **fixed}
             tracker = OwnTracker(dataclasses.replace(spec, overrides=changed)).tracker
             assert isinstance(tracker, SiameseTracker)
             seen = [_follow(tracker, clip, bar.update) for clip in clips]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 
 import numpy as np
@@ -21,8 +20,6 @@ from duml_tracker_ros.tracker.frame.colour import chroma, chroma_on_device
 from duml_tracker_ros.tracker.frame.crop import crop_array
 from duml_tracker_ros.tracker.geometry import Window
 from duml_tracker_ros.tracker.systems.cuda_graph_duml import CudaGraphDuml
-from duml_tracker_ros.tracker.systems.frame_loop import FrameTracker
-from duml_tracker_ros.tracker.systems.records import FrameImage
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -133,24 +130,6 @@ def test_targets_take_turns_at_the_recorded_addresses() -> None:
     gc.collect()
     recorded.track(images[-1], targets, "bgr")
     assert targets[0].online is recorded._online
-
-
-def test_a_crop_of_another_size_is_looked_at_as_by_the_plain_tracker() -> None:
-    """As `study --branches` does; only the usual size is recorded."""
-    images, boxes = render(2, size=(320, 240), seed=2)
-    seen = []
-    for tracker in (recorded_tracker(), create_tracker("duml", device="cpu", size="compact")):
-        assert isinstance(tracker, FrameTracker)
-        target = tracker.start(images[0], tuple(boxes[0]), "bgr")
-        usual = target.track.search(tracker.config.network)
-        wide = dataclasses.replace(usual, side=usual.side * 257 / usual.size, size=257)
-        with torch.inference_mode():
-            frame = FrameImage(images[1], "bgr")
-            tracker.look(frame, [tracker._search(target, usual)])
-            seen += tracker.look(frame, [tracker._search(target, wide)])
-    assert seen[0].located.maps["fused"].shape == seen[1].located.maps["fused"].shape
-    recorded, plain = (one.search.window.box_in_image(*one.peak.box) for one in seen)
-    assert recorded == pytest.approx(plain, abs=0.5)
 
 
 def test_larger_image_than_there_is_room_for() -> None:

@@ -36,9 +36,9 @@ class Engine(Protocol):
     def load(
         self, graph: Graph, example: Sequence[Tensor], quantised: bytes | None = None
     ) -> GraphRunner:
-        """Compile for the shapes of an example, and for other crop sizes if the graph takes them.
+        """Compile for the shapes of an example.
 
-        The result takes one crop as [1, S, S, 3].
+        The result takes one crop of that size as [1, S, S, 3].
 
         Args:
             quantised: ONNX with these inputs and outputs, and maybe more, to be run instead.

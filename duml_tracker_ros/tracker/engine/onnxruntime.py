@@ -30,7 +30,7 @@ class OnnxRuntimeEngine:
         # Threads that spin starve whoever else needs the processor.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if quantised is None:
-            program = to_onnx(graph, example, graph.any_size)
+            program = to_onnx(graph, example)
             model = program.model_proto.SerializeToString()
         else:
             model = part_of(quantised, graph)

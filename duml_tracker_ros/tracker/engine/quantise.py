@@ -106,7 +106,7 @@ def quantise(graph: Graph, examples: Iterable[Sequence[Tensor]]) -> bytes:
             return next(self._rest, None)
 
     first = tuple(torch.from_numpy(x) for x in feeds[0].values())
-    model = without_traces(to_onnx(graph, first, graph.any_size).model_proto)
+    model = without_traces(to_onnx(graph, first, any_size=True).model_proto)
     # It recommends steps on the root logger that change nothing here.
     logger = logging.getLogger()
     level = logger.level

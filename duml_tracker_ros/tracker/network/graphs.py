@@ -17,13 +17,11 @@ class Graph(nn.Module):
     Attributes:
         inputs: names of what comes in, the crops [B, 3, S, S] first.
         outputs: names of what comes out.
-        any_size: are there crops of other sizes than the usual one?
         exact: modules that stay in floating point when the graph is quantised.
     """
 
     inputs: tuple[str, ...] = ("crop",)
     outputs: tuple[str, ...]
-    any_size: bool = True
     exact: tuple[str, ...] = ()
     net: CropNet
 
@@ -32,7 +30,6 @@ class TemplateGraph(Graph):
     """What is computed once a target: template crop -> kernels, one a level, and what the online
     branch starts from, if there is one."""
 
-    any_size = False
     net: SiameseNet
 
     def __init__(self, net: SiameseNet) -> None:

@@ -133,8 +133,7 @@ class CudaGraphDuml(DumlTracker):
         self, frame: FrameImage, searches: Sequence[Search[SiameseTarget]]
     ) -> list[Observation[SiameseTarget, SiameseLocated]]:
         (search, *others), target = searches, searches[0].target
-        usual = search.window.size == self.config.network.search_size
-        if others or not usual or not self._adopt(target):
+        if others or not self._adopt(target):
             return super().look(frame, searches)
         window = search.window
         patch = patch_under(frame.image, window, target.track.fill, frame.order)
