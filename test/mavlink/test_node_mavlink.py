@@ -31,21 +31,28 @@ BOX = (0.2, 0.3, 0.5, 0.7)
 
 
 @pytest.fixture(scope="module")
-def tracker():
+def stand_in():
     with StandIn(OWN) as tracker:
         yield tracker
 
 
+@pytest.fixture
+def tracker(stand_in):
+    """As it was at first, whatever the test before made of it."""
+    stand_in.targets, stand_in.refusal, stand_in.silent = {}, "", False
+    stand_in.error, stand_in.place = None, None
+    stand_in.answering.set()
+    return stand_in
+
+
 @pytest.fixture(scope="module")
-def port(tracker):
+def port(stand_in):
     with bridge(namespace=OWN) as (port, _):
         yield port
 
 
 @pytest.fixture
 def station(port, tracker):
-    tracker.targets, tracker.refusal, tracker.silent = {}, "", False
-    tracker.answering.set()
     with Station(port) as station:
         heard(station)
         status(station, lambda m: m.tracking_status == 0)
@@ -377,7 +384,6 @@ def test_the_target_is_told_by_its_place_on_earth(tracker):
             pilot.send(dialect.MAVLink_attitude_message(0, 0, 0, math.pi / 2, 0, 0, 0))
             result = station.ask(REQUEST, 276)
         found = station.message("CAMERA_TRACKING_GEO_STATUS")
-    tracker.place = None
     # 100 m to the east.
     assert found.lat == pytest.approx(473_977_420, abs=3)
     assert found.lon == pytest.approx(85_455_940 + 13_250, abs=50)
@@ -386,7 +392,7 @@ def test_the_target_is_told_by_its_place_on_earth(tracker):
 
 
 def test_a_gimbal_is_turned_to_the_target_held_and_given_up(tracker):
-    tracker.targets, tracker.error = {}, (0.1, -0.05)
+    tracker.error = 0.1, -0.05
     turn, configure = "GIMBAL_MANAGER_SET_PITCHYAW", dialect.MAV_CMD_DO_GIMBAL_MANAGER_CONFIGURE
 
     def configured(first):
@@ -432,7 +438,6 @@ def test_a_gimbal_is_turned_to_the_target_held_and_given_up(tracker):
         assert [(m.pitch_rate, m.yaw_rate) for m in pilot.got if m.get_type() == turn][-3:] == [
             still
         ] * 3
-    tracker.error = None
 
 
 def test_it_speaks_first_and_again_to_who_was_not_there():
