@@ -43,6 +43,12 @@ def test_tiles_cover_the_image_at_every_scale_near_ones_first(size: tuple[int, i
         assert far == sorted(far)
 
 
+def test_of_a_tiny_target_in_a_large_image_there_are_no_more_tiles_than_can_be_looked_at() -> None:
+    found = tiles((1000.0, 500.0, 2.0, 2.0), (3840, 2160), NETWORK, ReacquireConfig(scales=(0.1,)))
+    assert len(found) < 3000
+    assert {w.side for w in found} == {96.0}
+
+
 def test_tiles_come_in_turn_and_a_shadow_must_hold() -> None:
     one, other = (400.0, 300.0, 40.0, 30.0), (200.0, 300.0, 40.0, 30.0)
     search, image = Elsewhere(), np.zeros((480, 640, 3), np.uint8)

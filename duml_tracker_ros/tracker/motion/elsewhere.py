@@ -25,6 +25,8 @@ PLACES = 10
 STEP = 0.6
 """Distance between tiles as a share of their side: a target at the border of one is well inside of
 the next."""
+FINEST = 1 / 40
+"""Least side of a tile as a share of the image's longer one: a round of more takes minutes."""
 REACH = 1.0
 """How far a shadow may move from frame to frame, in its own sides."""
 RESIZE = 1.5
@@ -136,7 +138,7 @@ def tiles(
     usual = search_window(box, network.template_size, network.search_size)
     out = []
     for scale in rule.scales:
-        side = usual.side * scale
+        side = max(usual.side * scale, FINEST * max(image_size))
         columns, rows = (_places(extent, side) for extent in image_size)
         level = [Window(x, y, side, usual.size) for y in rows for x in columns]
         out += sorted(level, key=lambda w: math.hypot(w.cx - usual.cx, w.cy - usual.cy))
