@@ -19,6 +19,7 @@ from .settings import MavlinkSettings
 from .steering import PERIOD as STEERING_PERIOD
 from .steering import Steering
 from .tracking import TargetReport, Tracking
+from .waiting import woken
 
 HEARTBEAT = 1.0
 # The default stream goes on for this long after the last target has ended, seconds.
@@ -144,17 +145,11 @@ class CameraComponent:
 
     async def run(self) -> None:
         """Send what is due until cancelled."""
-        loop = asyncio.get_running_loop()
         try:
             while True:
                 self._wake.clear()
                 due = self._send_due(time.monotonic())
-                # asyncio.wait_for would pass over a cancellation that comes as it is woken.
-                timer = loop.call_later(max(0.0, due - time.monotonic()), self._wake.set)
-                try:
-                    await self._wake.wait()
-                finally:
-                    timer.cancel()
+                await woken(self._wake, due - time.monotonic())
         finally:
             if self._steering is not None:
                 self._steering.end(time.monotonic())
