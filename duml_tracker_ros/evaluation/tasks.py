@@ -64,7 +64,7 @@ def run_or_resume(
         return error.reason
     except Exception as error:  # one sequence must not end the others
         forget_participants()
-        if isinstance(error, OSError) and error.filename:
+        if isinstance(error, OSError) and error.filename and error.strerror:
             return f"{error.filename}: {error.strerror}"
         told = isinstance(error, (BaselineError, TrackerError))
         return str(error) if told else f"{type(error).__name__}: {error}"
