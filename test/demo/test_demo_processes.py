@@ -161,10 +161,7 @@ def test_interrupt_ends_every_process(tmp_path: Path) -> None:
     )
     assert run.stdout is not None
     try:
-        for line in run.stdout:
-            if "selected" in line or "NOT" in line:
-                break
-        pids = _descendants(run.pid)
+        pids = _when_selected(run)
         assert len(pids) >= 3
         run.send_signal(signal.SIGINT)
         assert run.wait(WAIT) == 130
@@ -191,10 +188,7 @@ def test_killed_it_leaves_no_process(tmp_path: Path) -> None:
     ) as run:
         assert run.stdout is not None
         try:
-            for line in run.stdout:
-                if "selected" in line or "NOT" in line:
-                    break
-            pids = _descendants(run.pid)
+            pids = _when_selected(run)
         finally:
             run.kill()
     assert len(pids) >= 3
@@ -305,6 +299,15 @@ def _descendants(pid: int) -> list[int]:
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         found += [int(child), *_descendants(int(child))]
     return found
+
+
+def _when_selected(run: subprocess.Popen[str]) -> list[int]:
+    """Its processes, once it has told what came of the selection."""
+    assert run.stdout is not None
+    for line in run.stdout:
+        if "selected" in line or "NOT" in line:
+            break
+    return _descendants(run.pid)
 
 
 def _alive(pid: int) -> bool:

@@ -82,7 +82,8 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
         self.background = BackgroundUpdates(self._learns_in_background())
         own = "bf16" if net.dtype is torch.bfloat16 else "fp32"
         self.precision = "int8" if quantised else engine.precision if engine else own
-        self._compile(engine, plain, quantised)
+        # Without an engine the network is the plain one, and on the device already.
+        self._compile(engine, plain if engine else None, quantised)
 
     def _learns_in_background(self) -> bool:
         """Is the thread for learning wanted? Stages that overlap could not be told apart."""
@@ -93,8 +94,7 @@ class FrameTracker(Tracker[T], Generic[Net, T, L]):
     def _compile(self, engine: Engine | None, plain: Net | None, quantised: bytes | None) -> None:
         """Make ``template`` and ``search``, of an engine where there is one."""
         template, search = self.graphs(self.net)
-        # Without an engine the network is the plain one, and on the device already.
-        others = (None, None) if engine is None or plain is None else self.graphs(plain)
+        others = (None, None) if plain is None else self.graphs(plain)
         n, kernels = self.config.network, ()
         if template is not None:
             crop = self._blank(n.template_size)

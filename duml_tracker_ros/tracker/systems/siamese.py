@@ -100,9 +100,7 @@ class SiameseTracker(FrameTracker[Net, SiameseTarget, SiameseLocated]):
         if not self._graph.feature_names:
             return
         own = FeaturesGraph(self._graph)
-        other = None
-        if engine is not None and plain is not None:
-            other = FeaturesGraph(self.graphs(plain)[1])
+        other = None if plain is None else FeaturesGraph(self.graphs(plain)[1])
         crop = self._blank(self.config.network.search_size)
         self.features = compile_graph(engine, other, own, crop, quantised, self.background)
 
