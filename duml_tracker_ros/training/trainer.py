@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -47,11 +47,23 @@ def warm(net: CropNet, network: NetworkConfig, config: TrainConfig) -> None:
     elif config.backbone_from:
         load_imagenet(net.backbone, Path(config.backbone_from))
     elif config.warm_from:
-        load_fitting(net, load_checkpoint(shipped(config.warm_from)), config.warm_parts)
+        taken = load_fitting(net, load_checkpoint(shipped(config.warm_from)), config.warm_parts)
+        _require_all_frozen(net, taken, config)
     elif config.thaw_at and network.backbone.kind == "resnet50":
         raise ConfigError(
             f"thaw_at = {config.thaw_at}: the backbone would stay at random weights until then; "
             "give backbone_from=FILE, a torchvision ImageNet ResNet-50, or thaw_at=0"
+        )
+
+
+def _require_all_frozen(net: CropNet, taken: Sequence[str], config: TrainConfig) -> None:
+    """Raise ConfigError where a part that stays as it is would stay random."""
+    frozen = tuple(f"{part}." for part in config.freeze)
+    missing = {k for k, _ in net.named_parameters() if k.startswith(frozen)} - set(taken)
+    if missing:
+        raise ConfigError(
+            f"freeze = {list(config.freeze)}: {min(missing)} would stay random, {config.warm_from} "
+            "has no tensor that fits; take other weights, or leave that part out of freeze"
         )
 
 

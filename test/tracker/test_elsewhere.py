@@ -12,12 +12,13 @@ import pytest
 from duml_tracker_ros.scene import AerialScene
 from duml_tracker_ros.tracker import TrackState, create_tracker
 from duml_tracker_ros.tracker.config import PostprocessConfig, ReacquireConfig, load_config
+from duml_tracker_ros.tracker.frame.localize import Finding
 from duml_tracker_ros.tracker.frame.palette import most_like, palette
 from duml_tracker_ros.tracker.geometry import overlap, search_window
 from duml_tracker_ros.tracker.motion.egomotion import Motion
 from duml_tracker_ros.tracker.motion.elsewhere import Elsewhere, tiles
 from duml_tracker_ros.tracker.motion.nearby import Look
-from duml_tracker_ros.tracker.motion.target import TargetTrack
+from duml_tracker_ros.tracker.motion.target import HIDDEN, TargetTrack
 from duml_tracker_ros.tracker.network_config import NetworkConfig
 from duml_tracker_ros.tracker.systems.frame_loop import FrameTracker
 from duml_tracker_ros.tracker.systems.records import TargetModel
@@ -302,7 +303,7 @@ def test_boxes_that_cannot_be_are_no_hint_and_never_the_target(
 def test_what_is_found_while_the_size_is_restored_is_looked_at_in_its_size() -> None:
     config = load_config("lite")
     track = TargetTrack((0.0, 90.0, 4.0, 30.0), (0.0, 0.0, 0.0), TrackState.LOST)
-    track.whole, track.unseen = (40.0, 30.0), config.reacquire.after
+    track.whole, track.unseen = (40.0, 30.0), HIDDEN
     track.nearby.hint = BOX
     frame = np.zeros((480, 640, 3), np.uint8), "rgb"
     window, _ = track.search_lost(frame, config)
@@ -314,6 +315,7 @@ def test_what_is_found_while_the_size_is_restored_is_looked_at_in_its_size() -> 
 def test_what_left_as_a_sliver_is_expected_to_come_back_whole() -> None:
     track, network, rule = TargetTrack(BOX, (0.0, 0.0, 0.0)), NetworkConfig(), PostprocessConfig()
     size = 320, 240
+    track.plain = True
 
     def seen(box: tuple[float, float, float, float]) -> None:
         window = search_window(track.box, network.template_size, network.search_size)
@@ -331,6 +333,32 @@ def test_what_left_as_a_sliver_is_expected_to_come_back_whole() -> None:
     track.restore_size()
     assert track.box[2:] == pytest.approx((40.0, 30.0), rel=0.05)
     assert track.box[0] + track.box[2] / 2 == pytest.approx(middle)
+
+
+def test_what_went_behind_something_is_expected_to_come_out_whole() -> None:
+    """Its box shrinks with its score: of that nothing is kept."""
+    config = load_config("lite")
+    track = TargetTrack(BOX, (0.0, 0.0, 0.0), usual=0.9)
+    frame = np.zeros((240, 320, 3), np.uint8), "rgb"
+
+    def seen(width: float, score: float, state: TrackState) -> None:
+        finding = Finding(state, score, False, score, False, score, True)
+        track.observe(finding, config.localize, (0.0, 0.0))
+        window = track.search(config.network)
+        sides = width * window.scale, BOX[3] * window.scale
+        middle = window.size / 2
+        track.move((middle, middle, *sides), 1.0, window, (320, 240), config.postprocess)
+
+    for _ in range(5):
+        seen(40.0, 0.9, TrackState.TRACKING)
+    for width in (36.0, 30.0, 24.0, 18.0, 12.0):
+        seen(width, 0.5, TrackState.TRACKING)
+    assert track.box[2] < 24
+    for unseen in range(1, HIDDEN + 1):
+        seen(12.0, 0.0, TrackState.LOST)
+        assert track.unseen == unseen
+        track.search_lost(frame, config)
+        assert (track.box[2] == pytest.approx(40.0, rel=0.05)) == (unseen == HIDDEN)
 
 
 def test_another_target_that_is_followed_is_not_taken(images: dict[str, np.ndarray]) -> None:

@@ -133,6 +133,29 @@ def test_what_is_taken_for_the_target_far_away_needs_its_colours() -> None:
     assert told(green, close) is TrackState.TRACKING, "it is where it was expected"
     track.left = Left(BOX, 20)
     assert told(green, close) is TrackState.LOST, "on trial"
+    track.left, track.unseen = None, config.reacquire.after
+    assert told(green, close) is TrackState.LOST, "it is away for long"
+    assert told(picture(seed=40), close) is TrackState.TRACKING
+
+
+def test_what_is_as_plain_as_ever_may_have_turned() -> None:
+    """Half of the colours are others: of the side of it that is seen now."""
+    track = TargetTrack(BOX, (0.0, 0.0, 0.0), TrackState.LOST, usual=0.9, usual_accurate=0.9)
+    track.palette = known(300)
+    turned = picture(seed=40)
+    turned[:, : int(BOX[0] + 0.4 * BOX[2])] = picture((60, 160, 60))[:, :1]
+    window = SimpleNamespace(box_in_image=lambda *box: BOX)
+    search = SimpleNamespace(target=SimpleNamespace(track=track), window=window, look=Look.FAR)
+    config = load_config("lite")
+
+    def told(score: float) -> TrackState:
+        peak = SimpleNamespace(robust=score, accurate=score, second=0.0, box=BOX)
+        frame = FrameImage(turned, "rgb")
+        seen = SimpleNamespace(search=search, peak=peak, frame=frame, chroma=(0.0, 0.0))
+        return verdict(seen, config).state  # type: ignore[arg-type]
+
+    assert told(0.9) is TrackState.TRACKING
+    assert told(0.68) is TrackState.LOST, "it is not so plain"
 
 
 def test_what_stays_strange_for_long_is_believed() -> None:

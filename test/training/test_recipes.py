@@ -12,9 +12,12 @@ from train_harness import TINY, resumes_exactly, settings, write_data
 
 from duml_tracker_ros.tracker import TRACKERS, ConfigError, create_tracker
 from duml_tracker_ros.tracker.checkpoint import load_checkpoint
+from duml_tracker_ros.tracker.checkpoint.store import COUNTER, load_fitting, shipped
 from duml_tracker_ros.training.loop import train_from_config
+from duml_tracker_ros.training.networks import make_network
 from duml_tracker_ros.training.objectives import objective
 from duml_tracker_ros.training.recipes import load_train_config
+from duml_tracker_ros.training.trainer import warm
 
 LEVELS = {"backbone": {**TINY["backbone"], "strides": [4, 8, 16]}}
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -65,7 +68,24 @@ def test_recipes_start_from_shipped_weights(tracker: str, size: str) -> None:
     recipe = load_train_config(f"{tracker}_{size}")
     assert (recipe.tracker, recipe.size) == (tracker, size)
     assert recipe.name == f"{tracker}_{size}"
-    assert recipe.warm_from == ("" if tracker == "duml" else f"duml_{size}")
+    # The shipped lite weights of other trackers learned on a duml_lite before the present one.
+    source = {"compact": "duml_compact", "lite": "drol_mask_lite"}[size]
+    assert recipe.warm_from == ("" if tracker == "duml" else source)
+    if not recipe.warm_from:
+        return
+    net, network = make_network(recipe)
+    taken = load_fitting(net, load_checkpoint(shipped(source)))
+    own = {k for k in net.state_dict() if k.startswith("backbone.") and not k.endswith(COUNTER)}
+    assert own <= set(taken), "all of its backbone"
+    warm(net, network, recipe)
+
+
+def test_what_is_frozen_is_not_left_random() -> None:
+    changes = {"warm_from": "duml_lite", "freeze": ["backbone"]}
+    recipe = load_train_config("siamrcr_lite", changes)
+    net, network = make_network(recipe)
+    with pytest.raises(ConfigError, match=r"backbone\.blocks\.11\.expand.* would stay random"):
+        warm(net, network, recipe)
 
 
 def test_only_trackers_with_a_network_of_their_own_are_trained(data, tmp_path) -> None:

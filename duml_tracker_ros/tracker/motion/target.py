@@ -28,7 +28,11 @@ ZOOMED = 2.0
 RECENT = 8
 """Frames whose median size says how large the target was lately."""
 BORDER = 2.0
-"""Pixels that a box must be away from the image's border to hold all of its target."""
+"""Pixels that a box must be away from the image's border to hold all of its target,"""
+PLAIN = 0.85
+"""and the share of its usual score that it must have."""
+HIDDEN = 5
+"""Frames after which what was lost is not only blurred: it is as large as it was as a whole."""
 SAME = 0.3
 """Overlap from which two boxes are of the same thing."""
 LOOSE, TIGHT = 0.5, 0.98
@@ -72,9 +76,11 @@ class TargetTrack:
         usual: score that the target usually reaches, a slow mean over the frames it is tracked in.
         usual_accurate, colour: the same of its offline score and of its colour.
         palette: its colours, of which strange ones raise doubt.
+        plain: it is seen about as plainly as usual.
         box_bias: width and height of the box that was drawn, as shares of those that the network
             gave in the same frame: whoever drew it had the arms in it, or not. Later boxes keep it.
-        whole: its width and height when it was last surely seen with all of it in the image.
+        whole: its width and height when it was last seen as plainly as usual, with all of it in the
+            image: what hides it or cuts it makes its box smaller first.
         nearby, elsewhere: the search for it while it is lost.
         left: where it was expected before something far away was taken for it, on trial.
         look_alikes: what is like it and not it.
@@ -92,6 +98,7 @@ class TargetTrack:
     usual_accurate: float = 0.0
     colour: UsualColour = field(default_factory=UsualColour)
     palette: UsualPalette = field(default_factory=UsualPalette)
+    plain: bool = False
     box_bias: tuple[float, float] = (1.0, 1.0)
     whole: tuple[float, float] = (0.0, 0.0)
     nearby: Nearby = field(default_factory=Nearby)
@@ -154,7 +161,7 @@ class TargetTrack:
     def search_lost(self, frame: Picture, config: TrackerConfig) -> tuple[Window, Look]:
         """Where to look for a lost target in the next image, and how."""
         rule, colours = config.reacquire, self.palette.recent
-        if rule.active and self.unseen == rule.after:
+        if self.unseen == HIDDEN:
             self.restore_size()
         if self._looks_elsewhere(rule):
             return self.elsewhere.window(frame, self.box, colours, config.network, rule)
@@ -203,6 +210,7 @@ class TargetTrack:
     def observe(self, finding: Finding, rule: LocalizeConfig, chroma: tuple[float, float]) -> None:
         """Take over the verdict on a frame, where the candidate had this chroma."""
         self.frame += 1
+        self.plain = finding.score >= PLAIN * self.usual
         if finding.state is TrackState.TRACKING:
             rate = max(rule.usual_rate, 1 / self.frame)
             self.usual += rate * (finding.score - self.usual)
@@ -230,8 +238,8 @@ class TargetTrack:
             self.left = None
 
     def restore_size(self) -> None:
-        """Expect a lost target as large as it was in the image as a whole: what left over a border
-        was seen as a sliver last."""
+        """Expect a lost target as large as it was as a whole: what went behind something, or over
+        a border, was seen as a sliver last."""
         x, y, w, h = self.box
         wide, high = self.whole
         self.box = (x + (w - wide) / 2, y + (h - high) / 2, wide, high)
@@ -289,6 +297,7 @@ class TargetTrack:
         if self.state is TrackState.TRACKING:
             self.prediction.learn(self.box)
             left, top = self.box[:2]
-            if min(left, top, width - left - w, height - top - h) > BORDER:
+            inside = min(left, top, width - left - w, height - top - h) > BORDER
+            if inside and self.plain:
                 self.whole = w, h
         self._sizes = [*self._sizes[1:], math.sqrt(w * h)]

@@ -14,6 +14,11 @@ from ..motion.nearby import Look
 from ..online.policy import trustworthy
 from .records import L, Observation, T
 
+PLAIN = 0.75
+"""Share of the target's usual score from which a candidate may have turned while it was away,"""
+TURNED = 1.5
+"""and how much less alike its colours may be then for each of what is above that."""
+
 
 def settle(seen: Observation[T, L], config: TrackerConfig) -> tuple[Observation[T, L], Finding]:
     """Judge the frame and move the box; tell the peak that is taken for the target, too."""
@@ -53,12 +58,16 @@ def _strange(seen: Observation[Any, Any], config: TrackerConfig) -> bool:
     track, rule = seen.search.target.track, config.localize
     if track.colour.differs(seen.chroma, rule.colour_tolerance):
         return True
-    # In all of the image more is like the target than around its place.
-    if seen.search.look is not Look.FAR and track.left is None:
+    # In all of the image more is like the target than around its place, and there, too, the longer
+    # it is away.
+    near = seen.search.look is not Look.FAR and track.left is None
+    if near and track.unseen < config.reacquire.after:
         return False
     box = seen.search.window.box_in_image(*seen.peak.box)
     colours = palette(seen.frame.image, seen.frame.order, box)
-    return track.palette.differs(colours, rule.palette_tolerance)
+    score = 0.5 * (seen.peak.robust + seen.peak.accurate) / max(track.usual, 1e-6)
+    changed = TURNED * max(min(score, 1.0) - PLAIN, 0.0)
+    return track.palette.differs(colours, rule.palette_tolerance + changed)
 
 
 def verdict(
