@@ -42,10 +42,10 @@ class GimbalController(Node):
     def __init__(self) -> None:
         super().__init__("gimbal_controller")
         defaults = {
-            "kp": 3.0,
+            "kp": 4.0,
             "kd": 1.0,
             # The target's rate is measured from image to image; this takes out its noise.
-            "smoothing": 0.15,
+            "smoothing": 0.1,
             # A lost target is looked for where it was going; the turning fades in this time.
             "coast": 0.5,
             "max_rate": 0.7,
