@@ -171,6 +171,28 @@ def highest_peaks(scores: Tensor, count: int, radius: int) -> Tensor:
     return torch.where(scores >= around, scores, scores - 2).flatten().topk(count).indices
 
 
+def between_cells(scores: Tensor, cell: Tensor) -> Tensor:
+    """Where between cells the maximum of a map [H, W] is: the top of a parabola along each axis.
+
+    Args:
+        cell: index of the highest cell of the flattened map [1].
+
+    Returns:
+        Distance (x, y) from the cell's centre in cells, at most half of one, and none across the
+        map's border [2].
+    """
+    width = scores.shape[1] + 2
+    padded = torch.nn.functional.pad(scores[None, None], (1, 1, 1, 1), mode="reflect").flatten()
+    middle = torch.div(cell, width - 2, rounding_mode="floor") * width + cell % (width - 2)
+    middle = middle + width + 1
+    before, after = (
+        padded[torch.cat((middle - 1, middle - width))],
+        padded[torch.cat((middle + 1, middle + width))],
+    )
+    bend = (2 * padded[middle] - before - after).clamp_min(1e-6)
+    return ((after - before) / (2 * bend)).clamp(-0.5, 0.5)
+
+
 def pick(values: Tensor, index: Tensor) -> Tensor:
     """The scalar at an index [1] of the flattened values."""
     return values.flatten().index_select(0, index)[0]

@@ -12,10 +12,12 @@ from train_harness import TINY, learns, squares, warm_file
 
 from duml_tracker_ros.tracker import TrackState, create_tracker
 from duml_tracker_ros.tracker.config import ConfigError, PostprocessConfig, build
+from duml_tracker_ros.tracker.geometry import overlap
 from duml_tracker_ros.tracker.network.backbone import build_backbone
 from duml_tracker_ros.tracker.network.siamese import SiameseNet
 from duml_tracker_ros.tracker.network_config import BackboneConfig, NetworkConfig
 from duml_tracker_ros.tracker.postprocess import best_views
+from duml_tracker_ros.tracker.systems import drol
 from duml_tracker_ros.training.fc_objective import wanted_score
 from duml_tracker_ros.training.objectives import objective
 from duml_tracker_ros.training.recipes import load_train_config
@@ -128,3 +130,18 @@ def test_search_over_scales_follows_the_size(warm: str) -> None:
         sizes[len(scales)] = result.box[2]
     assert sizes[1] == pytest.approx(36)
     assert sizes[3] > 38.5
+
+
+def test_boxes_lie_between_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SiamFC has one box a cell, some five pixels of the image apart here."""
+    images, boxes = render(30, size=(320, 240), seed=2)
+
+    def mean_overlap() -> float:
+        tracker = create_tracker("drol_fc", device="cpu", engine="torch")
+        tracker.init(images[0], tuple(boxes[0]), "bgr")
+        pairs = zip(images[1:], boxes[1:], strict=True)
+        return float(np.mean([overlap(tracker.update(i, "bgr").box, tuple(b)) for i, b in pairs]))
+
+    between = mean_overlap()
+    monkeypatch.setattr(drol, "between_cells", lambda scores, cell: torch.zeros(2))
+    assert between > mean_overlap() + 0.02

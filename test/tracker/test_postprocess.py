@@ -16,7 +16,7 @@ from duml_tracker_ros.tracker.host_choice import choose
 from duml_tracker_ros.tracker.motion.target import Expectation
 from duml_tracker_ros.tracker.network.anchors import anchor_grid, anchor_shapes, encode
 from duml_tracker_ros.tracker.network.heads import OfflineOutput
-from duml_tracker_ros.tracker.postprocess import hann_window, select, size_change
+from duml_tracker_ros.tracker.postprocess import between_cells, hann_window, select, size_change
 
 
 def test_a_peak_comes_back_from_the_device_as_it_was_packed() -> None:
@@ -131,6 +131,23 @@ def test_branches_broadcast_and_stand_in_for_each_other() -> None:
         assert best.fused_map.shape == best.robust_map.shape == best.accurate_map.shape == (25, 25)
         if online is None or prediction.cls is None:
             assert best.robust == best.accurate
+
+
+@pytest.mark.parametrize("place", [(4.3, 6.8), (5.0, 2.0), (0.2, 0.0), (9.6, 7.7)])
+def test_the_top_is_found_between_cells(place: tuple[float, float]) -> None:
+    x, y = place
+    rows, columns = torch.meshgrid(torch.arange(9.0), torch.arange(11.0), indexing="ij")
+    scores = 1 - 0.02 * (columns - x) ** 2 - 0.04 * (rows - y) ** 2
+    cell = scores.flatten().argmax(0, keepdim=True)
+    dx, dy = between_cells(scores, cell).tolist()
+    found = cell.item() % 11 + dx, cell.item() // 11 + dy
+    # At the border half of the parabola is missing.
+    assert found[0] == pytest.approx(x if 0.5 < x < 9.5 else round(x), abs=1e-3)
+    assert found[1] == pytest.approx(y if 0.5 < y < 7.5 else round(y), abs=1e-3)
+    flat = between_cells(torch.ones(9, 11), torch.tensor([40])).tolist()
+    assert flat == [0, 0]
+    elsewhere = between_cells(scores, (cell + 2) % 99).abs().max().item()
+    assert elsewhere <= 0.5, "the window may have chosen another cell"
 
 
 def test_window_is_symmetric_and_never_zero() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..frame.localize import Finding, TrackState
 from ..geometry import search_window, template_window
+from ..motion.target import Expectation
 from ..network.base import CropNet
 from ..network.dual_modal import DualModalNet
 from ..network.graphs import SiameseGraph, TemplateGraph
@@ -22,6 +23,7 @@ from ..network.heads import OfflineOutput
 from ..network.siamese import SiameseNet
 from ..online.classifier import OnlineClassifier
 from ..online.policy import Decision
+from ..postprocess import between_cells
 from .records import Observation, Search
 from .short_term import ShortTermTemplate
 from .siamese import SiameseLocated, SiameseTarget, SiameseTracker
@@ -105,3 +107,16 @@ class DrolFcTracker(DrolTracker):
             for axis, side in enumerate(box[2:], start=2):
                 own[..., axis].fill_(math.log(side * scale / n.anchor_size))
         return out._replace(deltas=deltas), features
+
+    def _locate(
+        self,
+        out: OfflineOutput,
+        scores: tuple[Tensor, Tensor] | None,
+        expected: Expectation,
+        size: int,
+    ) -> SiameseLocated:
+        found = super()._locate(out, scores, expected, size)
+        assert found.cell is not None
+        # Boxes are those of the cells; the target lies between them (SiamFC interpolates its map).
+        found.numbers[:2] += found.stride * between_cells(found.maps["fused"], found.cell)
+        return found
