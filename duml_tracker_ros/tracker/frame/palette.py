@@ -51,7 +51,9 @@ Histogram = NDArray[np.float32]
 
 _LEVELS = np.arange(256)
 _OF_COLOUR = ((_LEVELS - COLOURS[0]) * BINS[1] // (COLOURS[1] - COLOURS[0])).clip(0, BINS[1] - 1)
-_BIN_OF = np.stack([_LEVELS * BINS[0] // 256, _OF_COLOUR, _OF_COLOUR], -1).astype(np.uint8)[None]
+# What each channel adds to the number of a bin.
+_LIGHT = _LEVELS * BINS[0] // 256 * (BINS[1] * BINS[2])
+_BIN_OF = np.stack([_LIGHT, _OF_COLOUR * BINS[2], _OF_COLOUR], -1).astype(np.int16)[None]
 
 
 def palette(image: Pixels, order: str, box: Box) -> Histogram | None:
@@ -70,15 +72,14 @@ def palette(image: Pixels, order: str, box: Box) -> Histogram | None:
     return _shares(_bins(some, order))
 
 
-def _bins(image: Pixels, order: str) -> NDArray[np.intp]:
+def _bins(image: Pixels, order: str) -> NDArray[np.int16]:
     """The bin of each pixel's colour [H, W]; the strongest colours are in the outermost ones."""
     rgb = np.ascontiguousarray(to_rgb(np.ascontiguousarray(image), order))
-    each = cv2.LUT(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB), _BIN_OF)
-    light, red, yellow = (each[..., i].astype(np.intp) for i in range(3))
-    return (light * BINS[1] + red) * BINS[2] + yellow
+    light, red, yellow = cv2.split(cv2.LUT(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB), _BIN_OF))
+    return np.asarray(light + red + yellow, np.int16)
 
 
-def _shares(bins: NDArray[np.intp]) -> Histogram:
+def _shares(bins: NDArray[np.int16]) -> Histogram:
     return (np.bincount(bins.ravel(), minlength=math.prod(BINS)) / bins.size).astype(np.float32)
 
 
