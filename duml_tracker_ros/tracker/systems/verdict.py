@@ -14,7 +14,7 @@ from ..motion.nearby import Look
 from ..online.policy import trustworthy
 from .records import L, Observation, T
 
-PLAIN = 0.75
+TURNED_ABOVE = 0.75
 """Share of the target's usual score from which a candidate may have turned while it was away,"""
 TURNED = 1.5
 """and how much less alike its colours may be then for each of what is above that."""
@@ -66,7 +66,7 @@ def _strange(seen: Observation[Any, Any], config: TrackerConfig) -> bool:
     box = seen.search.window.box_in_image(*seen.peak.box)
     colours = palette(seen.frame.image, seen.frame.order, box)
     score = 0.5 * (seen.peak.robust + seen.peak.accurate) / max(track.usual, 1e-6)
-    changed = TURNED * max(min(score, 1.0) - PLAIN, 0.0)
+    changed = TURNED * max(min(score, 1.0) - TURNED_ABOVE, 0.0)
     return track.palette.differs(colours, rule.palette_tolerance + changed)
 
 
