@@ -161,7 +161,8 @@ class TargetTrack:
     def search_lost(self, frame: Picture, config: TrackerConfig) -> tuple[Window, Look]:
         """Where to look for a lost target in the next image, and how."""
         rule, colours = config.reacquire, self.palette.recent
-        if self.unseen == HIDDEN:
+        # The papers look for it where and as it was.
+        if self.unseen == HIDDEN and (rule.active or config.localize.max_search > 1):
             self.restore_size()
         if self._looks_elsewhere(rule):
             return self.elsewhere.window(frame, self.box, colours, config.network, rule)
