@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..frame.localize import Finding, TrackState
 from ..geometry import search_window, template_window
-from ..motion.target import Expectation
 from ..network.base import CropNet
 from ..network.dual_modal import DualModalNet
 from ..network.graphs import SiameseGraph, TemplateGraph
@@ -108,15 +107,12 @@ class DrolFcTracker(DrolTracker):
                 own[..., axis].fill_(math.log(side * scale / n.anchor_size))
         return out._replace(deltas=deltas), features
 
-    def _locate(
-        self,
-        out: OfflineOutput,
-        scores: tuple[Tensor, Tensor] | None,
-        expected: Expectation,
-        size: int,
-    ) -> SiameseLocated:
-        found = super()._locate(out, scores, expected, size)
-        assert found.cell is not None
-        # Boxes are those of the cells; the target lies between them (SiamFC interpolates its map).
-        found.numbers[:2] += found.stride * between_cells(found.maps["fused"], found.cell)
+    def locate(
+        self, searches: Sequence[Search[SiameseTarget]], outputs: Sequence[Tensor]
+    ) -> list[SiameseLocated]:
+        found = super().locate(searches, outputs)
+        for one in found:
+            assert one.cell is not None
+            # Boxes are those of cells; the target lies between them (SiamFC interpolates its map).
+            one.numbers[:2] += one.stride * between_cells(one.maps["fused"], one.cell)
         return found
